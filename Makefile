@@ -1,0 +1,77 @@
+# Everything that one does in this repository. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PYTEST := $(BIN)/python -m pytest
+
+# No test and no program loads weights from a hub: what they need comes from `p2pfed data fetch`.
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-system nightly check audit bench results docs clean
+
+help:
+	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
+	@echo "make demo         eight peers, one of them hostile, learn together; DEMO_ARGS='--task digits'"
+	@echo "make test         all tests but those below; PYTEST_ARGS='-k name' picks some"
+	@echo "make test-system  tests that need nft, Chromium or node"
+	@echo "make nightly      long searches for rare failures"
+	@echo "make check        formatting, lint, types, import layers"
+	@echo "make audit        known vulnerabilities of the versions in constraints.txt (needs the network)"
+	@echo "make bench        measure speed and bytes on this machine"
+	@echo "make results      run the experiments behind the tables in docs/"
+	@echo "make docs         run the examples of README and docs/, check their links"
+	@echo "make clean        remove $(VENV), caches and build output"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "p2pfed needs Python 3.11 or newer; set PYTHON=")'
+	@echo "installing into $(VENV) (some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --editable '.[dev]' --constraint constraints.txt $(EXTRA_INDEX)
+	@# libp2p needs trio-typing, whose stubs of an old trio would hide trio's own types from mypy.
+	@rm -rf $(VENV)/lib/python*/site-packages/trio-stubs
+	@touch $@
+
+demo: setup
+	@$(BIN)/p2pfed demo $(DEMO_ARGS)
+
+test: setup
+	@$(BIN)/p2pfed data fetch reuters minilm
+	@mkdir -p build
+	@$(PYTEST) -m "not nightly and not system and not gpu" \
+		--cov --cov-report=json:build/coverage.json $(PYTEST_ARGS)
+
+test-system: setup
+	@$(PYTEST) -m "system and not gpu" $(PYTEST_ARGS)
+
+nightly: setup
+	@$(PYTEST) -m "nightly and not system and not gpu" --hypothesis-profile=nightly $(PYTEST_ARGS)
+
+check: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+audit: setup
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+results: setup
+	@$(BIN)/python -m benchmarks.results $(RESULTS_ARGS)
+
+docs: setup
+	@$(PYTEST) tests/docs
+
+clean:
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
