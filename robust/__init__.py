@@ -1,0 +1,63 @@
+"""Byzantine-robust integration of vectors: (n, d) -> (d,). Needs torch and nothing else.
+
+Rules are pure and made by name; an `Integrator` puts the checks around one that data from
+strangers needs:
+
+    rule = robust.create("trimmed-mean", byzantine_count=1)
+    center = rule(vectors)
+
+    integration = robust.Integrator("trimmed-mean").integrate(own, rows, genesis=genesis)
+
+Importing this package does not import torch. Public names load their module when they are first
+used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from robust.errors import InfeasibleError as InfeasibleError
+    from robust.errors import InputError as InputError
+    from robust.errors import RuleError as RuleError
+    from robust.integrator import Integration as Integration
+    from robust.integrator import Integrator as Integrator
+    from robust.integrator import Verdict as Verdict
+    from robust.registry import create as create
+    from robust.registry import names as names
+    from robust.rule import Aggregation as Aggregation
+    from robust.rule import Rule as Rule
+    from robust.sanitizer import Reason as Reason
+    from robust.sanitizer import Row as Row
+    from robust.tolerance import byzantine_count as byzantine_count
+
+__p2pfed__: Final = True
+
+# Public name -> the module that defines it.
+_PUBLIC: Final = {
+    "Aggregation": "robust.rule",
+    "InfeasibleError": "robust.errors",
+    "InputError": "robust.errors",
+    "Integration": "robust.integrator",
+    "Integrator": "robust.integrator",
+    "Reason": "robust.sanitizer",
+    "Row": "robust.sanitizer",
+    "Rule": "robust.rule",
+    "RuleError": "robust.errors",
+    "Verdict": "robust.integrator",
+    "byzantine_count": "robust.tolerance",
+    "create": "robust.registry",
+    "names": "robust.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module of a public name on its first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

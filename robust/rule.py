@@ -1,0 +1,137 @@
+"""What every rule is: a pure function (n, d) -> (d,) that can account for each row's share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from robust.errors import InfeasibleError
+from robust.inputs import Inputs, check_inputs
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Aggregation:
+    """A rule's output and what each row contributed to it.
+
+    Attributes:
+        vector: Shape (d,), type and device of the rule's input.
+        coefficients: Shape (n,), float64, on the CPU, in the order of the rows. For an affine
+            rule the c_j of sum_j c_j x_j, for a coordinate-wise one the mean over the coordinates
+            of the coefficient that the row got. Rows with equal values share equally.
+        own_coefficient: What a self-centered rule gives to `own` itself, over and above the row
+            in which `own` stands among the others; 0 for every other rule. All coefficients and
+            this sum to 1.
+    """
+
+    vector: Tensor
+    coefficients: Tensor
+    own_coefficient: float = 0.0
+
+
+class Rule(ABC):
+    """A way to combine rows of which some may be lies.
+
+    Rules are values: equal parameters make equal rules, calling one changes neither the rule nor
+    its arguments, and no result depends on the order of the rows beyond rounding.
+
+    Attributes:
+        byzantine_count: Rows that may be arbitrary; the papers' f.
+    """
+
+    __slots__ = ()
+
+    byzantine_count: int
+
+    @property
+    @abstractmethod
+    def rows_min(self) -> int:
+        """The fewest rows among which the rule survives `byzantine_count` liars."""
+
+    @final
+    def __call__(
+        self,
+        vectors: Tensor,
+        *,
+        own: Tensor | None = None,
+        weights: Sequence[float] | Tensor | None = None,
+        keys: Sequence[bytes] | Sequence[str] | Sequence[int] | None = None,
+        gram: Tensor | None = None,
+    ) -> Tensor:
+        """Combine the rows into one vector.
+
+        Args:
+            vectors: One row per peer, the own one included, shape (n, d); float16, bfloat16,
+                float32 or float64, finite. Half-size types are summed in float32.
+            own: The own row once more, shape (d,). Self-centered rules need it, others ignore it.
+            weights: n mixing weights >= 0, scaled here to sum to 1; equal ones if left out. The
+                rule's own documentation says whether it uses them.
+            keys: n different sortable identities. Rows are summed in their order, which makes
+                the result independent of the order of the rows to the last bit, and ties are
+                broken by them. Without keys the order of the rows serves.
+            gram: Shape (n, n), the rows' inner products where those of the vectors themselves do
+                not measure what the update does (of B A for LoRA). Rules without distances or
+                angles ignore it.
+
+        Returns:
+            Shape (d,), type and device of `vectors`, newly allocated.
+
+        Raises:
+            InputError: If an argument is not as described.
+            InfeasibleError: If there are fewer than `rows_min` rows.
+        """
+        with torch.no_grad():
+            inputs = check_inputs(vectors, own=own, weights=weights, keys=keys, gram=gram)
+            self._check_feasible(inputs)
+            return self._vector(inputs)
+
+    @final
+    def aggregate(
+        self,
+        vectors: Tensor,
+        *,
+        own: Tensor | None = None,
+        weights: Sequence[float] | Tensor | None = None,
+        keys: Sequence[bytes] | Sequence[str] | Sequence[int] | None = None,
+        gram: Tensor | None = None,
+    ) -> Aggregation:
+        """Combine the rows as `__call__` does and say what each contributed.
+
+        Args:
+            vectors: As in `__call__`.
+            own: As in `__call__`.
+            weights: As in `__call__`.
+            keys: As in `__call__`.
+            gram: As in `__call__`.
+
+        Returns:
+            The same vector, to the last bit, and the coefficients.
+
+        Raises:
+            InputError: As in `__call__`.
+            InfeasibleError: As in `__call__`.
+        """
+        with torch.no_grad():
+            inputs = check_inputs(vectors, own=own, weights=weights, keys=keys, gram=gram)
+            self._check_feasible(inputs)
+            return self._aggregate(inputs)
+
+    @abstractmethod
+    def _vector(self, inputs: Inputs) -> Tensor:
+        """Compute the vector alone, where the coefficients would cost extra."""
+
+    @abstractmethod
+    def _aggregate(self, inputs: Inputs) -> Aggregation:
+        """Compute the vector and the coefficients."""
+
+    @final
+    def _check_feasible(self, inputs: Inputs) -> None:
+        row_count = inputs.vectors.shape[0]
+        if row_count < self.rows_min:
+            raise InfeasibleError(
+                f"{type(self).__name__} with byzantine_count={self.byzantine_count} needs "
+                f"{self.rows_min} rows, got {row_count}: lower it, or keep the own vector"
+            )

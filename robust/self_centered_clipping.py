@@ -1,0 +1,110 @@
+"""Gossip in which a neighbor can pull only so far."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from robust.blocks import combine, distance
+from robust.errors import InputError, RuleError
+from robust.inputs import Inputs
+from robust.rule import Aggregation, Rule
+from robust.tolerance import check_byzantine_count
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfCenteredClipping(Rule):
+    """Move towards each row by its weight, but by no more than a radius: ClippedGossip.
+
+    x_i + sum_j W_ij clip(x_j - x_i, tau), where clip(v, tau) = v min(1, tau / |v|) and x_i is
+    `own`. A liar moves the result by at most W_ij tau, and among liars only, the own vector stays
+    near itself.
+
+    `own` is required; where it also stands among the rows, that row is at distance 0 and pulls
+    nowhere. `weights` are the W_ij. With `gram`, distances are taken from it, and `own` has to be
+    among the rows; take the products of rows minus `own`, or rows far from 0 lose all digits.
+
+    Args:
+        byzantine_count: The paper's count of lying neighbors, f. Needs f < n. If it is every
+            neighbor, the result is `own`.
+        radius: tau, in the unit of the vectors; infinity is plain gossip. If left out, the
+            (f + 1)-th largest distance of a row, so that one honest neighbor at least sets it.
+
+    Raises:
+        RuleError: If `byzantine_count` is not a whole number >= 0 or `radius` is negative or NaN.
+
+    Source: He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via
+        ClippedGossip", the ClippedGossip update.
+    Differs: the radius that the paper proves a rate for needs variances that no peer knows; the
+        rank of a distance stands in for it.
+    Cost: O(n d) time in two passes, one block beyond the result in memory.
+    """
+
+    byzantine_count: int
+    radius: float | None = None
+
+    def __post_init__(self) -> None:
+        check_byzantine_count(self.byzantine_count)
+        if self.radius is not None and not self.radius >= 0.0:
+            raise RuleError(f"radius={self.radius} is not a distance >= 0")
+
+    @property
+    @override
+    def rows_min(self) -> int:
+        """The fewest rows of which the own one is honest: f + 1."""
+        return self.byzantine_count + 1
+
+    @override
+    def _vector(self, inputs: Inputs) -> Tensor:
+        own = _required_own(inputs)
+        return combine(inputs.vectors, self._coefficients(inputs, own), inputs.order, center=own)
+
+    @override
+    def _aggregate(self, inputs: Inputs) -> Aggregation:
+        own = _required_own(inputs)
+        coefficients = self._coefficients(inputs, own)
+        return Aggregation(
+            vector=combine(inputs.vectors, coefficients, inputs.order, center=own),
+            coefficients=torch.tensor(coefficients, dtype=torch.float64),
+            own_coefficient=1.0 - math.fsum(coefficients),
+        )
+
+    def _coefficients(self, inputs: Inputs, own: Tensor) -> list[float]:
+        if inputs.gram is None:
+            distances = [distance(row, own) for row in inputs.vectors.unbind(0)]
+        else:
+            distances = _distances_by_gram(inputs.vectors, own, inputs.gram)
+        radius = self.radius
+        if radius is None:
+            radius = sorted(distances, reverse=True)[self.byzantine_count]
+        return [
+            weight * _clip_ratio(length, radius)
+            for weight, length in zip(inputs.weights, distances, strict=True)
+        ]
+
+
+def _required_own(inputs: Inputs) -> Tensor:
+    if inputs.own is None:
+        raise InputError("self-centered-clipping needs own=, the vector that it starts from")
+    return inputs.own
+
+
+def _clip_ratio(length: float, radius: float) -> float:
+    """Compute min(1, radius / length)."""
+    if length <= radius and math.isfinite(length):
+        return 1.0
+    # A difference too long for its type has no direction left; what it would be clipped to is
+    # nothing, as for an infinite length.
+    return radius / length if math.isfinite(length) else 0.0
+
+
+def _distances_by_gram(vectors: Tensor, own: Tensor, gram: Tensor) -> list[float]:
+    own_row = next((row for row, vector in enumerate(vectors) if torch.equal(vector, own)), None)
+    if own_row is None:
+        raise InputError("gram measures distances between rows, and own is not among them")
+    squares = gram.diagonal() - 2.0 * gram[own_row] + gram[own_row, own_row]  # (n,)
+    return [float(length) for length in squares.clamp_min(0.0).sqrt()]

@@ -1,0 +1,39 @@
+"""How many liars to expect among n rows; needs no torch."""
+
+import math
+
+from robust.errors import RuleError
+
+
+def byzantine_count(n: int, beta_max: float = 0.3) -> int:
+    """Count the rows out of `n` that may be arbitrary: the f of the papers.
+
+    floor(beta_max * n), but at least 1 where a majority can exist (n >= 3) and never half.
+
+    Args:
+        n: Rows before any was rejected, the own one included. At least 1.
+        beta_max: Largest share of liars to survive, from 0 to below 0.5.
+
+    Returns:
+        f with 2 f < n.
+
+    Raises:
+        RuleError: If `n` or `beta_max` is out of range.
+    """
+    if n < 1:
+        raise RuleError(f"n={n} rows: there is always at least the own one")
+    check_beta_max(beta_max)
+    least = 1 if n >= 3 else 0
+    return min(max(math.floor(beta_max * n), least), (n - 1) // 2)
+
+
+def check_beta_max(value: float) -> None:
+    """Raise RuleError unless `value` is a share of liars that a majority can survive."""
+    if not 0.0 <= value < 0.5:
+        raise RuleError(f"beta_max={value} is not in [0, 0.5): no rule survives a lying half")
+
+
+def check_byzantine_count(value: object) -> None:
+    """Raise RuleError unless `value` is a count of rows."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise RuleError(f"byzantine_count={value!r} is not a whole number >= 0")

@@ -1,0 +1,363 @@
+"""The integrator: what is rejected and why, what the rest is combined to, and what is said."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from typing_extensions import override
+
+import robust
+from robust import Integrator, Reason, Row
+from robust.inputs import Inputs
+from robust.rule import Aggregation, Rule
+
+
+def make_rows(*vectors: list[float]) -> list[Row]:
+    return [Row(f"peer {index}", torch.tensor(vector)) for index, vector in enumerate(vectors)]
+
+
+def reasons(integration: robust.Integration) -> dict[bytes | str, Reason]:
+    return {verdict.peer: verdict.reason for verdict in integration.verdicts}
+
+
+def weights(integration: robust.Integration) -> dict[bytes | str, float]:
+    return {verdict.peer: verdict.weight for verdict in integration.verdicts}
+
+
+def test_honest_rows_are_integrated_and_accounted_for() -> None:
+    # n = 4, f = 1. Columns 0, 1, 2, 3 and 1, 1, 1, 5: the middle two give 1.5 and 1.
+    own = torch.tensor([0.0, 1.0])
+    rows = make_rows([1.0, 1.0], [2.0, 1.0], [3.0, 5.0])
+    integration = Integrator("trimmed-mean", norm_cap_ratio=None).integrate(own, rows)
+    assert integration.vector.tolist() == [1.5, 1.0]
+    assert integration.byzantine_count == 1
+    assert not integration.kept_own
+    assert integration.note == ""
+    assert set(reasons(integration).values()) == {Reason.ACCEPTED}
+    # Column 0 keeps rows 0 and 1; of the three ones in column 1, two are kept: 2/3 each.
+    expected = {"peer 0": (1 / 2 + 1 / 3) / 2, "peer 1": (1 / 2 + 1 / 3) / 2, "peer 2": 0.0}
+    assert weights(integration) == pytest.approx(expected)
+    assert integration.own_weight == pytest.approx(1 / 6)
+
+
+def test_gamma_is_the_part_of_the_way() -> None:
+    own, rows = torch.tensor([1.0]), make_rows([5.0])
+    integration = Integrator("mean", gamma=0.25).integrate(own, rows)
+    # The mean of 1 and 5 is 3; a quarter of the way there from 1 is 1.5.
+    assert integration.vector.tolist() == [1.5]
+
+
+def test_mixing_weights_leave_the_rest_to_own() -> None:
+    own = torch.tensor([1.0])
+    rows = [Row("a", torch.tensor([2.0]), 0.25), Row("b", torch.tensor([3.0]), 0.5)]
+    integration = Integrator("mean").integrate(own, rows)
+    assert integration.vector.tolist() == [0.25 + 0.5 + 1.5]
+    assert weights(integration) == {"a": 0.25, "b": 0.5}
+    assert integration.own_weight == 0.25
+
+
+def test_weights_of_a_whole_row_may_sum_to_one_by_rounding() -> None:
+    rows = [Row(f"{index}", torch.tensor([2.0]), 0.1 + 1e-17) for index in range(10)]
+    assert Integrator("mean").integrate(torch.tensor([1.0]), rows).own_weight == pytest.approx(0.0)
+
+
+def test_mass_of_a_rejected_row_goes_to_own() -> None:
+    own = torch.tensor([1.0])
+    rows = [Row("a", torch.tensor([math.nan]), 0.25), Row("b", torch.tensor([3.0]), 0.5)]
+    integration = Integrator("mean").integrate(own, rows)
+    assert integration.vector.tolist() == [2.0]
+    assert integration.own_weight == 0.5
+
+
+def test_each_malformed_row_has_its_reason() -> None:
+    own = torch.tensor([1.0, 1.0])
+    fine = own.clone()
+    rows = [
+        Row("short", torch.tensor([1.0])),
+        Row("flat", torch.tensor([[1.0, 1.0]])),
+        Row("wide", fine.double()),
+        Row("counted", torch.tensor([1, 1])),
+        Row("nan", torch.tensor([1.0, math.nan])),
+        Row("infinite", torch.tensor([-math.inf, 1.0])),
+        Row("twice", fine),
+        Row("twice", fine),
+        Row("long", fine * 1e30),
+        *(Row(f"fine {index}", fine) for index in range(5)),
+    ]
+    integration = Integrator().integrate(own, rows)
+    assert reasons(integration) == {
+        "short": "wrong-shape",
+        "flat": "wrong-shape",
+        "wide": "wrong-type",
+        "counted": "wrong-type",
+        "nan": "not-finite",
+        "infinite": "not-finite",
+        "twice": "duplicate-peer",
+        "long": "norm-cap",
+        **{f"fine {index}": "accepted" for index in range(5)},
+    }
+    assert {v.weight for v in integration.verdicts if v.reason != "accepted"} == {0.0}
+    assert [v.peer for v in integration.verdicts] == sorted(reasons(integration))
+
+
+def test_a_peer_that_is_there_often_is_one_voice() -> None:
+    # Own, "a" and a peer ten times: three voices, each of which weighs 1/3.
+    own = torch.tensor([0.0])
+    rows = [Row("a", torch.tensor([3.0])), *(Row("often", torch.tensor([9.0])) for _ in range(10))]
+    integration = Integrator("mean", norm_cap_ratio=None).integrate(own, rows)
+    assert weights(integration) == {"a": pytest.approx(1 / 3), "often": 0.0}
+    torch.testing.assert_close(integration.vector, torch.tensor([1.0]))
+    # With six others they are eight voices: f = 2.
+    others = [Row(name, own) for name in "abcdef"]
+    assert Integrator().integrate(own, rows[1:] + others).byzantine_count == 2
+
+
+def test_text_and_bytes_of_one_form_are_one_peer() -> None:
+    own = torch.tensor([1.0])
+    rows = [Row("a", own), Row(b"a", own), Row(b"\xff", own), Row("\ud800", own)]
+    found = reasons(Integrator().integrate(own, rows))
+    assert sorted(found.values()) == ["accepted", "accepted", "duplicate-peer"]
+
+
+def test_difference_from_genesis_that_overflows_is_not_finite() -> None:
+    own, genesis = torch.tensor([-3e38]), torch.tensor([-3e38])
+    integration = Integrator("mean").integrate(own, make_rows([3e38]), genesis=genesis)
+    assert reasons(integration) == {"peer 0": Reason.NOT_FINITE}
+
+
+def test_garbage_does_not_lower_the_count_of_liars() -> None:
+    # Seven voices allow for f = 2. Two send garbage, and of the five left f = 2 is still borne.
+    own = torch.tensor([0.0])
+    rows = make_rows([1.0], [2.0], [3.0], [4.0], [math.nan], [math.nan])
+    integration = Integrator(norm_cap_ratio=None).integrate(own, rows)
+    assert integration.byzantine_count == 2
+    assert integration.vector.tolist() == [2.0]
+    # Two more garbled: three are left, which bear f = 1.
+    rows[2:4] = [Row(row.peer, torch.tensor([math.nan])) for row in rows[2:4]]
+    integration = Integrator(norm_cap_ratio=None).integrate(own, rows)
+    assert integration.byzantine_count == 1
+    assert integration.vector.tolist() == [1.0]
+
+
+def test_own_is_kept_when_no_row_is_left() -> None:
+    own = torch.tensor([1.0, 2.0])
+    integration = Integrator().integrate(own, make_rows([math.nan, 0.0], [1.0]))
+    assert torch.equal(integration.vector, own)
+    assert integration.vector.data_ptr() != own.data_ptr()
+    assert integration.kept_own
+    assert "no neighbor's row was left" in integration.note
+    assert integration.own_weight == 1.0
+    assert integration.byzantine_count == 0
+
+
+def test_own_is_kept_without_neighbors() -> None:
+    integration = Integrator().integrate(torch.tensor([1.0]), [])
+    assert integration.kept_own
+    assert integration.verdicts == ()
+
+
+def test_own_is_kept_when_a_given_rule_bears_fewer_liars() -> None:
+    own = torch.tensor([1.0])
+    rule = robust.create("trimmed-mean", byzantine_count=2)
+    integration = Integrator(rule).integrate(own, make_rows([2.0], [3.0]))
+    assert integration.vector.tolist() == [1.0]
+    assert integration.kept_own
+    assert "needs 5 rows, got 3" in integration.note
+    assert integration.byzantine_count == 2
+    assert reasons(integration) == dict.fromkeys(["peer 0", "peer 1"], Reason.NOT_INTEGRATED)
+    assert weights(integration) == {"peer 0": 0.0, "peer 1": 0.0}
+
+
+@dataclass(frozen=True)
+class Exploding(Rule):
+    """A third party's rule with a mistake in it."""
+
+    byzantine_count: int = 0
+
+    @property
+    @override
+    def rows_min(self) -> int:
+        return 1
+
+    @override
+    def _vector(self, inputs: Inputs) -> Tensor:
+        return inputs.vectors[0] * math.inf
+
+    @override
+    def _aggregate(self, inputs: Inputs) -> Aggregation:
+        return Aggregation(vector=self._vector(inputs), coefficients=torch.tensor([0.5, 0.5]))
+
+
+def test_own_is_kept_when_the_result_is_not_finite() -> None:
+    integration = Integrator(Exploding()).integrate(torch.tensor([1.0]), make_rows([2.0]))
+    assert integration.vector.tolist() == [1.0]
+    assert "beyond the range of torch.float32" in integration.note
+
+
+def test_norm_cap_is_relative_to_genesis() -> None:
+    # Seen from zero all rows are about 100 long; seen from genesis one has moved 40 times as far.
+    genesis = torch.tensor([100.0, 0.0])
+    own = torch.tensor([100.0, 1.0])
+    rows = make_rows([100.0, -1.0], [101.0, 0.0], [100.0, 40.0])
+    from_zero = Integrator("mean").integrate(own, rows)
+    assert set(reasons(from_zero).values()) == {Reason.ACCEPTED}
+    from_genesis = Integrator("mean").integrate(own, rows, genesis=genesis)
+    assert reasons(from_genesis)["peer 2"] == Reason.NORM_CAP
+    # Rejected, not clipped: own has its own quarter and the rejected one.
+    torch.testing.assert_close(from_genesis.vector, torch.tensor([100.25, 0.25]))
+
+
+def test_row_at_the_cap_is_accepted() -> None:
+    rows = make_rows([1.0], [3.0], [3.1])
+    found = reasons(Integrator().integrate(torch.tensor([1.0]), [rows[0], rows[1]]))
+    assert found["peer 1"] == Reason.ACCEPTED
+    found = reasons(Integrator().integrate(torch.tensor([1.0]), [rows[0], rows[2]]))
+    assert found["peer 2"] == Reason.NORM_CAP
+
+
+def test_fresh_network_has_no_scale_to_reject_by() -> None:
+    # Only one peer has trained. The median drift is zero, and its row is not a lie for that.
+    own = torch.tensor([5.0])
+    rows = make_rows([5.0], [6.0])
+    integration = Integrator("mean").integrate(own, rows, genesis=torch.tensor([5.0]))
+    assert set(reasons(integration).values()) == {Reason.ACCEPTED}
+
+
+def test_newcomer_with_one_neighbor_catches_up() -> None:
+    # Of two rows neither is a majority; own has not moved, the neighbor has.
+    own, genesis = torch.tensor([0.5]), torch.tensor([0.0])
+    integration = Integrator().integrate(own, make_rows([100.0]), genesis=genesis)
+    assert reasons(integration) == {"peer 0": Reason.ACCEPTED}
+
+
+def test_own_row_is_never_rejected() -> None:
+    own = torch.tensor([1000.0])
+    integration = Integrator("mean").integrate(own, make_rows([1.0], [1.0], [1.0]))
+    assert integration.own_weight == 0.25
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_short_types_are_integrated_as_float32(dtype: torch.dtype) -> None:
+    genesis = torch.tensor([3.0, 5.0], dtype=dtype)
+    own = torch.tensor([3.0, 6.0], dtype=dtype)
+    rows = [Row("a", torch.tensor([4.0, 5.0], dtype=dtype))]
+    integration = Integrator("mean").integrate(own, rows, genesis=genesis)
+    assert integration.vector.dtype == dtype
+    assert integration.vector.tolist() == [3.5, 5.5]
+
+
+def test_vectors_with_gradients_are_read_and_not_tracked() -> None:
+    own = torch.tensor([1.0]).requires_grad_()
+    assert not Integrator().integrate(own, make_rows([2.0], [3.0])).vector.requires_grad
+    assert not Integrator().integrate(own, []).vector.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("own", "genesis", "complaint"),
+    [
+        (torch.tensor([math.nan]), None, "own"),
+        (torch.tensor([math.inf]), None, "own"),
+        (torch.tensor([[1.0]]), None, "own of shape"),
+        (torch.tensor([]), None, "own of shape"),
+        (torch.tensor([1]), None, "int64"),
+        (torch.tensor([1.0]), torch.tensor([1.0, 2.0]), "genesis"),
+        (torch.tensor([1.0]), torch.tensor([1.0]).double(), "genesis"),
+        (torch.tensor([1.0]), torch.tensor([math.nan]), "genesis"),
+    ],
+)
+def test_mistakes_of_the_caller_raise(own: Tensor, genesis: Tensor | None, complaint: str) -> None:
+    with pytest.raises(robust.InputError, match=complaint):
+        Integrator().integrate(own, [], genesis=genesis)
+
+
+@pytest.mark.parametrize(
+    ("given_weights", "complaint"),
+    [
+        ([0.6, 0.6], "sum to 1.2"),
+        ([0.5, None], "all or none"),
+        ([-0.1, 0.5], r"\[0, 1\]"),
+        ([math.nan, 0.5], r"\[0, 1\]"),
+        ([1e308, 1e308], r"\[0, 1\]"),
+    ],
+)
+def test_wrong_weights_raise(given_weights: list[float | None], complaint: str) -> None:
+    rows = [Row(f"{index}", torch.ones(1), weight) for index, weight in enumerate(given_weights)]
+    with pytest.raises(robust.InputError, match=complaint):
+        Integrator().integrate(torch.ones(1), rows)
+
+
+def test_row_on_another_device_raises() -> None:
+    with pytest.raises(robust.InputError, match="meta"):
+        Integrator().integrate(torch.ones(1), [Row("a", torch.ones(1, device="meta"))])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"rule": "krun"},
+        {"beta_max": 0.5},
+        {"norm_cap_ratio": 0.9},
+        {"norm_cap_ratio": math.nan},
+        {"gamma": 0.0},
+        {"gamma": 1.5},
+    ],
+)
+def test_wrong_parameters_are_refused(parameters: dict[str, object]) -> None:
+    with pytest.raises(robust.RuleError):
+        Integrator(**parameters)
+
+
+@pytest.mark.parametrize("name", robust.names())
+def test_every_rule_can_be_integrated_by_name(name: str) -> None:
+    integration = Integrator(name).integrate(torch.ones(2), make_rows([1.0, 1.0], [1.0, 1.0]))
+    torch.testing.assert_close(integration.vector, torch.ones(2))
+    assert not integration.kept_own
+
+
+# P13: garbage changes nothing but its own verdict.
+
+GARBAGE = {
+    "nan": lambda own: torch.full_like(own, math.nan),
+    "infinite": lambda own: torch.full_like(own, math.inf),
+    "long": lambda own: torch.full_like(own, 1e30),
+    "overlong": lambda own: torch.full_like(own, 3e38),
+    "short": lambda own: own[1:],
+    "wide": lambda own: own.double(),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", robust.names())
+@given(data=st.data())
+def test_p13_garbage_changes_nothing_but_its_own_verdict(name: str, data: st.DataObject) -> None:
+    count = data.draw(st.integers(2, 12), label="honest neighbors")
+    kinds = data.draw(st.lists(st.sampled_from(sorted(GARBAGE)), max_size=count - 1))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 2**32)))
+    genesis, *vectors = 1.0 + torch.randn(count + 2, 5, generator=generator)
+    own, *others = vectors
+    weight = 0.9 / (count + len(kinds))
+    honest = [Row(f"honest {index:02}", vector, weight) for index, vector in enumerate(others)]
+    garbage = [Row(f"liar {i:02}", GARBAGE[kind](own), weight) for i, kind in enumerate(kinds)]
+    rows = data.draw(st.permutations(honest + garbage))
+    integration = Integrator(name).integrate(own, rows, genesis=genesis)
+
+    liars = {verdict for verdict in integration.verdicts if verdict.peer.startswith("liar")}
+    assert all(verdict.weight == 0.0 for verdict in liars)
+    assert Reason.ACCEPTED not in {verdict.reason for verdict in liars}
+    accepted = [v.peer for v in integration.verdicts if v.reason == Reason.ACCEPTED]
+    voices = 1 + count + len(kinds)
+    expected = min(robust.byzantine_count(voices), len(accepted) // 2)
+    assert integration.byzantine_count == expected
+
+    # The run without them, by a rule of the same f and without a cap.
+    rule = robust.create(name, byzantine_count=expected)
+    left = [row for row in honest if row.peer in accepted]
+    again = Integrator(rule, norm_cap_ratio=None).integrate(own, left, genesis=genesis)
+    assert torch.equal(integration.vector, again.vector)
+    assert integration.own_weight == again.own_weight
+    total = integration.own_weight + sum(v.weight for v in integration.verdicts)
+    assert total == pytest.approx(1.0)

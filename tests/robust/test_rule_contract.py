@@ -1,0 +1,192 @@
+"""What holds for every rule in the table, whatever it computes."""
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from inspect import isabstract
+
+import pytest
+import torch
+from torch import Tensor
+
+import robust
+from robust.registry import RULES
+from robust.rule import Rule
+
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+def make_vectors(n: int, d: int, seed: int = 0) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def concrete_rules() -> Iterator[type[Rule]]:
+    for module in pkgutil.iter_modules(robust.__path__, prefix="robust."):
+        for value in vars(import_module(module.name)).values():
+            if isinstance(value, type) and issubclass(value, Rule) and not isabstract(value):
+                yield value
+
+
+@pytest.fixture(params=sorted(RULES))
+def rule(request: pytest.FixtureRequest) -> Rule:
+    return robust.create(request.param, byzantine_count=1)
+
+
+def test_every_rule_class_is_in_the_table() -> None:
+    assert set(concrete_rules()) == set(RULES.values())
+
+
+def test_names_are_the_table() -> None:
+    assert robust.names() == tuple(sorted(RULES))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_result_has_the_shape_and_type_of_a_row(rule: Rule, dtype: torch.dtype) -> None:
+    vectors = make_vectors(5, 7).to(dtype)
+    result = rule(vectors, own=vectors[2])
+    assert result.shape == (7,)
+    assert result.dtype == dtype
+    assert result.isfinite().all()
+
+
+def test_aggregate_returns_the_same_vector_and_shares_that_sum_to_one(rule: Rule) -> None:
+    vectors = make_vectors(6, 40)
+    result = rule.aggregate(vectors, own=vectors[2])
+    assert torch.equal(result.vector, rule(vectors, own=vectors[2]))
+    assert result.coefficients.shape == (6,)
+    assert result.coefficients.dtype == torch.float64
+    assert float(result.coefficients.min()) >= 0.0
+    assert float(result.coefficients.sum()) + result.own_coefficient == pytest.approx(1.0)
+
+
+def test_result_is_new_memory(rule: Rule) -> None:
+    vectors = make_vectors(3, 4)
+    before = vectors.clone()
+    rule(vectors, own=vectors[0]).fill_(9.0)
+    assert torch.equal(vectors, before)
+
+
+def test_layout_in_memory_does_not_matter(rule: Rule) -> None:
+    vectors = make_vectors(5, 30)
+    columns_first = vectors.T.contiguous().T
+    assert not columns_first.is_contiguous()
+    result = rule(columns_first, own=columns_first[0])
+    assert torch.equal(result, rule(vectors, own=vectors[0]))
+    assert result.is_contiguous()
+
+
+def test_vectors_with_gradients_are_read_and_not_tracked(rule: Rule) -> None:
+    vectors = make_vectors(5, 3).requires_grad_()
+    assert not rule(vectors, own=vectors[0]).requires_grad
+
+
+def test_equal_parameters_make_equal_rules(rule: Rule) -> None:
+    assert rule == type(rule)(byzantine_count=1)
+    assert "byzantine_count=1" in repr(rule)
+
+
+def test_too_few_rows_are_infeasible(rule: Rule) -> None:
+    strict = type(rule)(byzantine_count=3)
+    vectors = make_vectors(strict.rows_min, 2)
+    strict(vectors, own=vectors[0])
+    if strict.rows_min > 1:
+        with pytest.raises(robust.InfeasibleError, match=f"needs {strict.rows_min} rows"):
+            strict(vectors[1:], own=vectors[1])
+
+
+@pytest.mark.parametrize("count", [-1, 1.0, True, "1", None])
+def test_wrong_count_of_liars_is_refused(rule: Rule, count: object) -> None:
+    with pytest.raises(robust.RuleError, match="byzantine_count"):
+        type(rule)(byzantine_count=count)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "complaint"),
+    [
+        (torch.zeros(3), "shape"),
+        (torch.zeros(0, 3), "shape"),
+        (torch.zeros(3, 0), "shape"),
+        (torch.zeros(1, 3, 3), "shape"),
+        (torch.zeros(3, 3, dtype=torch.int64), "int64"),
+        (torch.zeros(3, 3, dtype=torch.bool), "bool"),
+        (torch.zeros(3, 3, dtype=torch.complex64), "complex64"),
+        (torch.tensor([[1.0], [float("nan")], [2.0]]), "NaN"),
+        (torch.tensor([[1.0], [float("inf")], [2.0]]), "infinity"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_vectors_that_no_rule_reads_are_refused(
+    rule: Rule, vectors: Tensor, complaint: str
+) -> None:
+    with pytest.raises(robust.InputError, match=complaint):
+        rule(vectors, own=torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"own": torch.zeros(2)}, "own"),
+        ({"own": torch.zeros(3, dtype=torch.float64)}, "own"),
+        ({"own": torch.full((3,), float("nan"))}, "own"),
+        ({"weights": [1.0, 1.0]}, "2 weights for 3 rows"),
+        ({"weights": [1.0, -1.0, 1.0]}, ">= 0"),
+        ({"weights": [1.0, float("nan"), 1.0]}, "finite"),
+        ({"weights": torch.zeros(3)}, "all 0"),
+        ({"keys": ["a", "b"]}, "2 keys for 3 rows"),
+        ({"keys": ["a", "b", "a"]}, "keys repeat"),
+        ({"keys": ["a", b"b", 3]}, "sorted"),
+        ({"gram": torch.zeros(2, 2)}, "gram"),
+        ({"gram": torch.full((3, 3), float("inf"))}, "gram"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    rule: Rule, arguments: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(robust.InputError, match=complaint):
+        rule(torch.zeros(3, 3), **({"own": torch.zeros(3)} | arguments))
+
+
+def test_unknown_rule_lists_the_known() -> None:
+    with pytest.raises(robust.RuleError, match=r"'krun'.*mean, median, self-centered-clipping"):
+        robust.create("krun", byzantine_count=1)
+
+
+def test_unknown_pre_aggregation_says_so() -> None:
+    with pytest.raises(
+        robust.RuleError, match=r"unknown pre-aggregation 'nope' in 'nope\+mean'; known: none"
+    ):
+        robust.create("nope+mean")
+
+
+def test_unknown_parameter_lists_the_accepted() -> None:
+    with pytest.raises(robust.RuleError, match=r"unknown \['f'\].*accepted: \['byzantine_count'\]"):
+        robust.create("trimmed-mean", f=1)
+
+
+def test_missing_parameter_lists_the_accepted() -> None:
+    with pytest.raises(robust.RuleError, match=r"missing \['byzantine_count'\]"):
+        robust.create("trimmed-mean")
+
+
+@pytest.mark.parametrize("radius", [-1.0, float("nan")])
+def test_wrong_radius_is_refused(radius: float) -> None:
+    with pytest.raises(robust.RuleError, match="radius"):
+        robust.create("self-centered-clipping", byzantine_count=1, radius=radius)
+
+
+def test_self_centered_rule_needs_own() -> None:
+    rule = robust.create("self-centered-clipping", byzantine_count=1)
+    with pytest.raises(robust.InputError, match="own="):
+        rule(torch.zeros(3, 2))
+
+
+def test_gram_needs_own_among_the_rows() -> None:
+    rule = robust.create("self-centered-clipping", byzantine_count=1)
+    with pytest.raises(robust.InputError, match="own is not among them"):
+        rule(torch.zeros(3, 2), own=torch.ones(2), gram=torch.eye(3))
+
+
+@pytest.mark.parametrize(("n", "beta_max"), [(0, 0.3), (3, 0.5), (3, -0.1), (3, float("nan"))])
+def test_count_of_liars_needs_a_majority(n: int, beta_max: float) -> None:
+    with pytest.raises(robust.RuleError):
+        robust.byzantine_count(n, beta_max)
