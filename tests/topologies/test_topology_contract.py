@@ -1,0 +1,135 @@
+"""What holds for every topology in the table, of whatever size."""
+
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+
+import topologies
+from topologies.registry import TOPOLOGIES
+
+SIZES = [2, 3, 4, 5, 8, 13, 40]
+PARAMETERS: dict[str, dict[str, Any]] = {"k-regular": {"degree": 4}}
+NODES_MIN = {"complete": 1, "k-regular": 5, "line": 1, "ring": 3, "star": 2}
+
+
+@pytest.fixture(
+    params=[(name, n) for name in sorted(TOPOLOGIES) for n in SIZES if n >= NODES_MIN[name]],
+    ids=lambda it: f"{it[0]}-{it[1]}",
+)
+def net(request: pytest.FixtureRequest) -> topologies.Topology:
+    name, nodes = request.param
+    return topologies.create(name, nodes=nodes, seed=3, **PARAMETERS.get(name, {}))
+
+
+def test_names_are_the_table() -> None:
+    assert topologies.names() == tuple(sorted(TOPOLOGIES))
+    assert set(NODES_MIN) == set(TOPOLOGIES)
+
+
+@pytest.mark.parametrize("name", sorted(TOPOLOGIES))
+def test_too_few_nodes_are_refused(name: str) -> None:
+    parameters = PARAMETERS.get(name, {})
+    topologies.create(name, nodes=NODES_MIN[name], **parameters)
+    with pytest.raises(topologies.TopologyError, match=r"at (least|most) "):
+        topologies.create(name, nodes=NODES_MIN[name] - 1, **parameters)
+
+
+def test_graph_is_simple_connected_and_numbered(net: topologies.Topology) -> None:
+    assert type(net.graph) is nx.Graph
+    assert list(net.graph) == list(range(len(net)))
+    assert nx.is_connected(net.graph)
+    assert nx.number_of_selfloops(net.graph) == 0
+
+
+def test_same_arguments_make_the_same_graph(net: topologies.Topology) -> None:
+    parameters = PARAMETERS.get(net.name, {})
+    again = topologies.create(net.name, nodes=len(net), seed=3, **parameters)
+    assert list(again.graph.edges) == list(net.graph.edges)
+
+
+def test_neighbors_are_ascending_and_mutual(net: topologies.Topology) -> None:
+    for node in net.graph:
+        neighbors = net.neighbors(node)
+        assert neighbors == sorted(set(neighbors))
+        assert all(node in net.neighbors(other) for other in neighbors)
+
+
+def test_mixing_matrix_is_symmetric_and_doubly_stochastic(net: topologies.Topology) -> None:
+    weights = net.mixing_matrix()
+    assert weights.shape == (len(net), len(net))
+    assert weights.dtype == np.float64
+    assert np.array_equal(weights, weights.T)
+    np.testing.assert_allclose(weights.sum(axis=0), 1.0, rtol=1e-14)
+    assert (np.diagonal(weights) > 0.0).all()
+    off_diagonal = weights - np.diag(np.diagonal(weights))
+    assert np.array_equal(off_diagonal > 0.0, nx.to_numpy_array(net.graph) == 1.0)
+
+
+def test_mixing_matrix_is_the_formula(net: topologies.Topology) -> None:
+    weights, degree = net.mixing_matrix(), dict(net.graph.degree)
+    for i, j in net.graph.edges:
+        assert weights[i, j] == 1.0 / (1.0 + max(degree[i], degree[j]))
+
+
+def test_sparse_matrix_is_the_dense_one(net: topologies.Topology) -> None:
+    sparse = net.mixing_matrix(sparse=True)
+    assert sparse.format == "csr"
+    assert np.array_equal(sparse.toarray(), net.mixing_matrix())
+
+
+def test_a_round_of_gossip_contracts_by_the_gap(net: topologies.Topology) -> None:
+    values = np.random.default_rng(0).normal(size=(len(net), 5))
+    mean = values.mean(axis=0)
+    mixed = net.mixing_matrix() @ values
+    before, after = np.linalg.norm(values - mean), np.linalg.norm(mixed - mean)
+    gap = net.spectral_gap()
+    assert 0.0 < gap <= 1.0
+    assert after <= (1.0 - gap) * before + 1e-12
+
+
+def test_gap_is_that_of_the_slowest_direction(net: topologies.Topology) -> None:
+    # The bound of the test above is attained: no larger gap would be true.
+    eigenvalues, vectors = np.linalg.eigh(net.mixing_matrix())
+    eigenvalues[-1] = 0.0  # the direction of consensus
+    slowest = vectors[:, np.abs(eigenvalues).argmax()]
+    factor = np.linalg.norm(net.mixing_matrix() @ slowest)
+    if len(net) > 1:
+        assert 1.0 - net.spectral_gap() == pytest.approx(factor, abs=1e-12)
+
+
+def test_graph_cannot_be_changed(net: topologies.Topology) -> None:
+    with pytest.raises(nx.NetworkXError, match="Frozen"):
+        net.graph.add_edge(0, len(net))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "complaint"),
+    [
+        ("tor", {"nodes": 4}, "'tor'.*complete, k-regular, line, ring, star"),
+        ("ring", {"nodes": 4, "degree": 2}, r"unknown \['degree'\]"),
+        ("k-regular", {"nodes": 4}, r"missing \['degree'\]"),
+        ("ring", {"nodes": 4.0}, "nodes=4.0: use a whole number"),
+        ("ring", {"nodes": "4"}, "nodes='4': use a whole number"),
+        ("ring", {"nodes": True}, "nodes=True"),
+        ("ring", {"nodes": 4, "seed": -1}, "seed=-1"),
+        ("k-regular", {"nodes": 5, "degree": 3}, "degree=3.*use degree=2 or nodes=6"),
+        ("k-regular", {"nodes": 4, "degree": 4}, "degree=4: use at most 3"),
+        ("k-regular", {"nodes": 4, "degree": 0}, "degree=0"),
+        ("k-regular", {"nodes": 5, "degree": 1}, "degree=1: leaves 5 nodes in pairs"),
+    ],
+)
+def test_wrong_parameters_say_what_to_do(
+    name: str, parameters: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(topologies.TopologyError, match=complaint):
+        topologies.create(name, **parameters)
+
+
+def test_unknown_node_and_kind_are_refused() -> None:
+    net = topologies.create("ring", nodes=4)
+    with pytest.raises(topologies.TopologyError, match="node=4: the nodes are 0 to 3"):
+        net.neighbors(4)
+    with pytest.raises(topologies.TopologyError, match=r"kind='uniform'.*metropolis"):
+        net.mixing_matrix("uniform")

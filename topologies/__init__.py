@@ -1,0 +1,42 @@
+"""Who talks to whom: connected graphs and their mixing matrices. Needs networkx and NumPy only.
+
+    net = topologies.create("k-regular", nodes=16, degree=4, seed=0)
+    net.neighbors(3)
+    net.mixing_matrix()
+
+Importing this package is light. Public names load their module when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from topologies.errors import TopologyError as TopologyError
+    from topologies.registry import create as create
+    from topologies.registry import names as names
+    from topologies.topology import Topology as Topology
+    from topologies.topology import from_graph as from_graph
+
+__p2pfed__: Final = True
+
+# Public name -> the module that defines it.
+_PUBLIC: Final = {
+    "Topology": "topologies.topology",
+    "TopologyError": "topologies.errors",
+    "create": "topologies.registry",
+    "from_graph": "topologies.topology",
+    "names": "topologies.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module of a public name on its first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

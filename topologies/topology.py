@@ -1,0 +1,146 @@
+"""A connected graph whose nodes are numbered, and what gossip on it is like."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final, overload
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from topologies.errors import TopologyError
+from topologies.mixing import MIXING_MATRICES, to_dense, to_sparse
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Topology:
+    """A simple connected graph on the nodes 0 to n - 1; made by `create` or `from_graph`.
+
+    Attributes:
+        name: What it was made as.
+        graph: The graph. Frozen: its nodes and edges stay, their attributes may be set;
+            `nx.Graph(net.graph)` is a copy that may be changed.
+    """
+
+    name: str
+    graph: nx.Graph
+
+    def __len__(self) -> int:
+        return len(self.graph)
+
+    def neighbors(self, node: int) -> list[int]:
+        """List the neighbors of a node, ascending.
+
+        Raises:
+            TopologyError: If there is no such node.
+        """
+        if node not in self.graph:
+            raise TopologyError(f"node={node}: the nodes are 0 to {len(self) - 1}")
+        return sorted(self.graph[node])
+
+    @overload
+    def mixing_matrix(
+        self, kind: str = ..., *, sparse: Literal[False] = ...
+    ) -> NDArray[np.float64]: ...
+
+    @overload
+    def mixing_matrix(self, kind: str = ..., *, sparse: Literal[True]) -> "csr_array": ...
+
+    def mixing_matrix(
+        self, kind: str = "metropolis", *, sparse: bool = False
+    ) -> "NDArray[np.float64] | csr_array":
+        """Compute the weights with which neighbors average, W.
+
+        Args:
+            kind: "metropolis", the weights of Metropolis and Hastings.
+            sparse: Return a scipy.sparse.csr_array, which needs scipy, instead of an array.
+
+        Returns:
+            Shape (n, n), float64, symmetric, no entry negative, each row and column summing to 1.
+            An entry off the diagonal is positive exactly for an edge.
+
+        Raises:
+            TopologyError: If `kind` is unknown.
+        """
+        if kind not in MIXING_MATRICES:
+            raise TopologyError(f"kind={kind!r}: use one of {sorted(MIXING_MATRICES)}")
+        entries = MIXING_MATRICES[kind](self.graph)
+        return to_sparse(entries, len(self)) if sparse else to_dense(entries, len(self))
+
+    def spectral_gap(self) -> float:
+        """Compute 1 - max(|lambda_2|, |lambda_n|) of the Metropolis-Hastings matrix.
+
+        One round of plain gossip shortens the distance from consensus by at least the factor
+        1 - gap. A lone node is in consensus: its gap is 1.
+
+        Returns:
+            Above 0 and at most 1; connected graphs with self-weights never have 0.
+
+        Source: Xiao and Boyd 2004, "Fast linear iterations for distributed averaging", the
+            convergence factor of a symmetric W, max(|lambda_2|, |lambda_n|).
+        Differs: nothing.
+        Cost: O(n^3) time, O(n^2) memory.
+        """
+        ascending = np.linalg.eigvalsh(self.mixing_matrix())  # (n,)
+        others = ascending[:-1]  # all but lambda_1 = 1
+        return 1.0 - float(np.abs(others).max(initial=0.0))
+
+
+def from_graph(graph: nx.Graph, *, name: str = "custom") -> Topology:
+    """Take any graph as a topology.
+
+    Nodes become 0 to n - 1 in their sorted order, or in the graph's own order if their labels
+    cannot be sorted. Node and edge attributes are kept; what a node was called stands in its
+    attribute "label".
+
+    Args:
+        graph: Undirected, without parallel edges and self-loops, connected. Not changed.
+        name: What to call it.
+
+    Returns:
+        The topology, on a copy.
+
+    Raises:
+        TopologyError: If the graph is not as described.
+    """
+    _check_graph(graph)
+    number = {label: node for node, label in enumerate(_in_order(graph))}
+    copy = nx.Graph()
+    copy.graph.update(graph.graph)
+    for label, node in number.items():
+        copy.add_node(node)
+        copy.nodes[node].update(graph.nodes[label], label=label)
+    ends = {tuple(sorted((number[u], number[v]))): data for u, v, data in graph.edges(data=True)}
+    for edge in sorted(ends):
+        copy.add_edge(*edge)
+        copy.edges[edge].update(ends[edge])
+    return Topology(name, nx.freeze(copy))
+
+
+def _check_graph(graph: nx.Graph) -> None:
+    if graph.is_directed() or graph.is_multigraph():
+        raise TopologyError(f"graph of type {type(graph).__name__}: convert it by nx.Graph(graph)")
+    if len(graph) == 0:
+        raise TopologyError("graph without nodes: use at least one")
+    loops = sorted(map(repr, nx.nodes_with_selfloops(graph)))
+    if loops:
+        raise TopologyError(
+            f"graph with self-loops at {', '.join(loops[:5])}: remove nx.selfloop_edges(graph)"
+        )
+    if not nx.is_connected(graph):
+        parts = sorted(map(len, nx.connected_components(graph)))
+        raise TopologyError(
+            f"graph in {len(parts)} parts, the smallest of {parts[0]} nodes: connect them, or take "
+            "the largest part"
+        )
+
+
+def _in_order(graph: nx.Graph) -> list[Hashable]:
+    try:
+        return sorted(graph)
+    except TypeError:
+        return list(graph)
