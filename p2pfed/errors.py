@@ -1,0 +1,81 @@
+"""The errors of p2pfed: who broke the rule decides which one is raised.
+
+`ConfigError` and `LocalError` are ours to mend, `RemoteError` is a peer's doing and never stops
+a peer, `TransportError` is the network's. See docs/design.md, "Limits, errors, determinism".
+"""
+
+from typing import ClassVar
+
+
+class P2PFedError(Exception):
+    """Base of everything that p2pfed raises on purpose."""
+
+
+class ConfigError(P2PFedError):
+    """A configuration value cannot be used.
+
+    Args:
+        field: Dotted name of the field, as it stands in the file.
+        value: The value that was found.
+        fix: What to write instead, as an instruction.
+    """
+
+    def __init__(self, field: str, value: object, fix: str) -> None:
+        super().__init__(f"{field} = {value!r}: {fix}")
+        self.field = field
+        self.value = value
+        self.fix = fix
+
+
+class LocalError(P2PFedError):
+    """The caller broke a rule of the interface."""
+
+
+class TransportError(P2PFedError):
+    """A connection, stream or transfer failed; nobody need be at fault."""
+
+
+class RemoteError(P2PFedError):
+    """A peer sent something that breaks the protocol.
+
+    This is the only family that decoding of a peer's bytes raises. `kind` is stable and short: it
+    is counted, shown in status and named in offences.
+    """
+
+    kind: ClassVar[str] = "remote"
+
+
+class FrameError(RemoteError):
+    """The bytes are not one canonical msgpack value of an allowed size."""
+
+    kind: ClassVar[str] = "frame"
+
+
+class SchemaError(RemoteError):
+    """The value is well formed but not one of the messages, headers or payloads of the protocol."""
+
+    kind: ClassVar[str] = "schema"
+
+
+class SignatureError(RemoteError):
+    """A signature does not verify under the key that it names."""
+
+    kind: ClassVar[str] = "signature"
+
+
+class LimitExceeded(RemoteError):  # noqa: N818 - the name says what happened
+    """A count, size or rate is above the limit that binds the sender."""
+
+    kind: ClassVar[str] = "limit"
+
+
+class SpecMismatch(RemoteError):  # noqa: N818 - the name says what happened
+    """The message belongs to another run, method, codec or parameter specification."""
+
+    kind: ClassVar[str] = "mismatch"
+
+
+class CodecError(RemoteError):
+    """A payload cannot be decoded into the parameters that the genesis describes."""
+
+    kind: ClassVar[str] = "codec"

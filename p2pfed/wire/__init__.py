@@ -1,0 +1,4 @@
+"""Bytes between peers: frames, headers, payloads and the genesis, in canonical msgpack.
+
+docs/wire.md describes every byte.
+"""
