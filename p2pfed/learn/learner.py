@@ -1,0 +1,300 @@
+"""What trains and evaluates on one machine: the interface, and what does it for a `Task`."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, final
+
+import torch
+from torch import Tensor, nn
+
+from p2pfed.errors import LocalError, P2PFedError
+from p2pfed.learn.device import Placement
+from p2pfed.learn.examples import Examples
+from p2pfed.learn.randomness import global_generator, torch_generator
+from p2pfed.learn.steps import AdamW, StepRule
+from p2pfed.learn.task import Task
+from p2pfed.updates.construction import check_integer
+from p2pfed.updates.method import AdaptedModel, Method, has_statistics, local_statistics
+from p2pfed.updates.specification import ParameterSpecification
+
+_VECTOR: Final = "vector"
+_OPTIMIZER: Final = "optimizer"
+_BUFFER: Final = "buffer"
+
+ShouldStop = Callable[[], bool]
+
+
+class JobCancelled(P2PFedError):
+    """A job ended because it was told to; nothing was changed."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingReport:
+    """What one training job did.
+
+    Attributes:
+        loss: Mean loss over its steps, None when none was taken.
+        examples: Examples seen.
+    """
+
+    loss: float | None
+    examples: int
+
+
+class Learner(Protocol):
+    """What a peer asks of the program that learns; an embedding application may bring its own."""
+
+    @property
+    def specification(self) -> ParameterSpecification:
+        """Which parameters travel."""
+
+    @property
+    def example_count(self) -> int:
+        """Private training examples; neighbors are told this number."""
+
+    def vector(self) -> Tensor:
+        """Copy the parameters that travel: shape (d,), float32, on the CPU."""
+
+    def load_vector(self, vector: Tensor) -> None:
+        """Overwrite the parameters that travel."""
+
+    def train(self, round: int, *, should_stop: ShouldStop) -> TrainingReport:
+        """Take the local steps of a round, or raise and change nothing.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two steps.
+        """
+
+    def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:
+        """Return (score, mean loss) on `validation` or `test` rows; a larger score is better.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two batches.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """Copy all that later training depends on; names are free, tensors are on the CPU."""
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned, to the same bits."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much and how a peer trains per round.
+
+    Attributes:
+        step_rule: Makes the optimizer.
+        steps_per_round: Local steps between two exchanges.
+        batch_size: Examples per step.
+        evaluation_batch_size: Examples per forward pass of an evaluation.
+    """
+
+    step_rule: StepRule = field(default_factory=AdamW)
+    steps_per_round: int = 1
+    batch_size: int = 32
+    evaluation_batch_size: int = 64  # guess: fits where training with a fourth of it does
+
+    def __post_init__(self) -> None:
+        check_integer(self.steps_per_round, "steps.steps_per_round", least=1)
+        check_integer(self.batch_size, "steps.batch_size", least=1)
+        check_integer(self.evaluation_batch_size, "steps.evaluation_batch_size", least=1)
+
+
+@final
+class TaskLearner:
+    """Trains the model of a `Task`.
+
+    The batches of round r follow from (seed, peer, r) alone, so that a peer that starts again
+    repeats them. Dropout is off. Normalization layers with running statistics update them; these
+    stay on the machine.
+
+    Args:
+        task: With this peer's own training rows.
+        method: Decides which parameters train and travel.
+        plan: How much and how to train.
+        seed: The run's shared seed, in [0, 2^64); decides the initial values.
+        peer: This peer's name; peers of one run differ in it.
+        placement: Where to compute.
+
+    Raises:
+        ConfigError: If the method does not fit the task's model.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        method: Method,
+        *,
+        plan: Plan,
+        seed: int,
+        peer: str,
+        placement: Placement | None = None,
+    ) -> None:
+        self.task = task
+        self.method = method
+        self.plan = plan
+        self.placement = placement or Placement()
+        self._seed = seed
+        self._peer = peer
+        self._train_rows = task.rows("train")
+        with global_generator(seed, "model"):  # of what stays frozen; the method does the rest
+            adapted = method.adapt(task.create_model(), seed=seed)
+        self.adapted: AdaptedModel = adapted.placed(self.placement.device, self.placement.dtype)
+        self._optimizer = plan.step_rule.create_optimizer(
+            self.adapted.trainable, self.adapted.head_names
+        )
+
+    @property
+    def specification(self) -> ParameterSpecification:
+        """Which parameters travel."""
+        return self.adapted.specification
+
+    @property
+    def example_count(self) -> int:
+        """Private training rows."""
+        return len(self._train_rows)
+
+    def vector(self) -> Tensor:
+        """Copy the parameters that travel: shape (d,), float32, on the CPU."""
+        return self.adapted.vector()
+
+    def load_vector(self, vector: Tensor) -> None:
+        """Overwrite the parameters that travel.
+
+        Raises:
+            LocalError: If the vector is not one of this run.
+        """
+        self.adapted.load_vector(vector)
+
+    def train(self, round: int, *, should_stop: ShouldStop) -> TrainingReport:
+        """Take the local steps of a round.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two steps.
+            LocalError: If there is nothing to train on, or the loss or a parameter ends up NaN or
+                infinite. In both cases, as after any error, the learner is as it was before.
+        """
+        if not self.example_count:
+            raise LocalError("this peer has no training rows; give it some, or role = relay")
+        before = self.state()
+        is_done = False
+        _set_modes(self.adapted.model, training=True)
+        try:
+            losses = []
+            for indices in self._batches(round):
+                if should_stop():
+                    raise JobCancelled(f"training of round {round} was cancelled")
+                batch = self._train_rows.batch(indices).to(self.placement.device)
+                losses.append(self.take_step(batch))
+            loss = float(torch.stack(losses).mean())
+            if not math.isfinite(loss) or not bool(torch.isfinite(self.vector()).all()):
+                raise LocalError(
+                    f"training of round {round} diverged (loss {loss}); lower the rate"
+                )
+            is_done = True
+        finally:
+            if not is_done:
+                self.load_state(before)
+        return TrainingReport(loss=loss, examples=len(losses) * self.plan.batch_size)
+
+    def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:
+        """Return (score, mean loss) on the `validation` or `test` rows.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two batches.
+            LocalError: If there are no such rows.
+        """
+        rows = self.task.rows(split)
+        if not len(rows):
+            raise LocalError(f"the task has no {split} rows; give it some, or do not evaluate")
+        _set_modes(self.adapted.model, training=False)
+        score = loss = 0.0
+        for indices in torch.arange(len(rows)).split(self.plan.evaluation_batch_size):
+            if should_stop():
+                raise JobCancelled(f"evaluation on {split} rows was cancelled")
+            batch = rows.batch(indices).to(self.placement.device)
+            share = len(indices) / len(rows)
+            with torch.no_grad(), self.placement.computing():
+                outputs = _call(self.adapted.model, batch)
+                score += share * float(self.task.metric(outputs, batch.labels))
+                loss += share * float(self.task.loss(outputs, batch.labels))
+        return score, loss
+
+    def take_step(self, batch: Examples) -> Tensor:
+        """Take one step on a batch and return its loss, a scalar on the model's device."""
+        self._optimizer.zero_grad()
+        with self.placement.computing():
+            loss = self.task.loss(_call(self.adapted.model, batch), batch.labels)
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def state(self) -> dict[str, Tensor]:
+        """Copy the vector, the optimizer's state and local statistics, on the CPU."""
+        state = {_VECTOR: self.vector()}
+        for name, parameter in self.adapted.trainable.items():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    state[f"{_OPTIMIZER}/{key}/{name}"] = value.detach().cpu().clone()
+        for name, buffer in local_statistics(self.adapted.model):
+            state[f"{_BUFFER}/{name}"] = buffer.detach().cpu().clone()
+        return state
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned, to the same bits.
+
+        Raises:
+            LocalError: If it is the state of another model, method or step rule.
+        """
+        if _VECTOR not in state:
+            raise LocalError("the saved state has no vector")
+        self.load_vector(state[_VECTOR])
+        self._optimizer.state.clear()
+        buffers = dict(local_statistics(self.adapted.model))
+        for key, value in state.items():
+            kind, _, rest = key.partition("/")
+            if kind == _OPTIMIZER:
+                self._load_optimizer_value(rest, value)
+            elif kind == _BUFFER and rest in buffers:
+                buffers[rest].copy_(value)
+            elif kind != _VECTOR:
+                raise LocalError(f"the saved state has {key}, which this model does not know")
+
+    def _load_optimizer_value(self, path: str, value: Tensor) -> None:
+        key, _, name = path.partition("/")
+        parameter = self.adapted.trainable.get(name)
+        if parameter is None or value.shape not in (parameter.shape, torch.Size()):
+            raise LocalError(f"the saved state of the optimizer does not fit parameter {name}")
+        # Counters of steps are scalars and stay on the CPU, where torch keeps them.
+        device = parameter.device if value.shape == parameter.shape else value.device
+        self._optimizer.state[parameter][key] = value.to(device, copy=True)
+
+    def _batches(self, round: int) -> Iterator[Tensor]:
+        """Shuffle the rows as often as needed to fill the round's batches."""
+        generator = torch_generator(self._seed, "batches", self._peer, round)
+        needed = self.plan.steps_per_round * self.plan.batch_size
+        rounds = -(-needed // self.example_count)
+        orders = [torch.randperm(self.example_count, generator=generator) for _ in range(rounds)]
+        yield from torch.cat(orders)[:needed].split(self.plan.batch_size)
+
+
+def _call(model: nn.Module, batch: Examples) -> object:
+    if isinstance(batch.inputs, Tensor):
+        return model(batch.inputs)
+    return model(**batch.inputs)
+
+
+def _set_modes(model: nn.Module, *, training: bool) -> None:
+    """Turn dropout off always; let normalization layers measure statistics while training.
+
+    Evaluation mode for all is the only switch that also reaches dropout which a model calls as a
+    function instead of holding it as a module.
+    """
+    model.eval()
+    for module in model.modules():
+        if has_statistics(module):
+            module.train(training)

@@ -1,0 +1,86 @@
+"""Mixing weights: how much a peer means each neighbor's row to count, before any rule."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from p2pfed.errors import SchemaError
+
+_EXAMPLES: Final = "examples"
+_DEGREE: Final = "degree"
+
+_CAP_MEDIANS: Final = 2.0  # guess: honest peers of one run rarely hold more, a liar gains no more
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a peer says of itself; nothing checks it, so no weight may hang on it without a bound.
+
+    Attributes:
+        examples: Private training examples.
+        degree: Neighbors.
+    """
+
+    examples: int
+    degree: int
+
+    def to_section(self) -> dict[str, int | float | bool]:
+        """Return the claims of a payload."""
+        return {_EXAMPLES: self.examples, _DEGREE: self.degree}
+
+    @classmethod
+    def from_section(cls, claims: Mapping[str, int | float | bool]) -> "Claim":
+        """Read the claims of a payload; others than these two are left to newer versions.
+
+        Raises:
+            SchemaError: If one is missing, or no count.
+        """
+        examples, degree = claims.get(_EXAMPLES), claims.get(_DEGREE)
+        if type(examples) is not int or type(degree) is not int or min(examples, degree) < 0:
+            raise SchemaError(f"claims: examples {examples!r} and degree {degree!r} are no counts")
+        return cls(examples=examples, degree=degree)
+
+
+def metropolis(own: Claim, others: Sequence[Claim]) -> list[float]:
+    """Weigh each neighbor 1 / (1 + the larger of both degrees); the rest is the own row's.
+
+    All peers together then keep the mean of their vectors. A liar gets at most 1 / (1 + own
+    degree), whatever it claims.
+
+    Source: Xiao and Boyd 2004, "Fast linear iterations for distributed averaging", sec. 4
+    (Metropolis-Hastings weights, in the form of Xiao, Boyd, Lall 2005).
+    Differs: where more rows are at hand than neighbors are connected, their number is the degree,
+        so that something is left for the own row.
+    """
+    degree = max(own.degree, len(others))
+    return [1.0 / (1.0 + max(degree, other.degree)) for other in others]
+
+
+def uniform(own: Claim, others: Sequence[Claim]) -> list[float]:  # noqa: ARG001 - as the others
+    """Weigh all rows alike, the own one included."""
+    return [1.0 / (1.0 + len(others))] * len(others)
+
+
+def by_examples(own: Claim, others: Sequence[Claim]) -> list[float]:
+    """Weigh rows by the examples behind them, none by more than twice the median claim.
+
+    Source: McMahan et al. 2017, "Communication-efficient learning of deep networks from
+    decentralized data", alg. 1 (weights n_k / n).
+    Differs: capped, because the counts are self-reported.
+    """
+    claims = [own.examples, *(other.examples for other in others)]
+    cap = _CAP_MEDIANS * statistics.median(claims)
+    capped = [min(float(claim), cap) for claim in claims]
+    total = sum(capped)
+    if total == 0.0:
+        return uniform(own, others)
+    return [value / total for value in capped[1:]]
+
+
+MIXINGS: Final[Mapping[str, Callable[[Claim, Sequence[Claim]], list[float]]]] = {
+    "examples": by_examples,
+    "metropolis": metropolis,
+    "uniform": uniform,
+}

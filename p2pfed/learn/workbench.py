@@ -1,0 +1,237 @@
+"""The workbench: does the jobs that the core orders, for the node and the simulator alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, final
+
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor
+
+import robust
+from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
+from p2pfed.core.events import Evaluation, Verdict
+from p2pfed.errors import LocalError, RemoteError
+from p2pfed.learn.decoded import DecodeCache, DecodedUpdate, check_header, decode_update
+from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
+from p2pfed.learn.mixing import MIXINGS, Claim
+from p2pfed.messages import UpdateHeader
+from p2pfed.updates.codec import Codec
+from p2pfed.updates.construction import check_choice
+from p2pfed.wire.payload import encode_payload
+
+_ROW_REASONS: Final = {robust.Reason.ACCEPTED: ""}  # the core's word for a row used as it is
+
+
+def never() -> bool:
+    """Answer that a job need not stop."""
+    return False
+
+
+def unchanged(difference: Tensor) -> Tensor:
+    """Return what is to be published as it is."""
+    return difference
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """How a peer exchanges what it learned.
+
+    Attributes:
+        method: Name of the run's update method.
+        codec: The run's payload codec.
+        integrator: Turns neighbors' rows into the next own vector.
+        mixing: `metropolis`, `uniform` or `examples`; see `p2pfed.learn.mixing`.
+        before_publish: Applied to the own difference from the initial vector before it is
+            encoded, shape (d,) to (d,); lets experiments make a peer hostile.
+    """
+
+    method: str
+    codec: Codec
+    integrator: robust.Integrator
+    mixing: str = "metropolis"
+    before_publish: Callable[[Tensor], Tensor] = unchanged
+
+    def __post_init__(self) -> None:
+        check_choice(self.mixing, "mixing", tuple(MIXINGS))
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationOutcome:
+    """What one integration job did.
+
+    Attributes:
+        verdicts: One per row, in the order of the rows.
+        own_weight: Coefficient of the own row, 1 when nothing was integrated.
+        evaluation: Of the new model, when one was asked for.
+        note: Why the own model was kept, or empty.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    own_weight: float
+    evaluation: Evaluation | None
+    note: str
+
+
+@final
+class Workbench:
+    """Trains, encodes, validates, integrates and evaluates for one peer.
+
+    Payloads hold the difference from the initial vector, which every peer knows: a lossy codec
+    then rounds what was learned and not what was there from the start. Integration works on the
+    same differences, because a common start would otherwise dominate every norm and angle.
+
+    Only `validate` may be called while another call is running.
+
+    Args:
+        learner: As it was created: its vector is taken for the run's initial one.
+        exchange: How to exchange.
+        cache: Decoded updates; one of its own if left out.
+    """
+
+    def __init__(
+        self, learner: Learner, exchange: Exchange, *, cache: DecodeCache | None = None
+    ) -> None:
+        self.learner = learner
+        self.exchange = exchange
+        self.initial = learner.vector()
+        self._cache = cache or DecodeCache()
+
+    def train(
+        self, effect: StartTraining, should_stop: ShouldStop = never
+    ) -> tuple[bytes, TrainingReport]:
+        """Take the round's local steps and encode the own vector.
+
+        Returns:
+            The payload and what the training did.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two steps; nothing is changed.
+            LocalError: If the learner failed; nothing is changed.
+        """
+        report = TrainingReport(loss=None, examples=0)
+        if effect.train:
+            report = self.learner.train(effect.round, should_stop=should_stop)
+        difference = self.exchange.before_publish(self.learner.vector() - self.initial)
+        claim = Claim(examples=self.learner.example_count, degree=effect.degree)
+        return encode_payload(self.exchange.codec.encode(difference), claim.to_section()), report
+
+    def validate(self, header: UpdateHeader, payload: bytes) -> None:
+        """Check that an update can be integrated, and remember it decoded.
+
+        Args:
+            header: Its header; the payload has the hash that it names.
+            payload: Any bytes.
+
+        Raises:
+            RemoteError: If it cannot; nothing else, whatever the bytes.
+        """
+        check_header(header, method=self.exchange.method, codec=self.exchange.codec.name)
+        self._decode(header, lambda _: payload)
+
+    def integrate(
+        self,
+        effect: StartIntegration,
+        load_payload: Callable[[bytes], bytes],
+        should_stop: ShouldStop = never,
+    ) -> IntegrationOutcome:
+        """Integrate rows into the own model and evaluate it, as far as the effect asks for it.
+
+        Args:
+            effect: The job; its rows have been validated.
+            load_payload: Content hash to payload.
+            should_stop: Asked between batches of an evaluation.
+
+        Raises:
+            JobCancelled: If `should_stop` said so; nothing is changed.
+        """
+        before = self.learner.vector()
+        verdicts, own_weight, note = self._mix(effect, load_payload, before)
+        is_done = False
+        try:
+            evaluation = self._evaluate(effect, should_stop)
+            is_done = True
+        finally:
+            if not is_done:
+                self.learner.load_vector(before)
+        return IntegrationOutcome(
+            verdicts=verdicts, own_weight=own_weight, evaluation=evaluation, note=note
+        )
+
+    def digest(self) -> bytes:
+        """Return the BLAKE3-256 of the own vector, 32 bytes."""
+        return self.learner.specification.digest(self.learner.vector())
+
+    def save(self) -> bytes:
+        """Return all that later jobs depend on, in the safetensors format."""
+        return safetensors.save(self.learner.state())
+
+    def load(self, data: bytes) -> None:
+        """Restore what `save` returned; later jobs then give the same bits.
+
+        Raises:
+            LocalError: If it is something else, or belongs to another model.
+        """
+        try:
+            state = safetensors.load(data)
+        except SafetensorError as error:
+            raise LocalError(f"the saved model cannot be read: {error}") from error
+        self.learner.load_state(state)
+
+    def _mix(
+        self, effect: StartIntegration, load_payload: Callable[[bytes], bytes], before: Tensor
+    ) -> tuple[tuple[Verdict, ...], float, str]:
+        updates: dict[bytes, DecodedUpdate] = {}
+        refused: dict[bytes, Verdict] = {}
+        for row in effect.rows:
+            try:
+                updates[row.peer] = self._decode(row.header, load_payload)
+            except RemoteError as error:
+                refused[row.peer] = Verdict(peer=row.peer, weight=0.0, reason=error.kind)
+        if not updates:
+            return tuple(refused[row.peer] for row in effect.rows), 1.0, ""
+        own = Claim(examples=self.learner.example_count, degree=effect.degree)
+        # Sorted, so that no sum depends on the order in which updates arrived.
+        peers = sorted(updates)
+        weights = MIXINGS[self.exchange.mixing](own, [updates[peer].claim for peer in peers])
+        integration = self.exchange.integrator.integrate(
+            before - self.initial,
+            [
+                robust.Row(peer, updates[peer].difference, weight)
+                for peer, weight in zip(peers, weights, strict=True)
+            ],
+        )
+        if not integration.kept_own:
+            self.learner.load_vector(self.initial + integration.vector)
+        found = {verdict.peer: verdict for verdict in integration.verdicts}
+        verdicts = tuple(
+            refused.get(row.peer) or _verdict(row, found[row.peer]) for row in effect.rows
+        )
+        return verdicts, integration.own_weight, integration.note
+
+    def _decode(
+        self, header: UpdateHeader, load_payload: Callable[[bytes], bytes]
+    ) -> DecodedUpdate:
+        update = self._cache.get(header.payload_hash)
+        if update is None:
+            payload = load_payload(header.payload_hash)
+            size = self.learner.specification.size
+            update = decode_update(payload, codec=self.exchange.codec, size=size)
+            self._cache.put(header.payload_hash, update)
+        return update
+
+    def _evaluate(self, effect: StartIntegration, should_stop: ShouldStop) -> Evaluation | None:
+        if not effect.evaluate and not effect.test:
+            return None
+        score, loss = self.learner.evaluate("validation", should_stop=should_stop)
+        test_score = None
+        if effect.test:
+            test_score, _ = self.learner.evaluate("test", should_stop=should_stop)
+        return Evaluation(score=score, loss=loss, test_score=test_score)
+
+
+def _verdict(row: IntegrationRow, verdict: robust.Verdict) -> Verdict:
+    reason = _ROW_REASONS.get(verdict.reason, str(verdict.reason))
+    return Verdict(peer=row.peer, weight=verdict.weight, reason=reason)

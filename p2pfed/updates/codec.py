@@ -1,0 +1,106 @@
+"""What every codec is: vectors to bytes and back, with a stated precision and a bounded size."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from p2pfed.errors import CodecError, LocalError
+from p2pfed.updates.construction import Constant
+
+
+class Codec(ABC):
+    """A reversible encoding of float32 vectors.
+
+    Codecs are values: equal constants make equal codecs, and one codec gives one vector the same
+    bytes every time. Decoding takes bytes from strangers: it raises `CodecError` and nothing else,
+    and allocates no more than the vector's own size and a few temporaries of it.
+
+    Attributes:
+        name: Its name in headers and in the table; renaming one changes the protocol.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+
+    @final
+    def encode(self, vector: Tensor) -> bytes:
+        """Encode a vector.
+
+        Args:
+            vector: Shape (d,), float32, on the CPU, finite.
+
+        Raises:
+            LocalError: If it is not as described, or a value is beyond the codec's range.
+        """
+        if vector.ndim != 1 or vector.dtype != torch.float32:
+            raise LocalError(
+                f"{self.name}: vector of shape {tuple(vector.shape)} and {vector.dtype}, expected "
+                "(d,) and torch.float32"
+            )
+        if not _is_finite(vector):
+            raise LocalError(f"{self.name}: the vector has NaN or infinity; did training diverge?")
+        return self._encode(vector.detach().contiguous())
+
+    @final
+    def decode(self, data: bytes | memoryview, size: int) -> Tensor:
+        """Decode a vector of `size` values.
+
+        Args:
+            data: Any bytes.
+            size: d, from the genesis and never from the sender.
+
+        Returns:
+            Shape (size,), float32, on the CPU, finite.
+
+        Raises:
+            CodecError: If the bytes are not the encoding of such a vector.
+        """
+        if len(data) > self.encoded_bytes_max(size):
+            raise CodecError(
+                f"{self.name}: {len(data)} bytes for {size} values, at most "
+                f"{self.encoded_bytes_max(size)}"
+            )
+        vector = self._decode(data, size)
+        assert vector.shape == (size,)
+        assert vector.dtype == torch.float32
+        if not _is_finite(vector):
+            raise CodecError(f"{self.name}: NaN or infinity")
+        return vector
+
+    @abstractmethod
+    def encoded_bytes_max(self, size: int) -> int:
+        """Return the most bytes that the encoding of `size` values can have."""
+
+    @abstractmethod
+    def error_max(self, vector: Tensor) -> Tensor:
+        """Return the largest error of each value after a round trip, shape (d,)."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Constant]:
+        """Return its constants, for a genesis."""
+
+    @abstractmethod
+    def _encode(self, vector: Tensor) -> bytes:
+        """Encode a checked vector."""
+
+    @abstractmethod
+    def _decode(self, data: bytes | memoryview, size: int) -> Tensor:
+        """Decode bytes that are not too many."""
+
+
+def check_length(name: str, data: bytes | memoryview, expected: int) -> None:
+    """Refuse a wrong number of bytes.
+
+    Raises:
+        CodecError: If it is not exactly the expected one.
+    """
+    if len(data) != expected:
+        raise CodecError(f"{name}: {len(data)} bytes, expected {expected}")
+
+
+def _is_finite(vector: Tensor) -> bool:
+    # One pass and no temporary: NaN and infinity both show in the extremes.
+    return not len(vector) or bool(torch.isfinite(torch.stack(torch.aminmax(vector))).all())

@@ -1,0 +1,230 @@
+"""What every update method is: a choice of the parameters that train and travel."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, final
+
+import torch
+from blake3 import blake3
+from torch import Tensor, nn
+
+from p2pfed.errors import ConfigError
+from p2pfed.updates.construction import Constant
+from p2pfed.updates.portable import initial_value
+from p2pfed.updates.specification import ParameterSpecification
+
+INITIALS: Final = ("portable", "given")
+
+_HASHED_VALUES: Final = 1 << 22  # copied at a time, so that a large model is not held twice
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AdaptedModel:
+    """A model that is ready to be trained, and which of its parameters travel.
+
+    Attributes:
+        model: To be called in place of the original, which may have been changed.
+        trainable: Name in the specification to parameter, in the specification's order.
+        specification: Of the trainable parameters.
+        head_names: Those of the names that belong to a head trained from scratch, for which step
+            rules may have another learning rate.
+        method: What adapted it.
+        frozen_digest: See `base_digest`.
+    """
+
+    model: nn.Module
+    trainable: Mapping[str, nn.Parameter]
+    specification: ParameterSpecification
+    head_names: frozenset[str]
+    method: "Method"
+    frozen_digest: bytes
+
+    def vector(self) -> Tensor:
+        """Copy the trainable parameters into a gossip vector, shape (d,)."""
+        return self.specification.flatten(self.trainable)
+
+    def load_vector(self, vector: Tensor) -> None:
+        """Overwrite the trainable parameters.
+
+        Raises:
+            LocalError: If the vector is not one of this run.
+        """
+        with torch.no_grad():
+            for name, tensor in self.specification.unflatten(vector).items():
+                self.trainable[name].copy_(tensor)
+
+    def base_digest(self) -> bytes:
+        """Return the BLAKE3-256 of all that is frozen: what peers share without sending it.
+
+        It is that of the values before `placed` changed their precision, so that peers may differ
+        in theirs.
+        """
+        return self.frozen_digest
+
+    def placed(self, device: torch.device, dtype: torch.dtype) -> "AdaptedModel":
+        """Move the model to a device and its frozen parameters to a precision.
+
+        What trains stays float32: updates are small against the values, and would be rounded away.
+        """
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        for parameter in self.model.parameters():
+            if not parameter.requires_grad and parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype)
+        model = self.model.to(device)
+        # Between some devices, torch makes new parameters instead of moving the old ones.
+        moved = dict(model.named_parameters())
+        trainable = {name: moved[names[id(old)]] for name, old in self.trainable.items()}
+        return replace(self, model=model, trainable=trainable)
+
+
+class Method(ABC):
+    """A way to fine-tune that decides what peers exchange.
+
+    Methods are values: equal constants make equal methods.
+
+    Attributes:
+        name: Its name in headers and in the table; renaming one changes the protocol.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
+        """Choose and initialize the parameters that train; freeze all others.
+
+        Args:
+            model: Changed in place.
+            seed: The run's shared seed, in [0, 2^64): peers with the same seed, model and method
+                start from the same bits.
+
+        Raises:
+            ConfigError: If the method's constants do not fit the model.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Constant]:
+        """Return its constants by name, for the genesis."""
+
+
+def digest_frozen(model: nn.Module) -> bytes:
+    """Return the BLAKE3-256 of a model's frozen values, whatever their device.
+
+    Covers name, type, shape and bytes of each saved tensor that does not train, in ascending order
+    of names; not the running statistics of normalization layers, which are each peer's own.
+    """
+    trained = {name for name, value in model.named_parameters() if value.requires_grad}
+    statistics = {name for name, _ in local_statistics(model)}
+    digest = blake3()
+    for name, tensor in sorted(model.state_dict().items()):
+        if name not in trained and name not in statistics:
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            for piece in tensor.detach().cpu().contiguous().view(-1).split(_HASHED_VALUES):
+                digest.update(piece.view(torch.uint8).numpy().tobytes())
+    return digest.digest()
+
+
+def freeze_all(model: nn.Module) -> None:
+    """Stop all parameters from training."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+
+
+def unfreeze_modules(model: nn.Module, names: tuple[str, ...], *, field: str) -> frozenset[str]:
+    """Let the parameters of some modules train.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ConfigError: If a module does not exist or has no parameters.
+    """
+    modules = dict(model.named_modules())
+    chosen: set[str] = set()
+    for name in names:
+        parameters = dict(modules[name].named_parameters()) if name in modules else {}
+        if not parameters:
+            known = ", ".join(each for each, _ in model.named_children())
+            raise ConfigError(field, name, f"write modules with parameters; the model has {known}")
+        for inner, parameter in parameters.items():
+            parameter.requires_grad_(True)
+            chosen.add(f"{name}.{inner}")
+    return frozenset(chosen)
+
+
+def collect(
+    model: nn.Module,
+    names: Mapping[str, str],
+    *,
+    method: Method,
+    head_names: frozenset[str],
+    frozen_digest: bytes,
+) -> AdaptedModel:
+    """Gather the parameters that require gradients.
+
+    Args:
+        model: Whose parameters.
+        names: Name in the model to name in the specification; others keep theirs.
+        method: What chose them.
+        head_names: Names in the specification that belong to a head.
+        frozen_digest: Of all others.
+
+    Raises:
+        ConfigError: If nothing trains, or something is not floating point.
+    """
+    chosen = {
+        names.get(name, name): parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    if not chosen:
+        raise ConfigError("method", type(model).__name__, "no parameter of this model would train")
+    for parameter in chosen.values():
+        parameter.data = parameter.data.float()
+    return AdaptedModel(
+        model=model,
+        trainable={name: chosen[name] for name in sorted(chosen)},
+        specification=ParameterSpecification.of(chosen),
+        head_names=head_names,
+        method=method,
+        frozen_digest=frozen_digest,
+    )
+
+
+def initialize(adapted: AdaptedModel, names: frozenset[str], *, seed: int) -> None:
+    """Overwrite parameters with the values that every machine computes alike."""
+    with torch.no_grad():
+        for entry in adapted.specification.entries:
+            if entry.name in names:
+                parameter = adapted.trainable[entry.name]
+                parameter.copy_(initial_value(entry, parameter, seed))
+
+
+def warn_of_buffers(model: nn.Module) -> None:
+    """Say once, clearly, that running statistics of normalization layers stay on each machine."""
+    layers = [name for name, module in model.named_modules() if has_statistics(module)]
+    if layers:
+        warnings.warn(
+            f"{len(layers)} normalization layers ({layers[0]}, ...) keep running statistics. "
+            "They are measured on each peer's own data, stay local and are not averaged: a peer's "
+            "model is its own. Use GroupNorm or LayerNorm where all peers shall hold one model.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def has_statistics(module: nn.Module) -> bool:
+    """Whether a module is a normalization layer with running statistics, as BatchNorm is."""
+    return getattr(module, "running_mean", None) is not None
+
+
+def local_statistics(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Name the running statistics of normalization layers."""
+    for prefix, module in model.named_modules():
+        if has_statistics(module):
+            for name, buffer in module.named_buffers(recurse=False):
+                yield (f"{prefix}.{name}" if prefix else name), buffer

@@ -1,0 +1,208 @@
+"""The update methods: everything, a head, or low-rank adapters."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Final, final
+
+import torch
+from torch import nn
+from typing_extensions import override
+
+from p2pfed.errors import ConfigError
+from p2pfed.updates.construction import (
+    Constant,
+    check_choice,
+    check_integer,
+    check_names,
+    check_number,
+)
+from p2pfed.updates.method import (
+    INITIALS,
+    AdaptedModel,
+    Method,
+    collect,
+    digest_frozen,
+    freeze_all,
+    initialize,
+    unfreeze_modules,
+    warn_of_buffers,
+)
+
+_A: Final = ".lora_A."
+_B: Final = ".lora_B."
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full(Method):
+    """Every parameter that requires gradients trains and travels.
+
+    Running statistics of normalization layers stay local, with a warning.
+
+    Attributes:
+        initial: `portable` draws again what the task's model drew, with the same result on every
+            machine. It would wipe out pretrained weights: `given` keeps the values that the model
+            comes with, which then have to be the same on all peers.
+    """
+
+    name: ClassVar[str] = "full"
+
+    initial: str = "portable"
+
+    def __post_init__(self) -> None:
+        check_choice(self.initial, "method.initial", INITIALS)
+
+    @override
+    def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
+        warn_of_buffers(model)
+        adapted = collect(
+            model, {}, method=self, head_names=frozenset(), frozen_digest=digest_frozen(model)
+        )
+        if self.initial == "portable":
+            initialize(adapted, frozenset(adapted.trainable), seed=seed)
+        return adapted
+
+    @override
+    def describe(self) -> dict[str, Constant]:
+        return asdict(self)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head(Method):
+    """Only some modules train and travel; the rest of the model is frozen.
+
+    Attributes:
+        modules: Their names in the model.
+        initial: As of `Full`.
+    """
+
+    name: ClassVar[str] = "head"
+
+    modules: tuple[str, ...] = ("head",)
+    initial: str = "portable"
+
+    def __post_init__(self) -> None:
+        check_names(self.modules, "method.modules")
+        check_choice(self.initial, "method.initial", INITIALS)
+
+    @override
+    def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
+        freeze_all(model)
+        names = unfreeze_modules(model, self.modules, field="method.modules")
+        adapted = collect(
+            model, {}, method=self, head_names=names, frozen_digest=digest_frozen(model)
+        )
+        if self.initial == "portable":
+            initialize(adapted, names, seed=seed)
+        return adapted
+
+    @override
+    def describe(self) -> dict[str, Constant]:
+        return asdict(self)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora(Method):
+    """Low-rank adapters beside linear layers, and some modules whole; the base is frozen.
+
+    The change of a weight is (alpha / rank) B A. Both factors travel and are averaged one by one,
+    which is close to averaging the products as long as peers mix often: two peers that mix with
+    weight g are off by g (1 - g) (B1 - B2)(A1 - A2). It needs a common start, because (B, A) and
+    (B G, G^-1 A) are the same change: A is drawn from the portable family and B is zero.
+
+    Source: Hu et al. 2021, "LoRA"; factor averaging: Zhang et al. 2023, "Towards building the
+    federated GPT" (FedIT).
+
+    Attributes:
+        rank: Columns of B.
+        alpha: Scale; the change is alpha / rank times the product.
+        targets: Names, or last parts of names, of the linear layers that get adapters.
+        modules: Modules that train and travel whole, such as a classification head; may be none.
+        initial: As of `Full`, for `modules`.
+    """
+
+    name: ClassVar[str] = "lora"
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("query", "value")
+    modules: tuple[str, ...] = ("head",)
+    initial: str = "portable"
+
+    def __post_init__(self) -> None:
+        check_integer(self.rank, "method.rank", least=1)
+        check_number(self.alpha, "method.alpha", above=0.0)
+        # 16 and 16.0 are the same constant, and must be the same bytes in the genesis.
+        object.__setattr__(self, "alpha", float(self.alpha))
+        check_names(self.targets, "method.targets")
+        if self.modules:
+            check_names(self.modules, "method.modules")
+        check_choice(self.initial, "method.initial", INITIALS)
+
+    @override
+    def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
+        freeze_all(model)
+        heads = unfreeze_modules(model, self.modules, field="method.modules")
+        digest = digest_frozen(model)  # before peft adds copies of the modules
+        wrapped = self._wrap(model)
+        names = {
+            name: _plain_name(name)
+            for name, parameter in wrapped.named_parameters()
+            if parameter.requires_grad
+        }
+        adapted = collect(wrapped, names, method=self, head_names=heads, frozen_digest=digest)
+        strangers = [
+            name for name in adapted.trainable if name not in heads and not _is_factor(name)
+        ]
+        if strangers:
+            raise ConfigError("method.targets", self.targets, f"{strangers[0]} is no linear layer")
+        factors = frozenset(adapted.trainable) - heads
+        zero = frozenset(name for name in factors if _B in name)
+        initialize(adapted, factors - zero, seed=seed)
+        with torch.no_grad():
+            for name in zero:
+                adapted.trainable[name].zero_()
+        if self.initial == "portable":
+            initialize(adapted, heads, seed=seed)
+        return adapted
+
+    def _wrap(self, model: nn.Module) -> nn.Module:
+        from peft import LoraConfig, get_peft_model  # seconds to import, and only here needed
+
+        configuration = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # annotated int, computed as float
+            target_modules=list(self.targets),
+            modules_to_save=list(self.modules) or None,
+            lora_dropout=0.0,
+        )
+        with _global_generator_kept():
+            try:
+                wrapped: nn.Module = get_peft_model(model, configuration)
+            except ValueError as error:
+                raise ConfigError("method.targets", self.targets, str(error)) from error
+        return wrapped
+
+    @override
+    def describe(self) -> dict[str, Constant]:
+        return asdict(self)
+
+
+def _plain_name(name: str) -> str:
+    """Return a parameter's name without what peft adds: the same as before wrapping for heads."""
+    plain = name.removeprefix("base_model.model.")
+    return plain.replace(".modules_to_save.default.", ".").replace(".default.", ".")
+
+
+def _is_factor(name: str) -> bool:
+    return _A in name or _B in name
+
+
+@contextmanager
+def _global_generator_kept() -> Iterator[None]:
+    """Undo the draws of a library that knows only torch's global generator."""
+    with torch.random.fork_rng(devices=[]):
+        yield

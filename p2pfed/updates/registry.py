@@ -1,0 +1,51 @@
+"""All methods and codecs by name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from p2pfed.errors import ConfigError
+from p2pfed.updates.codec import Codec
+from p2pfed.updates.codecs import BFloat16, Float32, Int8
+from p2pfed.updates.construction import construct
+from p2pfed.updates.method import Method
+from p2pfed.updates.methods import Full, Head, Lora
+
+METHODS: Final[Mapping[str, type[Method]]] = {"full": Full, "head": Head, "lora": Lora}
+
+CODECS: Final[Mapping[str, type[Codec]]] = {"bfloat16": BFloat16, "float32": Float32, "int8": Int8}
+
+
+def names() -> tuple[str, ...]:
+    """List the names that `create` knows, of methods and codecs, sorted."""
+    return tuple(sorted([*METHODS, *CODECS]))
+
+
+def create(name: str, **constants: object) -> Method | Codec:
+    """Make a method or a codec; no name is both.
+
+    Raises:
+        ConfigError: If the name or a constant is unknown or out of range.
+    """
+    if name in CODECS:
+        return create_codec(name, **constants)
+    if name in METHODS:
+        return create_method(name, **constants)
+    raise ConfigError("update", name, f"write one of {', '.join(names())}")
+
+
+def create_method(method: str | Method, **constants: object) -> Method:
+    """Make a method from its name and constants, or hand back an object.
+
+    Raises:
+        ConfigError: If the name or a constant is unknown or out of range.
+    """
+    return construct(METHODS, method, constants, field="method")
+
+
+def create_codec(codec: str | Codec, **constants: object) -> Codec:
+    """Make a codec from its name and constants, or hand back an object.
+
+    Raises:
+        ConfigError: If the name or a constant is unknown or out of range.
+    """
+    return construct(CODECS, codec, constants, field="codec")

@@ -1,0 +1,74 @@
+"""Mixing weights: what honest claims give, and how little lies gain."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pfed.learn.decoded import DecodeCache, DecodedUpdate
+from p2pfed.learn.mixing import MIXINGS, Claim, by_examples, metropolis, uniform
+from tests.learn.peers import make_examples
+
+claims = st.builds(Claim, examples=st.integers(0, 2**53 - 1), degree=st.integers(0, 2**53 - 1))
+mixings = pytest.mark.parametrize("mixing", MIXINGS.values())
+
+
+def claim(examples: int = 1, degree: int = 1) -> Claim:
+    return Claim(examples=examples, degree=degree)
+
+
+@mixings
+@given(own=claims, others=st.lists(claims, max_size=8))
+def test_weights_leave_a_share_for_the_own_row(
+    mixing: object, own: Claim, others: list[Claim]
+) -> None:
+    assert callable(mixing)
+    weights = mixing(own, others)
+    assert len(weights) == len(others)
+    assert all(0.0 <= weight <= 1.0 for weight in weights)
+    assert sum(weights) <= 1.0 + 1e-12
+
+
+def test_metropolis_is_symmetric_and_leaves_the_rest() -> None:
+    assert metropolis(claim(degree=2), [claim(degree=3), claim(degree=1)]) == [1 / 4, 1 / 3]
+    assert metropolis(claim(degree=3), [claim(degree=2)]) == [1 / 4]
+
+
+def test_a_liar_gains_no_more_than_its_share() -> None:
+    honest = claim(examples=100, degree=4)
+    for lie in (0, 2**53 - 1):
+        liar = claim(examples=lie, degree=lie)
+        assert metropolis(honest, [liar])[0] <= 1 / 5
+        assert by_examples(honest, [honest, honest, liar])[2] <= 2 / 5
+    assert by_examples(honest, [honest, honest, claim(examples=10**9)])[:2] == [1 / 5, 1 / 5]
+
+
+def test_more_rows_than_neighbors_still_leave_something() -> None:
+    weights = metropolis(claim(degree=1), [claim(degree=1)] * 4)
+    assert weights == [1 / 5] * 4
+
+
+def test_uniform_and_empty_examples() -> None:
+    assert uniform(claim(), [claim()] * 3) == [1 / 4] * 3
+    assert by_examples(claim(0), [claim(0)]) == [1 / 2]
+    assert by_examples(claim(100), [claim(300)]) == [300 / 400]
+
+
+def test_the_cache_forgets_what_was_used_longest_ago() -> None:
+    inputs = make_examples(16).inputs
+    vector = inputs.view(-1)  # type: ignore[union-attr]  # 64 values, 256 bytes
+    updates = [DecodedUpdate(difference=vector, claim=claim(index)) for index in range(4)]
+    cache = DecodeCache(bytes_max=3 * 256)
+    for index in range(3):
+        cache.put(bytes([index]), updates[index])
+    assert cache.get(b"\x00") is updates[0]
+    cache.put(b"\x00", updates[1])  # known already: the first stays
+    cache.put(b"\x03", updates[3])
+    assert cache.get(b"\x01") is None
+    assert [cache.get(bytes([index])) for index in (0, 2, 3)] == [
+        updates[0],
+        updates[2],
+        updates[3],
+    ]
+    nothing = DecodeCache(bytes_max=0)
+    nothing.put(b"x", updates[0])
+    assert nothing.get(b"x") is None

@@ -1,0 +1,223 @@
+"""Methods: what trains, what travels, where it starts, and which mistakes are named."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from p2pfed import updates
+from p2pfed.errors import ConfigError
+from p2pfed.updates.method import AdaptedModel
+from p2pfed.updates.methods import Full, Head, Lora
+from p2pfed.updates.registry import METHODS, create, create_codec, create_method
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(6, 4)
+        self.value = nn.Linear(6, 4)
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.scale * torch.tanh(self.query(inputs)) * self.value(inputs)
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.encoder(inputs))
+        return logits
+
+
+def make_model(seed: int = 0) -> Model:
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(seed)
+        return Model()
+
+
+def frozen_and_trained(adapted: AdaptedModel) -> tuple[set[str], set[str]]:
+    """Take a step and say which tensors of the model changed, by whether they travel."""
+    before = {name: value.clone() for name, value in adapted.model.state_dict().items()}
+    travelling = {id(value) for value in adapted.trainable.values()}
+    optimizer = torch.optim.SGD([p for p in adapted.model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):  # with B = 0, the first step moves only B
+        optimizer.zero_grad()
+        adapted.model(torch.linspace(-1, 1, 12).view(2, 6)).pow(2).sum().backward()
+        optimizer.step()
+    changed = {
+        name
+        for name, value in adapted.model.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+    names = {name for name, value in adapted.model.named_parameters() if id(value) in travelling}
+    return changed - names, changed & names
+
+
+def test_every_method_is_listed() -> None:
+    assert set(METHODS) == {"full", "head", "lora"}
+    assert set(METHODS) | {"float32", "bfloat16", "int8"} == set(updates.names())
+    assert all(made.name == name for name, made in METHODS.items())
+
+
+def test_full_trains_everything_from_portable_values() -> None:
+    first = Full().adapt(make_model(1), seed=3)
+    second = Full().adapt(make_model(2), seed=3)
+    assert torch.equal(first.vector(), second.vector())
+    assert not torch.equal(first.vector(), Full().adapt(make_model(1), seed=4).vector())
+    assert first.specification.size == 2 * (6 * 4 + 4) + 1 + 4 * 3 + 3
+    assert first.specification.names == tuple(sorted(first.specification.names))
+    assert first.trainable["encoder.scale"].item() == 2.0
+
+
+def test_full_keeps_given_values_when_asked() -> None:
+    model = make_model()
+    weight = model.head.weight.detach().clone()
+    adapted = Full(initial="given").adapt(model, seed=3)
+    assert torch.equal(adapted.trainable["head.weight"], weight)
+
+
+def test_full_respects_what_the_model_froze() -> None:
+    model = make_model()
+    model.encoder.requires_grad_(False)
+    assert Full().adapt(model, seed=0).specification.names == ("head.bias", "head.weight")
+
+
+def test_head_trains_only_the_head() -> None:
+    adapted = Head().adapt(make_model(), seed=0)
+    assert adapted.specification.names == ("head.bias", "head.weight")
+    assert adapted.head_names == {"head.bias", "head.weight"}
+    assert frozen_and_trained(adapted) == (set(), {"head.bias", "head.weight"})
+
+
+def test_lora_trains_factors_and_head_only() -> None:
+    adapted = Lora(rank=2).adapt(make_model(), seed=0)
+    assert adapted.specification.names == (
+        "encoder.query.lora_A.weight",
+        "encoder.query.lora_B.weight",
+        "encoder.value.lora_A.weight",
+        "encoder.value.lora_B.weight",
+        "head.bias",
+        "head.weight",
+    )
+    assert adapted.head_names == {"head.bias", "head.weight"}
+    strangers, trained = frozen_and_trained(adapted)
+    assert strangers == set()
+    assert len(trained) == 6
+
+
+def test_lora_starts_as_the_base_with_common_factors() -> None:
+    inputs = torch.linspace(-1, 1, 12).view(2, 6)
+    first = Lora(rank=2).adapt(make_model(1), seed=3)
+    second = Lora(rank=2).adapt(make_model(2), seed=3)
+    assert torch.equal(first.vector(), second.vector())
+    assert bool((first.trainable["encoder.query.lora_A.weight"] != 0).any())
+    assert not bool((first.trainable["encoder.query.lora_B.weight"] != 0).any())
+    encoder = make_model(1).encoder
+    adapted_encoder = first.model.get_submodule("base_model.model.encoder")
+    assert torch.equal(adapted_encoder(inputs), encoder(inputs))
+
+
+def test_lora_without_heads() -> None:
+    adapted = Lora(rank=1, modules=()).adapt(make_model(), seed=0)
+    assert adapted.head_names == frozenset()
+    assert len(adapted.specification.entries) == 4
+
+
+def test_averaging_factors_is_off_by_the_product_of_differences() -> None:
+    # Exactly g (1 - g) (B1 - B2)(A1 - A2), as the docstring of Lora says.
+    generator = torch.Generator().manual_seed(0)
+    (b1, b2), (a1, a2) = (
+        torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+        for shape in ((5, 2), (2, 4))
+    )
+    g = 0.3
+    products = g * b1 @ a1 + (1 - g) * b2 @ a2
+    factors = (g * b1 + (1 - g) * b2) @ (g * a1 + (1 - g) * a2)
+    torch.testing.assert_close(products - factors, g * (1 - g) * (b1 - b2) @ (a1 - a2))
+
+
+def test_vectors_go_in_and_out() -> None:
+    adapted = Lora(rank=2).adapt(make_model(), seed=0)
+    vector = torch.arange(float(adapted.specification.size))
+    adapted.load_vector(vector)
+    assert torch.equal(adapted.vector(), vector)
+    vector += 1
+    assert not torch.equal(adapted.vector(), vector)
+
+
+def test_base_digest_is_that_of_what_is_frozen() -> None:
+    digest = Head().adapt(make_model(), seed=0).base_digest()
+    # The same base under another method; the fresh head of another machine; another seed.
+    assert Lora(rank=2).adapt(make_model(), seed=1).base_digest() == digest
+    other_head = make_model()
+    nn.init.ones_(other_head.head.bias)
+    assert Lora(rank=2).adapt(other_head, seed=0).base_digest() == digest
+    other_base = make_model()
+    nn.init.zeros_(other_base.encoder.query.bias)
+    assert Head().adapt(other_base, seed=0).base_digest() != digest
+    adapted = Head().adapt(make_model(), seed=0)
+    placed = adapted.placed(torch.zeros(0).device, torch.bfloat16)
+    assert placed.base_digest() == digest
+    assert placed.model.get_parameter("encoder.query.weight").dtype == torch.bfloat16
+    assert placed.model.get_parameter("head.weight").dtype == torch.float32
+
+
+def test_running_statistics_stay_local_with_a_warning() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    with pytest.warns(UserWarning, match="running statistics"):
+        adapted = Full().adapt(model, seed=0)
+    assert not any("running" in name for name in adapted.specification.names)
+
+
+@pytest.mark.parametrize(
+    ("made", "field", "words"),
+    [
+        (lambda: create_method("lorra"), "method", "full, head, lora"),
+        (lambda: create_method("lora", rang=4), "method.rang", "knows only rank, alpha"),
+        (lambda: create_method("lora", rank=0), "method.rank", "at least 1"),
+        (lambda: create_method("lora", rank=True), "method.rank", "at least 1"),
+        (lambda: create_method("lora", alpha=-1), "method.alpha", "above 0"),
+        (lambda: create_method("lora", targets=[]), "method.targets", "at least one"),
+        (lambda: create_method("lora", targets="query"), "method.targets", "list"),
+        (lambda: create_method("full", initial="random"), "method.initial", "portable, given"),
+        (lambda: create_method(Full(), initial="given"), "method.initial", "is made"),
+        (lambda: create_codec("int4"), "codec", "bfloat16, float32, int8"),
+        (lambda: create_codec("float32", block=3), "codec.block", "has no constants"),
+        (lambda: create("sgd"), "update", "int8"),
+        (lambda: Head(modules=("haed",)).adapt(make_model(), seed=0), "method.modules", "head"),
+        (lambda: Lora(targets=("keys",)).adapt(make_model(), seed=0), "method.targets", "keys"),
+        (lambda: Full().adapt(nn.ReLU(), seed=0), "method", "no parameter"),
+    ],
+)
+def test_mistakes_are_named(made: object, field: str, words: str) -> None:
+    assert callable(made)
+    with pytest.raises(ConfigError, match=words) as caught:
+        made()
+    assert caught.value.field == field
+
+
+def test_constants_come_from_toml() -> None:
+    made = create_method("lora", rank=4, alpha=8, targets=["a", "b"], modules=[])
+    assert made == Lora(rank=4, alpha=8.0, targets=("a", "b"), modules=())
+    # An integer would be other bytes in the genesis.
+    assert isinstance(made.describe()["alpha"], float)
+    assert create("full") == Full()
+
+
+def test_names_need_no_torch() -> None:
+    code = "import sys, p2pfed.updates; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lora_leaves_the_global_generator_alone() -> None:
+    model = make_model()
+    before = torch.random.get_rng_state()
+    Lora(rank=2).adapt(model, seed=0)
+    assert torch.equal(torch.random.get_rng_state(), before)
