@@ -16,6 +16,7 @@ from p2pfed.learn.task import Task
 
 _FILE: Final = "datasets/data/digits.csv.gz"
 
+
 def digits(*, validation_rows: int = 200, test_rows: int = 300, hidden_size: int = 32) -> Task:
     """Make the task with all training rows in one pool.
 

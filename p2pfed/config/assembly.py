@@ -1,0 +1,143 @@
+"""From a run file to a peer: its genesis, what its protocol is told, and who does its learning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from p2pfed import __version__
+from p2pfed.config.model import RunConfig
+from p2pfed.core.config import (
+    CoreConfig,
+    MembershipConfig,
+    NeighborAddress,
+    ScheduleConfig,
+    ScheduleMode,
+)
+from p2pfed.errors import ConfigError, LocalError
+from p2pfed.identity import PeerId, parse_peer_id
+from p2pfed.limits import Limits
+from p2pfed.wire import genesis as genesis_format
+from p2pfed.wire.genesis import Component, Constant, Genesis, Initial, ParameterEntry
+from p2pfed.wire.payload import payload_bytes_max
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """The genesis in the forms in which it is needed.
+
+    Attributes:
+        genesis: The document.
+        encoded: Its bytes.
+        run_id: Their hash.
+    """
+
+    genesis: Genesis
+    encoded: bytes
+    run_id: bytes
+
+    @classmethod
+    def of(cls, genesis: Genesis) -> "Agreement":
+        """Encode a genesis."""
+        encoded = genesis_format.encode(genesis)
+        return cls(genesis=genesis, encoded=encoded, run_id=genesis_format.run_id(encoded))
+
+
+def core_config(
+    config: RunConfig, agreement: Agreement, *, announce: Sequence[str] = ()
+) -> CoreConfig:
+    """Tell the protocol what the run file says.
+
+    Args:
+        config: The run file.
+        agreement: The run's genesis.
+        announce: Addresses under which others may dial this peer, with or without the PeerID.
+
+    Raises:
+        ConfigError: If a neighbor's address does not end in a PeerID.
+    """
+    genesis = agreement.genesis
+    schedule = config.schedule.model_dump()
+    schedule["mode"] = ScheduleMode(schedule["mode"])
+    schedule["rounds_max"] = schedule["rounds_max"] or None
+    return CoreConfig(
+        run_id=agreement.run_id,
+        genesis_bytes=len(agreement.encoded),
+        genesis_fields=genesis_format.field_digests(genesis),
+        method=genesis.method.name,
+        codec=genesis.codec.name,
+        payload_bytes_max=payload_bytes_max(genesis.section_bytes_max),
+        role=config.node.role,
+        software=f"p2pfed {__version__}",
+        schedule=ScheduleConfig(**schedule),
+        membership=MembershipConfig(
+            neighbors=neighbors(config.node.peers),
+            neighbors_wanted=config.node.neighbors_wanted,
+            announce=tuple(address.split("/p2p/")[0] for address in announce),
+            **config.membership.model_dump(),
+        ),
+        limits=Limits(**config.limits.model_dump()),
+    )
+
+
+def neighbors(addresses: Sequence[str]) -> tuple[NeighborAddress, ...]:
+    """Group dialable addresses by the peer that they end in.
+
+    Raises:
+        ConfigError: If an address does not end in `/p2p/<PeerID>`.
+    """
+    by_peer: dict[PeerId, list[str]] = {}
+    for address in addresses:
+        place, _, name = address.rpartition("/p2p/")
+        fix = "write a multiaddress such as /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…"
+        if not place.startswith("/"):
+            raise ConfigError("node.peers", address, fix)
+        try:
+            peer = parse_peer_id(name)
+        except LocalError as error:
+            raise ConfigError("node.peers", address, fix) from error
+        by_peer.setdefault(peer, []).append(address)
+    return tuple(
+        NeighborAddress(peer=peer, addresses=tuple(by_peer[peer])) for peer in sorted(by_peer)
+    )
+
+
+def make_genesis(
+    config: RunConfig,
+    *,
+    base_digest: bytes,
+    parameters: Sequence[ParameterEntry],
+    initial: Initial,
+    method: Component,
+    codec: Component,
+    main_bytes_max: int,
+) -> Agreement:
+    """Put together what all peers of the run file's run agree on."""
+    return Agreement.of(
+        Genesis(
+            name=config.run.name,
+            seed=config.run.seed,
+            task=config.run.task,
+            base_model=base_digest,
+            parameters=tuple(parameters),
+            initial=initial,
+            method=method,
+            codec=codec,
+            section_bytes_max={"main": main_bytes_max},
+        )
+    )
+
+
+def component(name: str, constants: Mapping[str, object]) -> Component:
+    """Return a plug-in as the genesis names it, every constant written out.
+
+    Raises:
+        ConfigError: If a constant is of a type that a genesis cannot hold.
+    """
+    held: dict[str, Constant] = {}
+    for key, value in constants.items():
+        words = isinstance(value, tuple) and all(isinstance(word, str) for word in value)
+        if not words and not isinstance(value, int | float | str | bool):
+            raise ConfigError(f"{name}.{key}", value, "use a number, a text or a list of texts")
+        held[key] = value  # type: ignore[assignment]  # checked above
+    return Component(name=name, constants=held)

@@ -1,0 +1,118 @@
+"""Reading and writing run files."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from p2pfed.config.model import RunConfig
+from p2pfed.errors import ConfigError
+
+_HEADS = {
+    "run": "Shared by all peers: run, method, codec and admission make the genesis.",
+    "task": "From here on: this peer's own choices. Options of the task's factory.",
+}
+
+
+def load(path: Path, *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read a run file.
+
+    Args:
+        path: The file.
+        overrides: Values that replace those of the file, by dotted field name.
+
+    Raises:
+        ConfigError: If the file is missing, is not TOML, or a field cannot be used.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("run file", str(path), "does not exist; make one: p2pfed init") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("run file", str(path), f"is not TOML ({error}); mend it") from error
+    return parse(data, overrides=overrides)
+
+
+def parse(data: Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """Check the content of a run file.
+
+    Raises:
+        ConfigError: Naming the first field that cannot be used.
+    """
+    merged = _copied(data)
+    for field, value in (overrides or {}).items():
+        _put(merged, field, value)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(field, first["input"], _fix(first["type"], first["msg"])) from error
+
+
+def write(config: RunConfig, path: Path) -> None:
+    """Write a run file with a comment on each field; an existing file is refused.
+
+    Raises:
+        ConfigError: If the file exists.
+    """
+    if path.exists():
+        raise ConfigError("run file", str(path), "exists already; choose another folder")
+    path.write_text(render(config), encoding="utf-8")
+
+
+def render(config: RunConfig) -> str:
+    """Return the text of a run file; `load` reads the same configuration from it."""
+    lines: list[str] = ["# A run of p2pfed. Fields that are left out have the values shown.", ""]
+    for name in RunConfig.model_fields:
+        if name in _HEADS:
+            lines += [f"# {_HEADS[name]}", ""]
+        value = getattr(config, name)
+        lines += _table(name, value) if isinstance(value, BaseModel) else _plain(name, value)
+    return "\n".join(lines)
+
+
+def _table(name: str, table: BaseModel) -> list[str]:
+    lines = [f"[{name}]"]
+    inner: list[str] = []
+    for field, info in type(table).model_fields.items():
+        value = getattr(table, field)
+        if isinstance(value, BaseModel):
+            inner += _table(f"{name}.{field}", value)
+            continue
+        comment = f"  # {info.description}" if info.description else ""
+        if value is None:
+            lines.append(f"# {field} = …{comment}")
+        else:
+            # For numbers, texts and lists of texts JSON and TOML are the same.
+            lines.append(f"{field} = {json.dumps(value, ensure_ascii=False)}{comment}")
+    if table.model_extra:
+        lines += tomli_w.dumps(table.model_extra).splitlines()
+    return [*lines, "", *inner]
+
+
+def _plain(name: str, table: Mapping[str, Any]) -> list[str]:
+    return [f"[{name}]", *tomli_w.dumps(table).splitlines(), ""]
+
+
+def _fix(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "remove it; there is no such field (p2pfed init shows them all)"
+    return message[:1].lower() + message[1:]
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return value
+
+
+def _put(data: dict[str, Any], field: str, value: Any) -> None:
+    *tables, last = field.split(".")
+    for table in tables:
+        data = data.setdefault(table, {})
+    data[last] = value

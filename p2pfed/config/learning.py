@@ -1,0 +1,201 @@
+"""Builds whoever learns from a run file: from its task, or around an application's own model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+import robust
+from p2pfed.config.assembly import Agreement, component, make_genesis
+from p2pfed.config.model import RunConfig
+from p2pfed.errors import ConfigError
+from p2pfed.identity import PeerId
+from p2pfed.learn.decoded import DecodeCache
+from p2pfed.learn.device import resolve_placement
+from p2pfed.learn.learner import Learner, Plan, TaskLearner
+from p2pfed.learn.partition import create_partition
+from p2pfed.learn.steps import create_step_rule
+from p2pfed.learn.task import Task
+from p2pfed.learn.tasks import load_task
+from p2pfed.learn.workbench import Exchange, Workbench, unchanged
+from p2pfed.updates.codec import Codec
+from p2pfed.updates.method import AdaptedModel, Method
+from p2pfed.updates.registry import create_codec, create_method
+from p2pfed.wire.genesis import Initial, ParameterEntry
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """A learner that is ready to take part in a run.
+
+    Attributes:
+        bench: Does the jobs.
+        agreement: The run's genesis, as this machine computes it.
+        task: What is learned; None when an application learns by itself.
+        adapted: The model and which of its parameters travel; None for a learner of one's own.
+    """
+
+    bench: Workbench
+    agreement: Agreement
+    task: Task | None
+    adapted: AdaptedModel | None
+
+
+def assemble(
+    config: RunConfig,
+    peer: PeerId,
+    *,
+    task: Task | None = None,
+    before_publish: Callable[[Tensor], Tensor] = unchanged,
+    cache: DecodeCache | None = None,
+) -> Assembly:
+    """Build the learner that a run file describes.
+
+    Args:
+        config: The run file.
+        peer: Who learns; decides its order of batches.
+        task: Replaces the run file's task, with this peer's rows already.
+        before_publish: Applied to the own difference before it is encoded; see `Exchange`.
+        cache: Decoded updates, shared by the peers of one process.
+
+    Raises:
+        ConfigError: If a value cannot be used.
+    """
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    method, codec = _method(config), _codec(config)
+    if task is None:
+        task = peer_task(config)
+    learner = TaskLearner(
+        task,
+        method,
+        plan=Plan(
+            step_rule=create_step_rule(
+                config.training.step_rule.name, **config.training.step_rule.constants
+            ),
+            steps_per_round=config.training.steps_per_round,
+            batch_size=config.training.batch_size,
+            evaluation_batch_size=config.training.evaluation_batch_size,
+        ),
+        seed=config.run.seed,
+        peer=peer.hex(),
+        placement=resolve_placement(config.training.device, config.training.dtype),
+    )
+    base_digest = learner.adapted.base_digest()
+    bench = _bench(config, learner, method, codec, before_publish=before_publish, cache=cache)
+    agreement = _agree(config, bench, method, codec, base_digest=base_digest)
+    return Assembly(bench=bench, agreement=agreement, task=task, adapted=learner.adapted)
+
+
+def assemble_learner(
+    config: RunConfig, learner: Learner, *, adapted: AdaptedModel | None = None
+) -> Assembly:
+    """Build a peer around an application's own learner.
+
+    Args:
+        config: The run file.
+        learner: As it was created; all peers' must start with equal vectors.
+        adapted: Its model, when it was made by the run file's method.
+
+    Raises:
+        ConfigError: If a value cannot be used.
+    """
+    method, codec = _method(config), _codec(config)
+    bench = _bench(config, learner, method, codec)
+    # What a learner of one's own keeps frozen is its own affair; its name stands in the task.
+    base_digest = bytes(32) if adapted is None else adapted.base_digest()
+    agreement = _agree(config, bench, method, codec, base_digest=base_digest)
+    return Assembly(bench=bench, agreement=agreement, task=None, adapted=adapted)
+
+
+def adapt_model(config: RunConfig, model: torch.nn.Module) -> AdaptedModel:
+    """Prepare an application's model as the run file's method says.
+
+    Raises:
+        ConfigError: If the method does not fit the model.
+    """
+    return _method(config).adapt(model, seed=config.run.seed)
+
+
+def peer_task(config: RunConfig) -> Task:
+    """Load the run file's task with the rows of this peer's share.
+
+    Raises:
+        ConfigError: If the task, its options or the share cannot be used.
+    """
+    share = config.share
+    partition = None
+    if share.count > 1 or share.constants:
+        partition = create_partition(share.name, **share.constants)
+    return load_task(
+        config.run.task,
+        config.task,
+        partition=partition,
+        seed=config.run.seed,
+        peer_index=share.index,
+        peer_count=share.count,
+    )
+
+
+def _method(config: RunConfig) -> Method:
+    return create_method(config.method.name, **config.method.constants)
+
+
+def _codec(config: RunConfig) -> Codec:
+    return create_codec(config.codec.name, **config.codec.constants)
+
+
+def _bench(
+    config: RunConfig,
+    learner: Learner,
+    method: Method,
+    codec: Codec,
+    *,
+    before_publish: Callable[[Tensor], Tensor] = unchanged,
+    cache: DecodeCache | None = None,
+) -> Workbench:
+    integration = config.integration
+    ratio = integration.norm_cap_ratio
+    try:
+        integrator = robust.Integrator(
+            integration.rule,
+            beta_max=integration.beta_max,
+            norm_cap_ratio=None if isinstance(ratio, str) else ratio,
+            gamma=integration.gamma,
+        )
+    except robust.RuleError as error:
+        fix = f"{error}; the rules are {', '.join(robust.names())}"
+        raise ConfigError("integration.rule", integration.rule, fix) from error
+    exchange = Exchange(
+        method=method.name,
+        codec=codec,
+        integrator=integrator,
+        mixing=integration.weights,
+        before_publish=before_publish,
+    )
+    return Workbench(learner, exchange, cache=cache)
+
+
+def _agree(
+    config: RunConfig, bench: Workbench, method: Method, codec: Codec, *, base_digest: bytes
+) -> Agreement:
+    specification = bench.learner.specification
+    constants = method.describe()
+    return make_genesis(
+        config,
+        base_digest=base_digest,
+        parameters=[
+            ParameterEntry(name=entry.name, shape=entry.shape, dtype=entry.dtype)
+            for entry in specification.entries
+        ],
+        initial=Initial(
+            kind=str(constants.get("initial", "portable")),
+            digest=specification.digest(bench.initial),
+        ),
+        method=component(method.name, constants),
+        codec=component(codec.name, codec.describe()),
+        main_bytes_max=codec.encoded_bytes_max(specification.size),
+    )

@@ -1,0 +1,171 @@
+"""What a run file (`run.toml`) may say: every table and field, with unit and default.
+
+The tables `run`, `method`, `codec` and `admission` are shared: they enter the genesis, and peers
+that differ in them refuse each other. All others are this peer's own business.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from p2pfed.messages import Role
+
+Seconds = float
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _NamedTable(BaseModel):
+    """A name from one of the plug-in tables; its other fields are the plug-in's constants."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    name: str
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The constants, as they stand in the file."""
+        return dict(self.model_extra or {})
+
+
+class RunTable(_Table):
+    """`[run]`, shared."""
+
+    name: str = Field(default="run", min_length=1, max_length=64, description="for people")
+    seed: int = Field(default=0, ge=0, lt=2**53, description="of everything random that is shared")
+    task: str = Field(default="digits", description="a task's name, or package.module:factory")
+
+
+class MethodTable(_NamedTable):
+    """`[method]`, shared: which parameters train and travel."""
+
+    name: str = "full"
+
+
+class CodecTable(_NamedTable):
+    """`[codec]`, shared: how parameters become bytes."""
+
+    name: str = "float32"
+
+
+class AdmissionTable(_Table):
+    """`[admission]`, shared: who may take part."""
+
+    rule: Literal["open"] = Field(default="open", description="everybody with the genesis")
+
+
+class ShareTable(_NamedTable):
+    """`[share]`: which part of the task's training data is this peer's own.
+
+    For tasks that come with all data; a task of your own usually loads just its own.
+    """
+
+    name: str = "iid"
+    index: int = Field(default=0, ge=0, description="which share, from 0")
+    count: int = Field(default=1, ge=1, description="how many shares there are")
+
+
+class StepRuleTable(_NamedTable):
+    """`[training.step_rule]`: the optimizer."""
+
+    name: str = "adamw"
+
+
+class TrainingTable(_Table):
+    """`[training]`."""
+
+    steps_per_round: int = Field(default=10, ge=1, description="local steps between exchanges")
+    batch_size: int = Field(default=32, ge=1, description="examples per step")
+    evaluation_batch_size: int = Field(default=64, ge=1, description="examples per forward pass")
+    device: str = Field(default="auto", description="auto, cpu, cuda:N or mps")
+    dtype: str = Field(default="float32", description="float32 or bfloat16, of what is frozen")
+    threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves torch's default")
+    step_rule: StepRuleTable = StepRuleTable()
+
+
+class IntegrationTable(_Table):
+    """`[integration]`: whom to believe, and how much."""
+
+    rule: str = Field(default="trimmed-mean", description="a name of robust.names()")
+    beta_max: float = Field(default=0.3, ge=0.0, lt=0.5, description="share of liars to survive")
+    norm_cap_ratio: float | Literal["off"] = Field(
+        default=3.0, description="rows above so many median norms are rejected; or off"
+    )
+    gamma: float = Field(default=1.0, gt=0.0, le=1.0, description="step towards the result")
+    weights: str = Field(default="metropolis", description="metropolis, uniform or examples")
+
+
+class ScheduleTable(_Table):
+    """`[schedule]`: see p2pfed.core.config.ScheduleConfig."""
+
+    mode: Literal["asynchronous", "synchronous"] = "asynchronous"
+    rounds_max: int = Field(default=100, ge=0, description="stop after so many; 0: no bound")
+    time_s_max: Seconds | None = Field(default=None, gt=0.0, description="training time, seconds")
+    plateau_evaluations: int | None = Field(
+        default=None, ge=1, description="evaluations without growth of the validation score"
+    )
+    plateau_delta: float = Field(default=0.0, ge=0.0, description="growth that counts")
+    deadline_s: Seconds = Field(default=30.0, gt=0.0, description="wait for neighbors per round")
+    linger_s: Seconds = Field(default=60.0, ge=0.0, description="keep serving when done")
+    start_neighbors: int = Field(default=0, ge=0, description="wait for so many before round 0")
+    start_deadline_s: Seconds = Field(default=60.0, gt=0.0, description="but no longer than this")
+    evaluate_every_rounds: int = Field(default=1, ge=0, description="on validation data; 0: never")
+    test_every_rounds: int = Field(default=0, ge=0, description="on test data; 0: at the end")
+    staleness_rounds_max: int = Field(default=10, ge=0, description="own rounds a row stays in use")
+
+
+class NodeTable(_Table):
+    """`[node]`: this machine."""
+
+    role: Role = Field(default=Role.TRAIN, strict=False, description="train, or relay without data")
+    state: str = Field(default="state", description="folder, relative to the run file")
+    listen: list[str] = Field(
+        default=["/ip4/0.0.0.0/tcp/0"], min_length=1, description="multiaddresses; tcp/0: any port"
+    )
+    announce: list[str] | None = Field(
+        default=None, description="addresses told to others instead of those listened on"
+    )
+    peers: list[str] = Field(
+        default=[], description="neighbors: multiaddresses ending in /p2p/<PeerID>"
+    )
+    neighbors_wanted: int = Field(
+        default=0, ge=0, description="connect to peers learned from others up to so many"
+    )
+
+
+class MembershipTable(_Table):
+    """`[membership]`: see p2pfed.core.config.MembershipConfig."""
+
+    heartbeat_s: Seconds = Field(default=2.0, gt=0.0, description="between heartbeats")
+    suspicion_s: Seconds = Field(default=15.0, gt=0.0, description="silence of a lost neighbor")
+    redial_s_min: Seconds = Field(default=0.5, gt=0.0, description="first pause before a redial")
+    redial_s_max: Seconds = Field(default=30.0, gt=0.0, description="longest pause")
+    ban_s: Seconds = Field(default=60.0, gt=0.0, description="first ban; doubles")
+    ban_s_max: Seconds = Field(default=86_400.0, gt=0.0, description="longest ban")
+
+
+class LimitsTable(_Table):
+    """`[limits]`: see p2pfed.limits.Limits for the reasons."""
+
+    neighbors_max: int = Field(default=64, ge=1, le=256, description="connected neighbors")
+    payload_bytes_max: int = Field(default=1 << 30, ge=1, description="largest payload fetched")
+    payload_store_bytes_max: int = Field(default=4 << 30, ge=1, description="payloads kept")
+
+
+class RunConfig(_Table):
+    """A whole run file."""
+
+    run: RunTable = RunTable()
+    method: MethodTable = MethodTable()
+    codec: CodecTable = CodecTable()
+    admission: AdmissionTable = AdmissionTable()
+    task: dict[str, Any] = Field(default={}, description="options of the task's factory")
+    share: ShareTable = ShareTable()
+    training: TrainingTable = TrainingTable()
+    integration: IntegrationTable = IntegrationTable()
+    schedule: ScheduleTable = ScheduleTable()
+    node: NodeTable = NodeTable()
+    membership: MembershipTable = MembershipTable()
+    limits: LimitsTable = LimitsTable()

@@ -1,0 +1,105 @@
+"""Puts a node together: state folder, identity, transport, driver."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from p2pfed.config.assembly import Agreement, core_config
+from p2pfed.config.model import RunConfig
+from p2pfed.core.events import Command
+from p2pfed.core.notices import Notice
+from p2pfed.errors import ConfigError
+from p2pfed.identity import Identity
+from p2pfed.node.driver import Node
+from p2pfed.node.jobs import Bench
+from p2pfed.node.libp2p_transport import LibP2PTransport
+from p2pfed.node.store import StateStore
+from p2pfed.node.transport import Transport
+from p2pfed.wire import genesis as genesis_format
+from p2pfed.wire.genesis_report import difference
+
+GENESIS_FILE = "genesis.msgpack"
+IDENTITY_FILE = "identity.key"
+
+
+def load_identity(state: Path) -> Identity:
+    """Return the identity in a state folder; make folder and identity if there is none.
+
+    Raises:
+        ConfigError: If the file is damaged or others can read it.
+    """
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Identity.load_or_create(state / IDENTITY_FILE)
+
+
+def check_agreement(agreement: Agreement, folder: Path) -> None:
+    """Compare the genesis that the run file leads to with the one that the folder was made for.
+
+    Raises:
+        ConfigError: If they differ, naming the first difference.
+    """
+    path = folder / GENESIS_FILE
+    if not path.exists():
+        return
+    saved = genesis_format.decode(path.read_bytes())
+    found = difference(agreement.genesis, saved)
+    if found is not None:
+        fix = f"differs from {path}: {found}; undo the change, or make a new folder: p2pfed init"
+        raise ConfigError("run file", agreement.genesis.name, fix)
+
+
+@asynccontextmanager
+async def open_node(
+    config: RunConfig,
+    *,
+    state: Path,
+    agreement: Agreement,
+    bench: Bench,
+    on_notice: Callable[[Notice], None],
+    transport: Transport | None = None,
+) -> AsyncIterator[Node]:
+    """Run a node in the background of the block; it listens, and takes part after `begin`.
+
+    Leaving the block says goodbye to the neighbors, for at most 3 s.
+
+    Args:
+        config: The run file.
+        state: Its state folder.
+        agreement: The run's genesis.
+        bench: Does the learning.
+        on_notice: Called with everything that happens.
+        transport: The network; by default libp2p on the run file's addresses.
+
+    Raises:
+        LocalError: If the state folder is in use.
+        TransportError: If an address cannot be listened on.
+    """
+    identity = load_identity(state)
+    if transport is None:
+        transport = LibP2PTransport(
+            identity, listen=config.node.listen, announce=config.node.announce
+        )
+    with StateStore(state) as store:
+        node = Node(
+            config=core_config(config, agreement, announce=config.node.announce or ()),
+            identity=identity,
+            genesis=agreement.encoded,
+            bench=bench,
+            transport=transport,
+            state=store,
+            on_notice=on_notice,
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run)
+            try:
+                yield node
+            finally:
+                with trio.move_on_after(_LEAVE_S, shield=True):
+                    node.command(Command.LEAVE)
+                    await node.wait_left()
+                nursery.cancel_scope.cancel()
+
+
+_LEAVE_S = 1.5  # guess: half of the 3 s that an operator is promised; closing takes the rest

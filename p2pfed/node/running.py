@@ -1,0 +1,318 @@
+"""Runs one node from a run file to its end: for the command line, demonstrations and tests."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, final
+
+import trio
+from torch import Tensor
+
+from p2pfed.config.learning import Assembly, assemble
+from p2pfed.config.model import RunConfig
+from p2pfed.core.notices import Finished, Notice, RoundFinished, StopReason
+from p2pfed.errors import LocalError
+from p2pfed.identity import format_peer_id
+from p2pfed.learn.task import Task
+from p2pfed.learn.workbench import unchanged
+from p2pfed.node import opening
+from p2pfed.node.driver import Node
+from p2pfed.node.status import Chronicle, NodeStatus, read_status, write_status
+from p2pfed.node.transport import Transport
+
+_log = logging.getLogger(__name__)
+
+INTERRUPTED: Final = "interrupted"
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT  # what a shell reports for Ctrl-C
+
+_STATUS_S: Final = 2.0  # guess: how old a status may look to somebody who watches
+_LEAVE_S_MAX: Final = 2.8  # leaving takes at most 3 s, whatever hangs
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEvent:
+    """Something to show.
+
+    Attributes:
+        status: Where the node stands now.
+        notice: What has just happened; None when the node has begun, and every few seconds.
+    """
+
+    status: NodeStatus
+    notice: Notice | None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOutcome:
+    """How a node's run ended.
+
+    Attributes:
+        status: Where it stood at the end.
+        stop_reason: Why training ended: a `StopReason`, or `interrupted`.
+        model_digest: BLAKE3-256 of the own vector, in hex; None when interrupted, since a step may
+            have been cut in half then.
+        state: Its state folder.
+    """
+
+    status: NodeStatus
+    stop_reason: str
+    model_digest: str | None
+    state: Path
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether training was given up."""
+        return self.stop_reason == StopReason.FAILED
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether the node was told to leave before training had ended."""
+        return self.stop_reason == INTERRUPTED
+
+    def to_json_object(self) -> dict[str, Any]:
+        """Return what `p2pfed node run --json` prints."""
+        status = self.status.to_json_object()
+        found = {
+            "peer_id": status["peer_id"],
+            "run_id": status["run_id"],
+            "stop_reason": self.stop_reason,
+            "rounds": status["round"],
+        }
+        same = ("score", "test_score", "bytes_sent", "bytes_received", "weights_by_peer")
+        found |= {name: status[name] for name in (*same, "rejected", "history", "trouble")}
+        return found | {"model_digest": self.model_digest, "state": str(self.state)}
+
+
+def _ignore(_: NodeEvent) -> None:
+    pass
+
+
+async def run_node(
+    config: RunConfig,
+    folder: Path,
+    *,
+    state: Path | None = None,
+    task: Task | None = None,
+    transport: Transport | None = None,
+    before_publish: Callable[[Tensor], Tensor] = unchanged,
+    on_event: Callable[[NodeEvent], None] = _ignore,
+    interrupt: trio.Event | None = None,
+) -> NodeOutcome:
+    """Learn, begin, take part until the stop rule and the linger time end it, and leave.
+
+    Being cancelled leaves as well: the neighbors are told, within 3 s.
+
+    Args:
+        config: The run file.
+        folder: Where the run file lies; a genesis beside it must be the one that it leads to.
+        state: State folder; by default the run file's, relative to `folder`.
+        task: Replaces the run file's task, with this peer's rows already.
+        transport: The network; by default libp2p.
+        before_publish: Applied to the own difference from the initial vector before it is
+            encoded, shape (d,) to (d,); lets experiments make a peer hostile.
+        on_event: Called on the trio thread with everything that happens.
+        interrupt: Leaves when it is set, and still returns an outcome.
+
+    Raises:
+        ConfigError: If a value of the run file cannot be used.
+        LocalError: If the state folder is in use or belongs to another run.
+        TransportError: If an address cannot be listened on.
+        KeyboardInterrupt: If it was told to leave before it had begun.
+    """
+    place = folder / config.node.state if state is None else state
+    run = _Run(config, folder, place, on_event)
+    build = partial(
+        assemble,
+        config,
+        opening.load_identity(place).peer,
+        task=task,
+        before_publish=before_publish,
+    )
+    try:
+        async with trio.open_nursery() as nursery:
+            if interrupt is not None:
+                nursery.start_soon(_cancel_when, interrupt, nursery.cancel_scope)
+            assembly = await trio.to_thread.run_sync(build, abandon_on_cancel=True)
+            await run.take_part(assembly, transport)
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _lone(group) from group
+    return await run.outcome()
+
+
+def run_process(
+    config: RunConfig,
+    folder: Path,
+    *,
+    state: Path | None = None,
+    before_publish: Callable[[Tensor], Tensor] = unchanged,
+    on_event: Callable[[NodeEvent], None] = _ignore,
+) -> NodeOutcome:
+    """Run a node as what this process is for, from its main thread.
+
+    SIGINT and SIGTERM leave within 3 s: if something hangs, or at a second signal, the process
+    exits at once.
+
+    Args:
+        config: See `run_node`, as for the others.
+        folder: Where the run file lies.
+        state: State folder.
+        before_publish: Applied to the own difference.
+        on_event: Called with everything that happens.
+
+    Raises:
+        ConfigError: See `run_node`, as for the others.
+        LocalError: If the state folder cannot be used.
+        TransportError: If an address cannot be listened on.
+        KeyboardInterrupt: If a signal came before the node had begun.
+    """
+    run = partial(
+        run_node, config, folder, state=state, before_publish=before_publish, on_event=on_event
+    )
+
+    async def until_signal() -> NodeOutcome:
+        interrupt = trio.Event()
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_watch, signals, interrupt)
+                outcome = await run(interrupt=interrupt)
+                nursery.cancel_scope.cancel()
+        return outcome
+
+    try:
+        return trio.run(until_signal)
+    except BaseExceptionGroup as group:
+        raise _lone(group) from group
+
+
+@final
+class _Run:
+    """One run of one node, its status file included."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        place: Path,
+        on_event: Callable[[NodeEvent], None],
+    ) -> None:
+        self._config, self._folder, self._place = config, folder, place
+        self._on_event = on_event
+        self._assembly: Assembly | None = None
+        self._chronicle: Chronicle | None = None
+        self._node: Node | None = None
+        self._last: NodeStatus | None = None
+        self._news = trio.Event()
+
+    async def take_part(self, assembly: Assembly, transport: Transport | None) -> None:
+        """Run the node to its end."""
+        opening.check_agreement(assembly.agreement, self._folder)
+        self._assembly = assembly
+        async with opening.open_node(
+            self._config,
+            state=self._place,
+            agreement=assembly.agreement,
+            bench=assembly.bench,
+            on_notice=self._take_notice,
+            transport=transport,
+        ) as node:
+            self._chronicle = Chronicle(
+                peer_id=format_peer_id(node.peer),
+                run_id=assembly.agreement.run_id.hex(),
+                run_name=assembly.agreement.genesis.name,
+                rounds_max=self._config.schedule.rounds_max or None,
+                earlier=read_status(self._place),
+            )
+            self._node = node
+            async with trio.open_nursery() as nursery:
+                try:
+                    node.begin()
+                    await node.wait_begun()
+                    self._show(None)
+                    nursery.start_soon(self._keep_status)
+                    await node.wait_left()
+                finally:
+                    nursery.cancel_scope.cancel()
+
+    async def outcome(self) -> NodeOutcome:
+        """Return how it ended."""
+        if self._last is None or self._chronicle is None or self._node is None:
+            raise KeyboardInterrupt("before the node had begun")
+        assert self._assembly is not None
+        status = self._chronicle.status(self._node)
+        await self._write(status)
+        digest = None
+        if status.stop_reason is not None:
+            digest = (await trio.to_thread.run_sync(self._assembly.bench.digest)).hex()
+        return NodeOutcome(
+            status=status,
+            stop_reason=status.stop_reason or INTERRUPTED,
+            model_digest=digest,
+            state=self._place,
+        )
+
+    def _take_notice(self, notice: Notice) -> None:
+        assert self._chronicle is not None
+        self._chronicle.take(notice)
+        if isinstance(notice, RoundFinished | Finished):
+            self._news.set()
+        self._show(notice)
+
+    def _show(self, notice: Notice | None) -> None:
+        assert self._chronicle is not None
+        assert self._node is not None
+        self._last = self._chronicle.status(self._node)
+        self._on_event(NodeEvent(status=self._last, notice=notice))
+
+    async def _keep_status(self) -> None:
+        """Write the status after each round and every few seconds."""
+        while True:
+            self._news = trio.Event()
+            assert self._last is not None
+            await self._write(self._last)
+            with trio.move_on_after(_STATUS_S) as waiting:
+                await self._news.wait()
+            if waiting.cancelled_caught:
+                self._show(None)
+
+    async def _write(self, status: NodeStatus) -> None:
+        try:
+            await trio.to_thread.run_sync(write_status, self._place, status)
+        except LocalError as error:
+            _log.warning("%s", error)  # a full disk costs the news, not the learning
+
+
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+async def _watch(signals: AsyncIterator[int], interrupt: trio.Event) -> None:
+    async for _ in signals:
+        if interrupt.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        interrupt.set()
+        threading.Thread(target=_exit_late, name="p2pfed-deadline", daemon=True).start()
+
+
+def _exit_late() -> None:
+    """End the process when leaving hangs; ends with the process otherwise."""
+    threading.Event().wait(_LEAVE_S_MAX)
+    print(f"p2pfed: did not leave within {_LEAVE_S_MAX} s; ended", file=sys.stderr, flush=True)
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _lone(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the only error of a group; the group where several things went wrong."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
