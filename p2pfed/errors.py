@@ -63,13 +63,13 @@ class SignatureError(RemoteError):
     kind: ClassVar[str] = "signature"
 
 
-class LimitExceeded(RemoteError):  # noqa: N818 - the name says what happened
+class LimitExceeded(RemoteError):
     """A count, size or rate is above the limit that binds the sender."""
 
     kind: ClassVar[str] = "limit"
 
 
-class SpecMismatch(RemoteError):  # noqa: N818 - the name says what happened
+class SpecMismatch(RemoteError):
     """The message belongs to another run, method, codec or parameter specification."""
 
     kind: ClassVar[str] = "mismatch"

@@ -114,9 +114,7 @@ def test_session_goes_on_where_it_was(tmp_path):
         name = session.report().peer
     with join(MemoryNetwork(), tmp_path, model=make_model()) as again:
         assert again.report().peer == name
-        assert torch.equal(
-            nn.utils.parameters_to_vector(again.model.parameters()).detach(), vector
-        )
+        assert torch.equal(nn.utils.parameters_to_vector(again.model.parameters()).detach(), vector)
         assert again.exchange().round == 1
 
 
