@@ -1,17 +1,34 @@
 """Simulated networks of peers: virtual time, faults, adversaries and checkers, on one machine.
 
+    result = sim.run("scenarios/digits-ring.toml", seed=0)
+    result.metrics["mean_accuracy"]
+
 Importing this package is light. Public names load their module when they are first used.
 """
 
 import importlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sim.checkers.invariant import InvariantError as InvariantError
+    from sim.identities import identity_of as identity_of
+    from sim.result import Result as Result
+    from sim.running import run as run
+    from sim.scenario import load_scenario as load_scenario
+    from sim.stubs import stub_world as stub_world
+    from sim.world import World as World
 
 __p2pfed__: Final = True
 
 # Public name -> the module that defines it.
 _PUBLIC: Final = {
+    "InvariantError": "sim.checkers.invariant",
+    "Result": "sim.result",
     "World": "sim.world",
+    "identity_of": "sim.identities",
+    "load_scenario": "sim.scenario",
     "run": "sim.running",
+    "stub_world": "sim.stubs",
 }
 
 

@@ -1,11 +1,8 @@
 """Runs one node from a run file to its end: for the command line, demonstrations and tests."""
 
 import logging
-import os
-import signal
-import sys
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,16 +20,15 @@ from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import unchanged
 from p2pfed.node import opening
 from p2pfed.node.driver import Node
+from p2pfed.node.interruption import interruptible
 from p2pfed.node.status import Chronicle, NodeStatus, read_status, write_status
 from p2pfed.node.transport import Transport
 
 _log = logging.getLogger(__name__)
 
 INTERRUPTED: Final = "interrupted"
-EXIT_INTERRUPTED: Final = 128 + signal.SIGINT  # what a shell reports for Ctrl-C
 
 _STATUS_S: Final = 2.0  # guess: how old a status may look to somebody who watches
-_LEAVE_S_MAX: Final = 2.8  # leaving takes at most 3 s, whatever hangs
 
 
 @final
@@ -85,6 +81,7 @@ class NodeOutcome:
             "run_id": status["run_id"],
             "stop_reason": self.stop_reason,
             "rounds": status["round"],
+            "sequence": status["sequence"],
         }
         same = ("score", "test_score", "bytes_sent", "bytes_received", "weights_by_peer")
         found |= {name: status[name] for name in (*same, "rejected", "history", "trouble")}
@@ -108,7 +105,8 @@ async def run_node(
 ) -> NodeOutcome:
     """Learn, begin, take part until the stop rule and the linger time end it, and leave.
 
-    Being cancelled leaves as well: the neighbors are told, within 3 s.
+    Set `interrupt` to end it early: the neighbors are told, within 3 s. Cancelling it ends it too,
+    without an outcome.
 
     Args:
         config: The run file.
@@ -136,13 +134,13 @@ async def run_node(
         task=task,
         before_publish=before_publish,
     )
+    told = trio.Event() if interrupt is None else interrupt
+    assembly: Assembly | None = None
     try:
-        async with trio.open_nursery() as nursery:
-            if interrupt is not None:
-                nursery.start_soon(_cancel_when, interrupt, nursery.cancel_scope)
+        async with _until(told):
             assembly = await trio.to_thread.run_sync(build, abandon_on_cancel=True)
-            await run.take_part(assembly, transport)
-            nursery.cancel_scope.cancel()
+        if assembly is not None:
+            await run.take_part(assembly, transport, told)
     except BaseExceptionGroup as group:
         raise _lone(group) from group
     return await run.outcome()
@@ -180,17 +178,11 @@ def run_process(
 
     async def until_signal() -> NodeOutcome:
         interrupt = trio.Event()
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_watch, signals, interrupt)
-                outcome = await run(interrupt=interrupt)
-                nursery.cancel_scope.cancel()
-        return outcome
+        token = trio.lowlevel.current_trio_token()
+        with interruptible(lambda: token.run_sync_soon(interrupt.set)):
+            return await run(interrupt=interrupt)
 
-    try:
-        return trio.run(until_signal)
-    except BaseExceptionGroup as group:
-        raise _lone(group) from group
+    return trio.run(until_signal)
 
 
 @final
@@ -212,8 +204,10 @@ class _Run:
         self._last: NodeStatus | None = None
         self._news = trio.Event()
 
-    async def take_part(self, assembly: Assembly, transport: Transport | None) -> None:
-        """Run the node to its end."""
+    async def take_part(
+        self, assembly: Assembly, transport: Transport | None, told: trio.Event
+    ) -> None:
+        """Run the node to its end, or until it is told to leave."""
         opening.check_agreement(assembly.agreement, self._folder)
         self._assembly = assembly
         async with opening.open_node(
@@ -229,18 +223,16 @@ class _Run:
                 run_id=assembly.agreement.run_id.hex(),
                 run_name=assembly.agreement.genesis.name,
                 rounds_max=self._config.schedule.rounds_max or None,
-                earlier=read_status(self._place),
+                earlier=self._earlier_status(),
             )
             self._node = node
-            async with trio.open_nursery() as nursery:
-                try:
-                    node.begin()
-                    await node.wait_begun()
-                    self._show(None)
-                    nursery.start_soon(self._keep_status)
-                    await node.wait_left()
-                finally:
-                    nursery.cancel_scope.cancel()
+            # The node itself is not cancelled: it says goodbye when the outer block is left.
+            async with _until(told) as nursery:
+                node.begin()
+                await node.wait_begun()
+                self._show(None)
+                nursery.start_soon(self._keep_status)
+                await node.wait_left()
 
     async def outcome(self) -> NodeOutcome:
         """Return how it ended."""
@@ -258,6 +250,13 @@ class _Run:
             model_digest=digest,
             state=self._place,
         )
+
+    def _earlier_status(self) -> Mapping[str, Any] | None:
+        try:
+            return read_status(self._place)
+        except LocalError as error:
+            _log.warning("%s", error)  # cut off when the machine stopped; nothing depends on it
+            return None
 
     def _take_notice(self, notice: Notice) -> None:
         assert self._chronicle is not None
@@ -290,24 +289,18 @@ class _Run:
             _log.warning("%s", error)  # a full disk costs the news, not the learning
 
 
+@asynccontextmanager
+async def _until(event: trio.Event) -> AsyncIterator[trio.Nursery]:
+    """Give the block up when an event happens; what it started ends with it."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when, event, nursery.cancel_scope)
+        yield nursery
+        nursery.cancel_scope.cancel()
+
+
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
     await event.wait()
     scope.cancel()
-
-
-async def _watch(signals: AsyncIterator[int], interrupt: trio.Event) -> None:
-    async for _ in signals:
-        if interrupt.is_set():
-            os._exit(EXIT_INTERRUPTED)
-        interrupt.set()
-        threading.Thread(target=_exit_late, name="p2pfed-deadline", daemon=True).start()
-
-
-def _exit_late() -> None:
-    """End the process when leaving hangs; ends with the process otherwise."""
-    threading.Event().wait(_LEAVE_S_MAX)
-    print(f"p2pfed: did not leave within {_LEAVE_S_MAX} s; ended", file=sys.stderr, flush=True)
-    os._exit(EXIT_INTERRUPTED)
 
 
 def _lone(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -40,6 +40,7 @@ class NodeStatus:
         run_name: The run's name.
         phase: What the protocol is doing.
         round: Rounds finished.
+        sequence: Of the newest own update, 0 before the first.
         rounds_max: Rounds after which it stops, None for no bound.
         loss: Mean training loss of the last round.
         score: Newest score on validation data.
@@ -63,6 +64,7 @@ class NodeStatus:
     run_name: str
     phase: str
     round: int
+    sequence: int
     rounds_max: int | None
     loss: float | None
     score: float | None
@@ -189,6 +191,7 @@ class Chronicle:
             run_name=self._run_name,
             phase=str(protocol.phase),
             round=protocol.round,
+            sequence=protocol.sequence,
             rounds_max=self._rounds_max,
             loss=self._loss,
             score=self._score,

@@ -1,0 +1,221 @@
+"""What neighbors know and we do not: version vectors, sightings, requests and answers."""
+
+from collections.abc import Iterable
+from typing import final
+
+from p2pfed.core.config import CoreConfig
+from p2pfed.core.dissemination import Dissemination
+from p2pfed.core.held import HeldUpdates
+from p2pfed.core.ledger import Ledger
+from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.outbox import Outbox, offer_of
+from p2pfed.core.own import OwnUpdates
+from p2pfed.identity import PeerId
+from p2pfed.limits import HEADS_ENTRIES_MAX, SIGHTINGS_MAX
+from p2pfed.messages import (
+    Announce,
+    Head,
+    Heads,
+    Heartbeat,
+    Message,
+    RequestFull,
+    RequestHeads,
+    RequestRange,
+    RequestUpdates,
+    Sighting,
+    SignedHeader,
+)
+from p2pfed.wire import frames
+
+
+@final
+class AntiEntropy:
+    """Finds out who holds what, asks for what is missing, and answers those who ask."""
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        own_peer: PeerId,
+        own: OwnUpdates,
+        held: HeldUpdates,
+        dissemination: Dissemination,
+        ledger: Ledger,
+        neighbors: Neighbors,
+        outbox: Outbox,
+    ) -> None:
+        # A lost answer is asked for again at the next heartbeat, not by every frame until then.
+        self._pause_s = config.membership.heartbeat_s / 2.0
+        self._own_peer = own_peer
+        self._own = own
+        self._held = held
+        self._dissemination = dissemination
+        self._ledger = ledger
+        self._neighbors = neighbors
+        self._outbox = outbox
+        self._asked_s: dict[tuple[PeerId, PeerId], float] = {}  # (neighbor, author) to when
+
+    # What we tell --------------------------------------------------------------------------
+
+    def greet(self, peer: PeerId, *, is_active: bool) -> None:
+        """Open the exchange with a neighbor."""
+        for key in [key for key in self._asked_s if key[0] == peer]:
+            del self._asked_s[key]  # answers of the last connection do not come any more
+        self._outbox.send(peer, Heads(digest=self._digest(), entries=(), cursor=None))
+        if not is_active:
+            # It must not wait for us even until the next heartbeat.
+            self._outbox.send(peer, Heartbeat(active=False, sightings=()))
+
+    def send_heartbeats(self, *, is_active: bool) -> None:
+        """Tell every neighbor that this peer lives, and what is new since the last time."""
+        newest = self._own.newest
+        own = [] if newest is None else [newest.signed]  # always: a lost offer is noticed here
+        mentioned = [*own, *self._ledger.take_news(SIGHTINGS_MAX - len(own))]
+        sightings = tuple(
+            Sighting(
+                author=signed.header.author,
+                incarnation=signed.header.incarnation,
+                sequence=signed.header.sequence,
+                update_id=signed.update_id,
+            )
+            for signed in sorted(mentioned, key=lambda signed: signed.header.author)
+        )
+        heartbeat = Heartbeat(active=is_active, sightings=sightings)
+        self._outbox.send_all(self._neighbors.greeted_peers(), heartbeat)
+
+    def forget(self, peer: PeerId) -> None:
+        """Forget what was asked of a peer, and about it."""
+        for key in [key for key in self._asked_s if peer in key]:
+            del self._asked_s[key]
+
+    # What we are told ----------------------------------------------------------------------
+
+    def on_heads(self, peer: PeerId, message: Heads, now_s: float) -> None:
+        """Compare version vectors: ask for what is newer there."""
+        if message.digest == self._digest():
+            return
+        if not message.entries and message.cursor is None:
+            self._outbox.send(peer, RequestHeads(after=None))
+            return
+        for entry in message.entries:
+            self._want_newer(peer, entry, now_s)
+        if message.cursor is not None:
+            self._outbox.send(peer, RequestHeads(after=message.cursor))
+
+    def on_sightings(self, peer: PeerId, sightings: Iterable[Sighting], now_s: float) -> None:
+        """Compare what a neighbor saw with what was seen here."""
+        for sighting in sightings:
+            author = sighting.author
+            known = self._ledger.known(author, sighting.incarnation, sighting.sequence)
+            if known is None or known.update_id == sighting.update_id:
+                self._want_newer(peer, sighting, now_s)
+            elif self._neighbors.is_author(author) and self._may_ask(peer, author, now_s):
+                # Two ids in one place: the other header makes the proof.
+                self._outbox.send(peer, RequestUpdates(update_ids=(sighting.update_id,)))
+
+    # What we are asked ---------------------------------------------------------------------
+
+    def on_request_heads(self, peer: PeerId, message: RequestHeads, now_s: float) -> None:
+        """Answer with the page of the version vector that follows the cursor."""
+        entries = self._heads()
+        if message.after is not None:
+            entries = [e for e in entries if (e.author, e.incarnation) > message.after]
+        page = tuple(entries[:HEADS_ENTRIES_MAX])
+        if not page:
+            return  # an empty page would read as an opening frame
+        cursor = (page[-1].author, page[-1].incarnation) if len(entries) > len(page) else None
+        self._answer(peer, Heads(digest=self._digest(), entries=page, cursor=cursor), now_s)
+
+    def on_request_full(self, peer: PeerId, message: RequestFull, now_s: float) -> None:
+        """Answer with the updates of an author that can be had here, the newest last.
+
+        Those are one, or two when rounds are kept: a neighbor in the same round needs both.
+        """
+        for signed, inline in self._servable(message.author):
+            self._answer(peer, offer_of(signed, inline), now_s)
+
+    def on_request_range(self, peer: PeerId, message: RequestRange, now_s: float) -> None:
+        """Answer with the updates of an author in a range that can be had here."""
+        for signed, inline in self._servable(message.author):
+            header = signed.header
+            is_asked_for = (
+                header.incarnation == message.incarnation
+                and message.first <= header.sequence <= message.last
+            )
+            if is_asked_for:
+                self._answer(peer, offer_of(signed, inline), now_s)
+
+    def on_request_updates(self, peer: PeerId, message: RequestUpdates, now_s: float) -> None:
+        """Answer with the updates that are known by these ids; headers alone serve as proof."""
+        for update_id in message.update_ids:
+            signed = self._find(update_id)
+            if signed is None:
+                continue
+            offers = [o for o in self._servable(signed.header.author) if o[0] == signed]
+            offer = offer_of(*offers[0]) if offers else Announce(update=signed)
+            self._answer(peer, offer, now_s)
+
+    # Inside --------------------------------------------------------------------------------
+
+    def _want_newer(self, peer: PeerId, there: Head | Sighting, now_s: float) -> None:
+        author, incarnation = there.author, there.incarnation
+        if author == self._own_peer:
+            self._dissemination.on_claim(incarnation, there.sequence)
+            return
+        if not self._neighbors.is_author(author) or self._ledger.is_banned(author, now_s):
+            return
+        if incarnation == self._ledger.incarnation(author):
+            newest = self._ledger.newest(author)
+            is_known = newest is not None and newest.header.sequence >= there.sequence
+            if newest is not None and is_known and not self._dissemination.lacks(newest):
+                return
+        elif self._ledger.has_incarnation(author, incarnation):
+            return  # an older life of that author
+        elif peer != author and self._neighbors.is_greeted(author):
+            return  # the author itself told us its incarnation
+        if self._may_ask(peer, author, now_s):
+            self._outbox.send(peer, RequestFull(author=author))
+
+    def _may_ask(self, peer: PeerId, author: PeerId, now_s: float) -> bool:
+        asked_s = self._asked_s.get((peer, author))
+        if asked_s is not None and now_s - asked_s < self._pause_s:
+            return False
+        self._asked_s[peer, author] = now_s
+        return True
+
+    def _answer(self, peer: PeerId, message: Message, now_s: float) -> None:
+        frame = frames.encode(message)
+        entry = self._neighbors.get(peer)
+        if entry is None or not entry.answers.take(float(len(frame)), now_s):
+            self._outbox.count("refused.answer")  # whoever needs it asks again
+            return
+        self._outbox.send_frame(peer, frame, message)
+
+    def _servable(self, author: PeerId) -> list[tuple[SignedHeader, bytes | None]]:
+        if author == self._own_peer:
+            return [(own.signed, own.inline) for own in self._own.served()]
+        return [(held.signed, held.inline) for held in self._held.valid(author)]
+
+    def _find(self, update_id: bytes) -> SignedHeader | None:
+        for own in self._own.served():
+            if own.signed.update_id == update_id:
+                return own.signed
+        return self._ledger.find(update_id)
+
+    def _heads(self) -> list[Head]:
+        newest = [self._held.newest(author) for author in self._held.authors()]
+        if self._own.newest is not None:
+            newest.append(self._own.newest.signed)
+        return [
+            Head(
+                author=signed.header.author,
+                incarnation=signed.header.incarnation,
+                sequence=signed.header.sequence,
+            )
+            for signed in sorted(
+                (signed for signed in newest if signed is not None),
+                key=lambda signed: signed.header.author,
+            )
+        ]
+
+    def _digest(self) -> bytes:
+        return frames.heads_digest(self._heads())

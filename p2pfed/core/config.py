@@ -1,0 +1,123 @@
+"""What a peer's protocol needs to know before it starts; built by `p2pfed.config`."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from p2pfed.identity import PeerId
+from p2pfed.limits import Limits
+from p2pfed.messages import Role
+
+
+class ScheduleMode(StrEnum):
+    """When a peer integrates.
+
+    ASYNCHRONOUS: after each training, whatever valid has arrived.
+    SYNCHRONOUS: once every living neighbor's update of the same round is there, or the deadline.
+    """
+
+    ASYNCHRONOUS = "asynchronous"
+    SYNCHRONOUS = "synchronous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeighborAddress:
+    """A neighbor of the overlay graph that is dialed for as long as the peer lives."""
+
+    peer: PeerId
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig:
+    """Rounds, and when they end.
+
+    Attributes:
+        mode: See `ScheduleMode`.
+        rounds_max: Stop after so many rounds; None for no bound.
+        time_s_max: Stop after so much training time, over restarts, in seconds; None for none.
+        plateau_evaluations: Stop when the validation score has not grown by `plateau_delta`
+            over so many evaluations; None never stops.
+        plateau_delta: Growth of the score that counts.
+        deadline_s: How long a synchronous round waits for its neighbors, in seconds.
+        linger_s: How long a peer that is done keeps serving, in seconds.
+        start_neighbors: Neighbors to wait for before the first round.
+        start_deadline_s: How long to wait for them, in seconds.
+        evaluate_every_rounds: Rounds between evaluations on validation data; 0 for never.
+        test_every_rounds: Rounds between evaluations on test data; 0 for only at the end.
+        staleness_rounds_max: Own rounds for which a neighbor's row stays in use without a newer.
+        job_attempts_max: Failed attempts at one job before the peer gives up training.
+        job_pause_s: Pause before a failed job is tried again, in seconds.
+    """
+
+    mode: ScheduleMode = ScheduleMode.ASYNCHRONOUS
+    rounds_max: int | None = None
+    time_s_max: float | None = None
+    plateau_evaluations: int | None = None
+    plateau_delta: float = 0.0
+    deadline_s: float = 30.0  # guess: several times a round on a laptop
+    linger_s: float = 60.0  # guess: a neighbor that restarts is back within a minute
+    start_neighbors: int = 0
+    start_deadline_s: float = 60.0  # guess: people start the second node within a minute
+    evaluate_every_rounds: int = 1
+    test_every_rounds: int = 0
+    staleness_rounds_max: int = 10  # guess
+    job_attempts_max: int = 3  # guess
+    job_pause_s: float = 1.0  # guess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipConfig:
+    """Who the neighbors are and how they are watched.
+
+    Attributes:
+        neighbors: Configured neighbors; they are dialed and dialed again.
+        neighbors_wanted: Dial peers learned from others until so many neighbors are connected.
+        announce: Addresses under which others may dial this peer, without the PeerID.
+        heartbeat_s: Period of heartbeats, in seconds.
+        suspicion_s: Silence after which a neighbor counts as lost, in seconds.
+        redial_s_min: Pause before the first redial, in seconds; doubles with each failure.
+        redial_s_max: Longest pause between redials, in seconds.
+        ban_s: Length of a first ban, in seconds; doubles with each further one.
+        ban_s_max: Longest ban, in seconds; equivocation is banned for good.
+    """
+
+    neighbors: tuple[NeighborAddress, ...] = ()
+    neighbors_wanted: int = 0
+    announce: tuple[str, ...] = ()
+    heartbeat_s: float = 2.0  # guess
+    suspicion_s: float = 15.0  # guess: seven missed heartbeats
+    redial_s_min: float = 0.5  # guess
+    redial_s_max: float = 30.0  # guess
+    ban_s: float = 60.0  # guess
+    ban_s_max: float = 86_400.0  # a day: an operator has looked by then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreConfig:
+    """Everything that a `PeerCore` is told.
+
+    Attributes:
+        run_id: BLAKE3-256 of the genesis.
+        genesis_bytes: Size of the encoded genesis.
+        genesis_fields: Field digests for Hello, `wire.genesis.field_digests`.
+        method: Name of the update method of the run.
+        codec: Name of the payload codec of the run.
+        payload_bytes_max: Largest payload that the genesis' section limits allow.
+        role: Whether this peer trains.
+        software: Name and version, for people.
+        schedule: Rounds.
+        membership: Neighbors.
+        limits: Local bounds.
+    """
+
+    run_id: bytes
+    genesis_bytes: int
+    genesis_fields: tuple[tuple[str, bytes], ...]
+    method: str
+    codec: str
+    payload_bytes_max: int
+    role: Role = Role.TRAIN
+    software: str = "p2pfed"
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    membership: MembershipConfig = field(default_factory=MembershipConfig)
+    limits: Limits = field(default_factory=Limits)

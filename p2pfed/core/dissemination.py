@@ -1,0 +1,218 @@
+"""How updates travel: published to neighbors, taken from neighbors, forgotten."""
+
+from typing import final
+
+from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.equivocation import Equivocation
+from p2pfed.core.events import PayloadReference
+from p2pfed.core.held import Held, HeldUpdates, Stage
+from p2pfed.core.journal import Journal
+from p2pfed.core.ledger import Admission, Ledger
+from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.notices import IncarnationStarted, UpdatePublished, UpdateRejected
+from p2pfed.core.outbox import Outbox, offer_of
+from p2pfed.core.own import OwnUpdates
+from p2pfed.core.transfers import Transfers
+from p2pfed.errors import LimitExceeded, SpecMismatch
+from p2pfed.identity import PeerId
+from p2pfed.messages import SignedHeader
+from p2pfed.wire import frames, headers
+
+
+@final
+class Dissemination:
+    """Publishes own updates and takes others'."""
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        own_peer: PeerId,
+        own: OwnUpdates,
+        held: HeldUpdates,
+        transfers: Transfers,
+        journal: Journal,
+        ledger: Ledger,
+        neighbors: Neighbors,
+        equivocation: Equivocation,
+        outbox: Outbox,
+    ) -> None:
+        self._config = config
+        self._keeps_rounds = config.schedule.mode is ScheduleMode.SYNCHRONOUS
+        self._own_peer = own_peer
+        self._own = own
+        self._held = held
+        self._transfers = transfers
+        self._journal = journal
+        self._ledger = ledger
+        self._neighbors = neighbors
+        self._equivocation = equivocation
+        self._outbox = outbox
+
+    # Own updates ---------------------------------------------------------------------------
+
+    def publish(self, payload: PayloadReference, *, model_job: int) -> None:
+        """Sign a payload as the update of the current round and offer it to all neighbors."""
+        replaced = self._own.sign(payload, round_number=self._journal.progress.round)
+        # The sequence number is spent on disk before anybody can see it.
+        self._journal.save(model_job=model_job)
+        self._push(replaced)
+        self._outbox.notify(
+            UpdatePublished(
+                round=self._journal.progress.round,
+                sequence=self._own.sequence,
+                payload_bytes=payload.size_bytes,
+            )
+        )
+
+    def is_published(self, payload: PayloadReference) -> bool:
+        """Return whether the newest own update has this very payload."""
+        newest = self._own.newest
+        return newest is not None and newest.signed.header.payload_hash == payload.content_hash
+
+    def on_claim(self, incarnation: int, sequence: int) -> None:
+        """Take somebody's word that it knows an update of ours.
+
+        It is no proof. If it says that we run on an old backup we believe it, once in a life: a
+        lie costs us a new incarnation, but the truth ignored would make us equivocate.
+        """
+        if not self._own.is_behind(incarnation, sequence):
+            return
+        replaced = self._own.renew()
+        self._journal.save()
+        self._outbox.notify(IncarnationStarted(incarnation=self._own.incarnation))
+        self._push(replaced)
+
+    # From peers ----------------------------------------------------------------------------
+
+    def on_update(
+        self, peer: PeerId, signed: SignedHeader, inline: bytes | None, now_s: float
+    ) -> None:
+        """Take an Announce or a Deliver.
+
+        Raises:
+            RemoteError: If it breaks a rule of the run; the sender is to blame.
+        """
+        header = signed.header
+        if inline is not None:
+            frames.check_payload(header, inline)
+        if header.author == self._own_peer:
+            self._on_echo(signed)
+            return
+        if not self._neighbors.is_author(header.author):
+            self._outbox.count("ignored.stranger")
+            return
+        if self._ledger.is_banned(header.author, now_s):
+            self._outbox.count("ignored.banned")
+            return
+        held = self._held.get(signed)
+        if held is not None:
+            self._add_holder(held, peer, inline)
+        elif self._is_verified(signed) and not self.lacks(signed):
+            self._outbox.count("duplicate.update")
+        elif self._is_verified(signed) or self._admit(peer, signed):
+            self._hold(peer, signed, inline)
+
+    def lacks(self, newest: SignedHeader) -> bool:
+        """Return whether an author's newest update is known, of use, and cannot be had as it is.
+
+        It was lost on the way, or whoever offered it is gone.
+        """
+        if newest != self._ledger.newest(newest.header.author) or self._held.is_unusable(newest):
+            return False
+        held = self._held.get(newest)
+        if held is None:
+            return True
+        is_offered = any(self._neighbors.is_greeted(peer) for peer in held.holders)
+        return held.stage is Stage.WAITING and not is_offered
+
+    # From the core -------------------------------------------------------------------------
+
+    def advance_to(self, round_number: int) -> None:
+        """Forget updates of rounds that no synchronous integration will want."""
+        self._held.round_needed = round_number
+        for author in self._held.authors():
+            self._transfers.trim(author)
+
+    def forget(self, peer: PeerId) -> None:
+        """Forget the updates of a peer that is no neighbor any more, or is banned."""
+        for held in self._held.of(peer):
+            self._transfers.drop(held)
+        self._held.forget_holder(peer)
+        self._held.forget_unusable(peer)
+        if not self._neighbors.is_author(peer):
+            self._ledger.part(peer)
+
+    # Inside --------------------------------------------------------------------------------
+
+    def _push(self, replaced: list[bytes]) -> None:
+        for content_hash in replaced:
+            self._transfers.release(content_hash)
+        newest = self._own.newest
+        if newest is not None:
+            offer = offer_of(newest.signed, newest.inline)
+            self._outbox.send_all(self._neighbors.greeted_peers(), offer)
+
+    def _on_echo(self, signed: SignedHeader) -> None:
+        """Notice an own update that this life does not know: its disk was lost or is old."""
+        header = signed.header
+        if self._own.is_behind(header.incarnation, header.sequence):
+            headers.verify(signed)
+            self.on_claim(header.incarnation, header.sequence)
+
+    def _is_verified(self, signed: SignedHeader) -> bool:
+        header = signed.header
+        return self._ledger.known(header.author, header.incarnation, header.sequence) == signed
+
+    def _admit(self, peer: PeerId, signed: SignedHeader) -> bool:
+        """Verify a header and return whether its payload is wanted."""
+        header = signed.header
+        self._check_run(signed)
+        headers.verify(signed)
+        before = self._ledger.known(header.author, header.incarnation, header.sequence)
+        may_be_reborn = peer == header.author or not self._neighbors.is_greeted(header.author)
+        admission = self._ledger.admit(signed, may_be_reborn=may_be_reborn)
+        if admission is Admission.EQUIVOCATION:
+            assert before is not None
+            self._equivocation.prove(before, signed)
+        elif admission is not Admission.NEW:
+            self._outbox.count(f"ignored.{admission}")
+        elif header.payload_bytes > self._config.limits.payload_bytes_max:
+            # The run allows it and this machine does not: nobody is to blame.
+            self._held.mark_unusable(signed)
+            limit = self._config.limits.payload_bytes_max
+            reason = f"payload of {header.payload_bytes} bytes, at most {limit} here"
+            self._outbox.notify(UpdateRejected(peer=header.author, reason=reason))
+        else:
+            return True
+        return False
+
+    def _check_run(self, signed: SignedHeader) -> None:
+        header = signed.header
+        if header.run_id != self._config.run_id:
+            raise SpecMismatch("update of another run")
+        if (header.method, header.codec) != (self._config.method, self._config.codec):
+            raise SpecMismatch(f"method {header.method} over {header.codec} is not this run's")
+        limit = self._config.payload_bytes_max
+        if header.payload_bytes > limit:
+            raise LimitExceeded(f"payload of {header.payload_bytes} bytes, at most {limit}")
+
+    def _hold(self, peer: PeerId, signed: SignedHeader, inline: bytes | None) -> None:
+        before = self._held.of(signed.header.author)
+        place: int | None = None
+        if not self._keeps_rounds:
+            # An update not yet begun is superseded, and its place in line with it; one under way
+            # is finished: else a fast author would never be heard.
+            for held in before:
+                if held.is_pending:
+                    place = held.number
+                    self._transfers.drop(held)
+        elif len(before) >= self._config.limits.updates_per_author_max:
+            # The author is ahead by several rounds. What is here already is worth the most.
+            self._transfers.drop(min(before, key=lambda held: not held.is_pending))
+        self._add_holder(self._held.add(signed, number=place), peer, inline)
+
+    def _add_holder(self, held: Held, peer: PeerId, inline: bytes | None) -> None:
+        if peer not in held.holders:
+            held.holders.append(peer)
+        if inline is not None:
+            self._transfers.receive_inline(held, inline)

@@ -1,0 +1,233 @@
+"""Everything that a peer can ask its driver to do: the output of `PeerCore.handle`."""
+
+from dataclasses import dataclass
+
+from p2pfed.core.notices import Notice
+from p2pfed.core.timers import Timer
+from p2pfed.identity import PeerId
+from p2pfed.messages import UpdateHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A durable key and value.
+
+    Attributes:
+        key: Unique text, `area/name`.
+        value: Its bytes, or None to remove it.
+    """
+
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationRow:
+    """One neighbor's update as input of an integration.
+
+    Attributes:
+        peer: Its author.
+        header: Its header; the payload is in the payload store under `header.payload_hash`.
+        staleness: Rounds since this row was first integrated, 0 for a new one.
+    """
+
+    peer: PeerId
+    header: UpdateHeader
+    staleness: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendFrame:
+    """Send a frame on the control stream of a connected peer."""
+
+    peer: PeerId
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTimer:
+    """Hand back `timer` after `delay_s` seconds."""
+
+    timer: Timer
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTimer:
+    """Forget a timer; a late `TimerFired` does no harm."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """Connect to a peer at one of its addresses, tried in order."""
+
+    peer: PeerId
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect:
+    """Close the connection to a peer after what was sent to it before has left."""
+
+    peer: PeerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save:
+    """Make records durable in one transaction before any later effect of the list starts.
+
+    Attributes:
+        records: What to write or remove.
+        model_job: Id of the job whose model is current from now on; models of older jobs may go.
+        best_model: Whether that model is also the best so far by validation.
+    """
+
+    records: tuple[Record, ...]
+    model_job: int | None = None
+    best_model: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePayload:
+    """Keep a payload that arrived inline; its hash has been checked."""
+
+    content_hash: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropPayload:
+    """Forget a payload. No job that runs needs it; an upload under way may finish."""
+
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchPayload:
+    """Fetch a payload from a connected peer, checking length and hash.
+
+    It is answered once, by `PayloadArrived` or `PayloadFailed`. There is never a second fetch of
+    the same payload before that.
+
+    Attributes:
+        peer: Whom to ask.
+        content_hash: BLAKE3-256 of the whole payload.
+        size_bytes: Its size; another one is the peer's offence.
+        offset: Where to resume, as `PayloadFailed.bytes_done` said, or 0 to start over.
+    """
+
+    peer: PeerId
+    content_hash: bytes
+    size_bytes: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelFetch:
+    """Stop fetching a payload, without an answer, and forget what arrived of it."""
+
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerPayload:
+    """Answer a `PayloadWanted`.
+
+    Attributes:
+        token: From the `PayloadWanted`.
+        content_hash: Which payload.
+        offset: Send from here on, or None to refuse.
+        refusal: Why not, when refused.
+    """
+
+    token: int
+    content_hash: bytes
+    offset: int | None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartValidation:
+    """Decode the payload of an update and check it against the genesis.
+
+    Answered by `ValidationFinished`, or by `JobFailed` when this machine could not do it.
+    """
+
+    job: int
+    update_id: bytes
+    header: UpdateHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTraining:
+    """Take the round's local steps on the own model, then encode it as a payload.
+
+    Attributes:
+        job: To be repeated in the answer.
+        round: The round, from 0.
+        train: False for a relay, which only encodes.
+        degree: Neighbors of this peer now; goes into the payload's claims.
+    """
+
+    job: int
+    round: int
+    train: bool
+    degree: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartIntegration:
+    """Integrate neighbors' rows into the own model.
+
+    Attributes:
+        job: To be repeated in the answer.
+        round: The round, from 0.
+        rows: In ascending order of peer; empty means that only an evaluation is wanted.
+        degree: Neighbors of this peer now; enters the mixing weights.
+        evaluate: Whether to evaluate the new model on validation data.
+        test: Whether to evaluate it on test data as well.
+    """
+
+    job: int
+    round: int
+    rows: tuple[IntegrationRow, ...]
+    degree: int
+    evaluate: bool
+    test: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelJob:
+    """Stop a job soon; it answers with `JobFailed(cancelled=True)` or with its result."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Tell the application."""
+
+    notice: Notice
+
+
+Effect = (
+    SendFrame
+    | SetTimer
+    | CancelTimer
+    | Dial
+    | Disconnect
+    | Save
+    | StorePayload
+    | DropPayload
+    | FetchPayload
+    | CancelFetch
+    | AnswerPayload
+    | StartValidation
+    | StartTraining
+    | StartIntegration
+    | CancelJob
+    | Notify
+)

@@ -1,0 +1,85 @@
+"""Proof that an author signed two updates under one sequence number, and what follows from it."""
+
+import math
+from typing import final
+
+from p2pfed.core.effects import Save
+from p2pfed.core.events import OffenceKind
+from p2pfed.core.ledger import Ledger
+from p2pfed.core.membership import Membership
+from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.notices import PeerOffended
+from p2pfed.core.outbox import Outbox
+from p2pfed.errors import SpecMismatch
+from p2pfed.identity import PeerId
+from p2pfed.messages import Evidence, SignedHeader
+from p2pfed.wire import headers
+
+
+@final
+class Equivocation:
+    """Takes proofs, bans the author for good, and spreads them."""
+
+    def __init__(
+        self,
+        own_peer: PeerId,
+        run_id: bytes,
+        ledger: Ledger,
+        neighbors: Neighbors,
+        membership: Membership,
+        outbox: Outbox,
+    ) -> None:
+        self._own_peer = own_peer
+        self._run_id = run_id
+        self._ledger = ledger
+        self._neighbors = neighbors
+        self._membership = membership
+        self._outbox = outbox
+
+    def on_evidence(self, evidence: Evidence) -> None:
+        """Freeze an author that signed two different updates under one sequence number.
+
+        Raises:
+            RemoteError: If the proof does not prove it; the sender is to blame.
+        """
+        author = evidence.first.header.author
+        if self._ledger.is_frozen(author):
+            self._outbox.count("duplicate.Evidence")
+            return
+        if author != self._own_peer and not self._neighbors.is_author(author):
+            self._outbox.count("ignored.stranger")
+            return
+        if evidence.first.header.run_id != self._run_id:
+            raise SpecMismatch("evidence from another run")
+        headers.verify(evidence.first)
+        headers.verify(evidence.second)
+        self._act_on(evidence)
+
+    def prove(self, one: SignedHeader, other: SignedHeader) -> None:
+        """Take two verified headers of one place."""
+        self._act_on(make_evidence(one, other))
+
+    def _act_on(self, evidence: Evidence) -> None:
+        author = evidence.first.header.author
+        self._ledger.freeze(evidence)
+        self._outbox.add(Save(records=self._ledger.take_records()))
+        detail = f"two updates with sequence {evidence.first.header.sequence}"
+        if author == self._own_peer:
+            # Nobody will hear this peer again. Its operator should know why.
+            detail += " are signed with the key of this peer; take a new identity"
+        self._outbox.notify(
+            PeerOffended(
+                peer=author, kind=OffenceKind.EQUIVOCATION, detail=detail, banned_s=math.inf
+            )
+        )
+        if author == self._own_peer:
+            return
+        others = [peer for peer in self._neighbors.greeted_peers() if peer != author]
+        self._outbox.send_all(others, evidence)
+        self._membership.expel(author)
+
+
+def make_evidence(one: SignedHeader, other: SignedHeader) -> Evidence:
+    """Return the proof made of two headers, in the order of their ids, so that it is unique."""
+    first, second = sorted((one, other), key=lambda signed: signed.update_id)
+    return Evidence(first=first, second=second)

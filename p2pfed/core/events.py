@@ -1,0 +1,238 @@
+"""Everything that can happen to a peer: the input of `PeerCore.handle`."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from p2pfed.core.timers import Timer
+from p2pfed.identity import PeerId
+
+
+class OffenceKind(StrEnum):
+    """What a peer did wrong; counted in the ledger and shown in status."""
+
+    FRAME = "frame"
+    SCHEMA = "schema"
+    SIGNATURE = "signature"
+    LIMIT = "limit"
+    MISMATCH = "mismatch"
+    CODEC = "codec"
+    PAYLOAD_HASH = "payload-hash"
+    PAYLOAD_SIZE = "payload-size"
+    EQUIVOCATION = "equivocation"
+
+
+class Command(StrEnum):
+    """What the application or operator asks of the peer."""
+
+    START = "start"
+    STOP = "stop"  # stop training, keep serving for linger_s
+    LEAVE = "leave"  # say goodbye now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadReference:
+    """A payload that the driver holds.
+
+    Attributes:
+        content_hash: BLAKE3-256, 32 bytes.
+        size_bytes: Its size.
+        inline: The bytes themselves when they fit into a frame, else None.
+    """
+
+    content_hash: bytes
+    size_bytes: int
+    inline: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Quality of the own model on validation data (decides) and on test data (reported only).
+
+    Attributes:
+        score: Task metric on validation data, larger is better.
+        loss: Mean loss on validation data.
+        test_score: Task metric on test data, or None when it was not measured.
+    """
+
+    score: float
+    loss: float
+    test_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What integration made of one neighbor's row.
+
+    Attributes:
+        peer: The neighbor.
+        weight: Coefficient of its row in the result; for coordinate-wise rules the mean over
+            coordinates of the coefficient it got.
+        reason: Empty when the row was used as it is, else why not: a stable short string.
+    """
+
+    peer: PeerId
+    weight: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerConnected:
+    """A control stream to the peer is open, in whichever direction it was dialed."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerDisconnected:
+    """The control stream to the peer is gone."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialFailed:
+    """A `Dial` did not lead to a connection."""
+
+    peer: PeerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameReceived:
+    """A frame arrived on the control stream of the peer."""
+
+    peer: PeerId
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired:
+    """A timer set by `SetTimer` ran out."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadArrived:
+    """A fetched payload is in the payload store; length and hash are right."""
+
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadFailed:
+    """A fetch ended without the payload.
+
+    Attributes:
+        peer: Who was asked.
+        content_hash: What was asked for.
+        bytes_done: How many bytes are kept for resuming.
+        offence: What the peer did wrong, if it was the peer's fault.
+    """
+
+    peer: PeerId
+    content_hash: bytes
+    bytes_done: int
+    offence: OffenceKind | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadWanted:
+    """A peer asks for a payload from an offset; answer with `AnswerPayload` and this token."""
+
+    peer: PeerId
+    token: int
+    content_hash: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadEnded:
+    """A transfer that `AnswerPayload` allowed has ended, well or not."""
+
+    peer: PeerId
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationFinished:
+    """The payload of an update was decoded, or why it was not."""
+
+    job: int
+    offence: OffenceKind | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingFinished:
+    """Local steps are done and their result is encoded and stored.
+
+    Attributes:
+        job: Id of the `StartTraining`.
+        payload: The encoded own model.
+        loss: Mean training loss, None when no step was taken.
+        examples: Examples seen in this job.
+    """
+
+    job: int
+    payload: PayloadReference
+    loss: float | None
+    examples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationFinished:
+    """The rows were integrated into the own model.
+
+    Attributes:
+        job: Id of the `StartIntegration`.
+        verdicts: One per row, in the order of the rows.
+        own_weight: Coefficient of the own row.
+        evaluation: Of the new model, when one was asked for.
+        note: Why the own model was kept, or empty.
+    """
+
+    job: int
+    verdicts: tuple[Verdict, ...]
+    own_weight: float
+    evaluation: Evaluation | None = None
+    note: str = field(default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed:
+    """A job raised on this machine; no peer is to blame.
+
+    Attributes:
+        job: Its id.
+        reason: One line for people.
+        cancelled: Whether it ended because of `CancelJob`.
+    """
+
+    job: int
+    reason: str
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandGiven:
+    """The application or operator asked for something."""
+
+    command: Command
+
+
+Event = (
+    PeerConnected
+    | PeerDisconnected
+    | DialFailed
+    | FrameReceived
+    | TimerFired
+    | PayloadArrived
+    | PayloadFailed
+    | PayloadWanted
+    | UploadEnded
+    | ValidationFinished
+    | TrainingFinished
+    | IntegrationFinished
+    | JobFailed
+    | CommandGiven
+)

@@ -1,0 +1,172 @@
+"""Updates of other authors that are kept here, or on their way."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import final
+
+from p2pfed.identity import PeerId
+from p2pfed.messages import SignedHeader
+
+
+class Stage(StrEnum):
+    """How far an update has come here."""
+
+    WAITING = "waiting"  # for its payload to be fetched
+    FETCHING = "fetching"
+    ARRIVED = "arrived"  # the payload is here, not yet looked into
+    VALIDATING = "validating"
+    VALID = "valid"
+
+
+_PENDING = (Stage.WAITING, Stage.ARRIVED)
+_UNDER_WAY = (Stage.FETCHING, Stage.ARRIVED, Stage.VALIDATING)
+_HERE = (Stage.ARRIVED, Stage.VALIDATING, Stage.VALID)
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """One update.
+
+    Attributes:
+        signed: Its header.
+        number: Its place in line, from 1.
+        stage: How far it has come.
+        holders: Peers that said they have the payload; whoever failed stands last.
+        attempts: Fetches begun.
+        inline: The payload when it came in a frame, so that it can be passed on that way.
+    """
+
+    signed: SignedHeader
+    number: int
+    stage: Stage = Stage.WAITING
+    holders: list[PeerId] = field(default_factory=list)
+    attempts: int = 0
+    inline: bytes | None = None
+
+    @property
+    def author(self) -> PeerId:
+        """Who signed it."""
+        return self.signed.header.author
+
+    @property
+    def content_hash(self) -> bytes:
+        """Which payload it names."""
+        return self.signed.header.payload_hash
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether nothing is being done with it now."""
+        return self.stage in _PENDING
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether work on it has begun and is not finished."""
+        return self.stage in _UNDER_WAY
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its payload is in the payload store."""
+        return self.stage in _HERE
+
+
+@final
+class HeldUpdates:
+    """All held updates, in order of arrival; a few per author.
+
+    Attributes:
+        round_needed: The oldest round that a synchronous integration can still want.
+    """
+
+    def __init__(self) -> None:
+        self.round_needed = 0
+        self._by_author: dict[PeerId, dict[bytes, Held]] = {}
+        self._last_number = 0
+        self._unusable: dict[PeerId, bytes] = {}  # author to its last update of no use
+
+    def add(self, signed: SignedHeader, *, number: int | None = None) -> Held:
+        """Keep an update.
+
+        Args:
+            signed: Its header.
+            number: The place in line of an update that it supersedes, else it goes to the end.
+        """
+        self._last_number += 1
+        held = Held(signed=signed, number=self._last_number if number is None else number)
+        self._by_author.setdefault(held.author, {})[signed.update_id] = held
+        return held
+
+    def remove(self, held: Held) -> None:
+        """Keep an update no longer."""
+        of_author = self._by_author[held.author]
+        del of_author[held.signed.update_id]
+        if not of_author:
+            del self._by_author[held.author]
+
+    def get(self, signed: SignedHeader) -> Held | None:
+        """Return the update with this header if it is held."""
+        return self._by_author.get(signed.header.author, {}).get(signed.update_id)
+
+    def of(self, author: PeerId) -> list[Held]:
+        """Return the updates of an author, in order of arrival."""
+        return list(self._by_author.get(author, {}).values())
+
+    def all(self) -> list[Held]:
+        """Return all updates, by author in the order of their first one."""
+        return [held for author in self._by_author.values() for held in author.values()]
+
+    def pending(self) -> list[Held]:
+        """Return the updates that nothing is being done with, in line."""
+        return sorted(
+            (held for held in self.all() if held.is_pending), key=lambda held: held.number
+        )
+
+    def with_payload(self, content_hash: bytes) -> list[Held]:
+        """Return the updates that name a payload."""
+        return [held for held in self.all() if held.content_hash == content_hash]
+
+    def authors(self) -> list[PeerId]:
+        """Return the authors of validated updates, sorted."""
+        return sorted(author for author in self._by_author if self.valid(author))
+
+    def valid(self, author: PeerId) -> list[Held]:
+        """Return the validated updates of an author, the newest last."""
+        return [held for held in self.of(author) if held.stage is Stage.VALID]
+
+    def newest(self, author: PeerId) -> SignedHeader | None:
+        """Return the newest validated update of an author."""
+        valid = self.valid(author)
+        return valid[-1].signed if valid else None
+
+    def of_round(self, author: PeerId, round_number: int) -> SignedHeader | None:
+        """Return the validated update of a round, or else of the next later one."""
+        later = [
+            held.signed for held in self.valid(author) if held.signed.header.round >= round_number
+        ]
+        return min(later, key=lambda signed: signed.header.round, default=None)
+
+    def mark_unusable(self, signed: SignedHeader) -> None:
+        """Remember that asking for an update again is of no use."""
+        self._unusable[signed.header.author] = signed.update_id
+
+    def is_unusable(self, signed: SignedHeader) -> bool:
+        """Return whether asking for an update again is of no use."""
+        return self._unusable.get(signed.header.author) == signed.update_id
+
+    def forget_unusable(self, author: PeerId) -> None:
+        """Forget what was of no use of an author."""
+        self._unusable.pop(author, None)
+
+    def forget_holder(self, peer: PeerId) -> None:
+        """Note that a peer has nothing to give any more."""
+        for held in self.all():
+            if peer in held.holders:
+                held.holders.remove(peer)
+
+    def payload_bytes(self) -> int:
+        """Return how many bytes the payloads take that are here or on their way."""
+        sizes = {
+            held.content_hash: held.signed.header.payload_bytes
+            for held in self.all()
+            if held.stage is not Stage.WAITING
+        }
+        return sum(sizes.values())

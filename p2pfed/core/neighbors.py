@@ -1,0 +1,156 @@
+"""The neighbor table: who the neighbors are, and the state of the connection to each."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import final
+
+from p2pfed.core.allowance import Allowance
+from p2pfed.core.config import NeighborAddress
+from p2pfed.identity import PeerId
+from p2pfed.limits import Limits
+from p2pfed.messages import Role
+
+
+class Link(StrEnum):
+    """State of the connection to a neighbor."""
+
+    DOWN = "down"
+    DIALING = "dialing"
+    CONNECTED = "connected"  # Hello sent, theirs not yet received
+    GREETED = "greeted"
+
+
+@dataclass(slots=True, kw_only=True)
+class Neighbor:
+    """One entry of the neighbor table.
+
+    Attributes:
+        peer: Who.
+        addresses: Where to dial, as configured.
+        is_configured: Whether it is an edge of the overlay, kept and dialed for good; others are
+            in the table only while they are connected or being dialed.
+        frames: How many frames it may still send.
+        answers: How many bytes of answers it may still get.
+        link: State of the connection.
+        attempts: Failed dials since the last greeting.
+        heard_s: When the last frame came.
+        was_greeted: Whether it has been greeted since this peer started.
+        is_active: Whether it still trains, as far as it said.
+        role: What it said of itself.
+    """
+
+    peer: PeerId
+    addresses: tuple[str, ...]
+    is_configured: bool
+    frames: Allowance
+    answers: Allowance
+    link: Link = Link.DOWN
+    attempts: int = 0
+    heard_s: float = 0.0
+    was_greeted: bool = False
+    is_active: bool = True
+    role: Role = Role.TRAIN
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection."""
+        return self.link in (Link.CONNECTED, Link.GREETED)
+
+
+@final
+class Neighbors:
+    """All neighbors by peer, at most `limits.neighbors_max`."""
+
+    def __init__(self, configured: tuple[NeighborAddress, ...], limits: Limits) -> None:
+        self._limits = limits
+        self._entries: dict[PeerId, Neighbor] = {}
+        self._gone: dict[PeerId, None] = {}
+        for edge in sorted(configured, key=lambda edge: edge.peer):
+            self._entries[edge.peer] = self._make(edge.peer, edge)
+
+    def get(self, peer: PeerId) -> Neighbor | None:
+        """Return the entry of a peer."""
+        return self._entries.get(peer)
+
+    def all(self) -> list[Neighbor]:
+        """Return all entries, sorted by peer."""
+        return [self._entries[peer] for peer in sorted(self._entries)]
+
+    def greeted(self) -> list[Neighbor]:
+        """Return the neighbors that updates are exchanged with, sorted by peer."""
+        return [entry for entry in self.all() if entry.link is Link.GREETED]
+
+    def greeted_peers(self) -> list[PeerId]:
+        """Return the peers that updates are exchanged with, sorted."""
+        return [entry.peer for entry in self.greeted()]
+
+    def is_greeted(self, peer: PeerId) -> bool:
+        """Return whether updates are exchanged with the peer now."""
+        entry = self._entries.get(peer)
+        return entry is not None and entry.link is Link.GREETED
+
+    def is_author(self, peer: PeerId) -> bool:
+        """Return whether the peer's updates matter: configured ones also while they are away.
+
+        Mixing methods need neighbors' rows only; what strangers train is not integrated.
+        """
+        entry = self._entries.get(peer)
+        return entry is not None and (entry.is_configured or entry.link is Link.GREETED)
+
+    def degree(self) -> int:
+        """Return how many neighbors there are.
+
+        Configured neighbors count even while they are away, so that mixing weights do not depend
+        on the moment.
+        """
+        return sum(1 for peer in self._entries if self.is_author(peer))
+
+    @property
+    def room(self) -> int:
+        """How many strangers can still be added."""
+        return self._limits.neighbors_max - len(self._entries)
+
+    def add_stranger(self, peer: PeerId) -> Neighbor:
+        """Return a new entry for a peer that is not configured."""
+        entry = self._entries[peer] = self._make(peer, None)
+        return entry
+
+    def remove_stranger(self, peer: PeerId) -> None:
+        """Forget a peer that is not configured."""
+        del self._entries[peer]
+        self.mark_gone(peer)
+
+    def mark_gone(self, peer: PeerId) -> None:
+        """Note that the updates of a peer do not matter any more."""
+        self._gone[peer] = None
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether `take_gone` has something to return."""
+        return bool(self._gone)
+
+    def take_gone(self) -> list[PeerId]:
+        """Return the peers whose updates have ceased to matter since the last call."""
+        gone = sorted(self._gone)
+        self._gone.clear()
+        return gone
+
+    def _make(self, peer: PeerId, edge: NeighborAddress | None) -> Neighbor:
+        limits = self._limits
+        return Neighbor(
+            peer=peer,
+            addresses=() if edge is None else edge.addresses,
+            is_configured=edge is not None,
+            frames=Allowance(
+                amount_max=float(limits.frames_burst_max),
+                per_s=limits.frames_per_s_max,
+                left=float(limits.frames_burst_max),
+                since_s=0.0,
+            ),
+            answers=Allowance(
+                amount_max=float(limits.answer_bytes_burst_max),
+                per_s=limits.answer_bytes_per_s_max,
+                left=float(limits.answer_bytes_burst_max),
+                since_s=0.0,
+            ),
+        )

@@ -1,0 +1,162 @@
+"""The updates that this peer signs: its incarnation, its sequence, and what it still serves."""
+
+import random
+from dataclasses import dataclass
+from typing import final
+
+from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.events import PayloadReference
+from p2pfed.core.records import ProgressRecord
+from p2pfed.errors import LocalError
+from p2pfed.identity import Identity
+from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
+from p2pfed.messages import SignedHeader, UpdateHeader, UpdateKind
+from p2pfed.wire import headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnUpdate:
+    """An update of this peer that others can still get.
+
+    Attributes:
+        signed: Its header.
+        inline: Its payload when it travels inline.
+    """
+
+    signed: SignedHeader
+    inline: bytes | None
+
+
+@final
+class OwnUpdates:
+    """What this peer signs. It never signs two updates under one sequence of one incarnation.
+
+    Args:
+        config: What this peer was told.
+        identity: Signs.
+        generator: Draws incarnations.
+        record: What the last life saved, None in the first.
+
+    Raises:
+        LocalError: If the record belongs to another run or to another identity.
+
+    Attributes:
+        incarnation: The incarnation that the next update is signed under.
+    """
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        identity: Identity,
+        generator: random.Random,
+        record: ProgressRecord | None,
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._random = generator
+        # A synchronous neighbor may still fetch the row of the round that we have just left.
+        self._served_max = 2 if config.schedule.mode is ScheduleMode.SYNCHRONOUS else 1
+        self._served: list[OwnUpdate] = []  # the newest last
+        self._drawn_in_this_life = record is None
+        if record is None:
+            self.incarnation = generator.getrandbits(64)
+            return
+        self.incarnation = record.incarnation
+        if record.run_id != config.run_id:
+            raise LocalError(
+                f"the saved state belongs to run {record.run_id.hex()[:8]}, this is "
+                f"{config.run_id.hex()[:8]}; use another state folder"
+            )
+        if record.own is not None:
+            author = record.own.header.author
+            if author != identity.peer:
+                raise LocalError(
+                    f"the saved state belongs to peer {author.hex()[:8]}, this is "
+                    f"{identity.peer.hex()[:8]}; use that identity or another state folder"
+                )
+            self._served = [OwnUpdate(signed=record.own, inline=record.inline)]
+
+    @property
+    def newest(self) -> OwnUpdate | None:
+        """The newest update, None before the first of this incarnation."""
+        return self._served[-1] if self._served else None
+
+    @property
+    def sequence(self) -> int:
+        """Sequence of the newest update, 0 before the first of this incarnation."""
+        return 0 if self.newest is None else self.newest.signed.header.sequence
+
+    def served(self) -> list[OwnUpdate]:
+        """Return the updates that others can still get, the newest last."""
+        return list(self._served)
+
+    def payload_bytes(self, content_hash: bytes) -> int | None:
+        """Return the size of a payload of ours that is still served, or None."""
+        for update in self._served:
+            if update.signed.header.payload_hash == content_hash:
+                return update.signed.header.payload_bytes
+        return None
+
+    def sign(self, payload: PayloadReference, *, round_number: int) -> list[bytes]:
+        """Sign a new update; return the hashes of payloads that need not be served any more."""
+        inline = payload.inline
+        if inline is not None:
+            assert len(inline) == payload.size_bytes
+            if len(inline) > INLINE_PAYLOAD_BYTES_MAX:
+                inline = None
+        self._served.append(
+            OwnUpdate(signed=self._signed(payload, round_number=round_number), inline=inline)
+        )
+        done = self._served[: -self._served_max]
+        del self._served[: -self._served_max]
+        return [update.signed.header.payload_hash for update in done]
+
+    def is_behind(self, incarnation: int, sequence: int) -> bool:
+        """Return whether somebody knows newer updates of ours than we do: an old backup runs here.
+
+        Nobody can know an incarnation that was drawn in this life better than we do; so a liar
+        makes us change it once in a life and not more.
+        """
+        if self._drawn_in_this_life:
+            return False
+        return incarnation != self.incarnation or sequence > self.sequence
+
+    def renew(self) -> list[bytes]:
+        """Go on under a new incarnation, with the newest update signed anew as its first.
+
+        Returns:
+            The hashes of payloads that need not be served any more.
+        """
+        self.incarnation = self._random.getrandbits(64)
+        self._drawn_in_this_life = True
+        before, self._served = self._served, []
+        if not before:
+            return []
+        newest = before[-1]
+        header = newest.signed.header
+        payload = PayloadReference(
+            content_hash=header.payload_hash,
+            size_bytes=header.payload_bytes,
+            inline=newest.inline,
+        )
+        self.sign(payload, round_number=header.round)
+        return [update.signed.header.payload_hash for update in before[:-1]]
+
+    def _signed(self, payload: PayloadReference, *, round_number: int) -> SignedHeader:
+        newest = self.newest
+        header = UpdateHeader(
+            run_id=self._config.run_id,
+            author=self._identity.peer,
+            incarnation=self.incarnation,
+            sequence=self.sequence + 1,
+            previous=headers.NO_PREVIOUS if newest is None else newest.signed.update_id,
+            kind=UpdateKind.FULL,
+            base=0,
+            round=round_number,
+            gossip_step=1,
+            method=self._config.method,
+            codec=self._config.codec,
+            payload_bytes=payload.size_bytes,
+            payload_hash=payload.content_hash,
+        )
+        return headers.sign(header, self._identity)

@@ -1,0 +1,83 @@
+"""What the configuration says about the rounds of a peer; remembers nothing."""
+
+from dataclasses import dataclass
+from typing import final
+
+from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.notices import StopReason
+from p2pfed.core.progress import Progress
+from p2pfed.messages import Role
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Answers questions about rounds.
+
+    Attributes:
+        config: What this peer was told.
+    """
+
+    config: CoreConfig
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether rounds are taken together with the neighbors."""
+        return self.config.schedule.mode is ScheduleMode.SYNCHRONOUS
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether this peer has no data: it mixes and passes on, without steps and scores."""
+        return self.config.role is Role.RELAY
+
+    @property
+    def follows_others(self) -> bool:
+        """Whether a round begins when others have sent something, not when the last one ends."""
+        return self.is_relay and not self.is_synchronous
+
+    @property
+    def ends_with_others(self) -> bool:
+        """Whether this peer stops when nobody around it trains any more."""
+        return self.follows_others or (self.is_relay and self.config.schedule.rounds_max is None)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the own model is ever evaluated."""
+        return self.config.schedule.evaluate_every_rounds > 0 and not self.is_relay
+
+    def is_tested(self, round_number: int) -> bool:
+        """Return whether a round ends with an evaluation on test data."""
+        every_rounds = self.config.schedule.test_every_rounds
+        return self.evaluates and (
+            self._is_last(round_number) or _is_due(round_number, every_rounds)
+        )
+
+    def is_evaluated(self, round_number: int) -> bool:
+        """Return whether a round ends with an evaluation on validation data."""
+        every_rounds = self.config.schedule.evaluate_every_rounds
+        return self.is_tested(round_number) or (
+            self.evaluates and _is_due(round_number, every_rounds)
+        )
+
+    def stop_reason(self, progress: Progress) -> StopReason | None:
+        """Return why training is over between two rounds, or None when it goes on."""
+        schedule = self.config.schedule
+        rounds_max = self._rounds_max()
+        if rounds_max is not None and progress.round >= rounds_max:
+            return StopReason.ROUNDS
+        if schedule.time_s_max is not None and progress.elapsed_s >= schedule.time_s_max:
+            return StopReason.TIME
+        patience = schedule.plateau_evaluations
+        if patience is not None and progress.evaluations_without_growth >= patience:
+            return StopReason.PLATEAU
+        return None
+
+    def _is_last(self, round_number: int) -> bool:
+        return round_number + 1 == self._rounds_max()
+
+    def _rounds_max(self) -> int | None:
+        return None if self.follows_others else self.config.schedule.rounds_max
+
+
+def _is_due(round_number: int, every_rounds: int) -> bool:
+    return every_rounds > 0 and (round_number + 1) % every_rounds == 0

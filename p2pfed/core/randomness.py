@@ -1,0 +1,13 @@
+"""Random numbers of the protocol: one generator per purpose, derived from a seed and a label."""
+
+import hashlib
+import random
+
+
+def derive_random(seed: bytes, label: str) -> random.Random:
+    """Return a generator that depends on nothing but its arguments.
+
+    Adding another label never shifts the numbers of this one.
+    """
+    digest = hashlib.blake2b(label.encode(), key=seed[:64], digest_size=32).digest()
+    return random.Random(int.from_bytes(digest, "little"))

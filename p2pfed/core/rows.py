@@ -1,0 +1,150 @@
+"""Which neighbors' updates an integration takes, and which it waits for."""
+
+from dataclasses import dataclass
+from typing import final
+
+from p2pfed.core.config import ScheduleConfig, ScheduleMode
+from p2pfed.core.effects import IntegrationRow
+from p2pfed.core.held import HeldUpdates, Stage
+from p2pfed.core.ledger import Ledger
+from p2pfed.core.neighbors import Link, Neighbor, Neighbors
+from p2pfed.identity import PeerId
+from p2pfed.messages import Role, SignedHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Used:
+    """A neighbor's row that was integrated: its update, and in which own round first."""
+
+    update_id: bytes
+    round: int
+
+
+@final
+class Rows:
+    """Chooses the rows of integrations."""
+
+    def __init__(
+        self, config: ScheduleConfig, held: HeldUpdates, neighbors: Neighbors, ledger: Ledger
+    ) -> None:
+        self._config = config
+        self._is_synchronous = config.mode is ScheduleMode.SYNCHRONOUS
+        self._held = held
+        self._neighbors = neighbors
+        self._ledger = ledger
+        self._chosen: list[SignedHeader] = []
+        self._used: dict[PeerId, _Used] = {}
+        # Neighbors that missed a deadline: not waited for until they are in step again.
+        self._absent: dict[PeerId, None] = {}
+
+    # Choosing ------------------------------------------------------------------------------
+
+    def choose(self, round_number: int) -> tuple[IntegrationRow, ...]:
+        """Return the rows of the next integration, in ascending order of peer."""
+        self._chosen = []
+        rows: list[IntegrationRow] = []
+        if not self._is_synchronous and not self.has_news():
+            return ()  # mixing again with rows already mixed would only hold the model back
+        for author in self._authors():
+            signed = self._row_of(author, round_number)
+            if signed is None:
+                continue
+            used = self._used.get(author)
+            is_new = used is None or used.update_id != signed.update_id
+            staleness = 0 if used is None or is_new else round_number - used.round
+            if staleness <= self._config.staleness_rounds_max:
+                self._chosen.append(signed)
+                rows.append(IntegrationRow(peer=author, header=signed.header, staleness=staleness))
+        return tuple(rows)
+
+    def commit(self, round_number: int) -> None:
+        """Take note that the chosen rows were integrated."""
+        for signed in self._chosen:
+            author = signed.header.author
+            if self._is_news(signed):
+                self._used[author] = _Used(update_id=signed.update_id, round=round_number)
+            if signed.header.round >= round_number:
+                self._absent.pop(author, None)
+        self._chosen = []
+
+    def forget(self, peer: PeerId) -> None:
+        """Forget what was integrated of a peer that is no neighbor any more."""
+        if not self._neighbors.is_author(peer):
+            self._used.pop(peer, None)
+            self._absent.pop(peer, None)
+
+    # News ----------------------------------------------------------------------------------
+
+    def has_news(self) -> bool:
+        """Return whether a neighbor's row is there that was not integrated yet."""
+        newest = (self._held.newest(author) for author in self._authors())
+        return any(signed is not None and self._is_news(signed) for signed in newest)
+
+    def all_have_news(self) -> bool:
+        """Return whether every neighbor that still trains has a new row, and a trainer does."""
+        active = [entry for entry in self._neighbors.greeted() if entry.is_active]
+        newest = [self._held.newest(entry.peer) for entry in active]
+        return any(entry.role is Role.TRAIN for entry in active) and all(
+            signed is not None and self._is_news(signed) for signed in newest
+        )
+
+    # Waiting -------------------------------------------------------------------------------
+
+    def missing(self, round_number: int, now_s: float) -> list[PeerId]:
+        """Return the neighbors whose row of a synchronous round is still to come."""
+        return [
+            entry.peer
+            for entry in self._neighbors.all()
+            if self._held.of_round(entry.peer, round_number) is None
+            and not self._ledger.is_banned(entry.peer, now_s)
+            and self._is_awaited(entry, round_number)
+        ]
+
+    def excuse(self, peers: list[PeerId]) -> None:
+        """Wait no longer for neighbors that missed the deadline."""
+        self._absent.update(dict.fromkeys(peers))
+
+    # Inside --------------------------------------------------------------------------------
+
+    def _authors(self) -> list[PeerId]:
+        return [peer for peer in self._held.authors() if self._neighbors.is_author(peer)]
+
+    def _row_of(self, author: PeerId, round_number: int) -> SignedHeader | None:
+        if not self._is_synchronous:
+            return self._held.newest(author)
+        signed = self._held.of_round(author, round_number)
+        if signed is not None:
+            return signed
+        # The row of a straggler is late, but what it learned counts, once.
+        late = self._held.newest(author)
+        if late is None or not self._is_news(late):
+            return None
+        is_recent = round_number - late.header.round <= self._config.staleness_rounds_max
+        return late if is_recent else None
+
+    def _is_news(self, signed: SignedHeader) -> bool:
+        used = self._used.get(signed.header.author)
+        return used is None or used.update_id != signed.update_id
+
+    def _is_awaited(self, entry: Neighbor, round_number: int) -> bool:
+        if entry.peer in self._absent:
+            return False
+        if self._is_on_its_way(entry, round_number):
+            return True  # also from a neighbor that has trained its last round
+        if not entry.is_active:
+            # What it learned last is still to come if nothing of it is here: without it the rows
+            # at hand may be those of liars alone.
+            return entry.link is Link.GREETED and self._held.newest(entry.peer) is None
+        # A lost link is a dead neighbor; one never met may still be starting.
+        return entry.link is Link.GREETED or (entry.is_configured and not entry.was_greeted)
+
+    def _is_on_its_way(self, entry: Neighbor, round_number: int) -> bool:
+        return any(
+            held.signed.header.round >= round_number
+            and (held.stage is not Stage.WAITING or self._is_offered(held.holders))
+            for held in self._held.of(entry.peer)
+            if held.stage is not Stage.VALID
+        )
+
+    def _is_offered(self, holders: list[PeerId]) -> bool:
+        return any(self._neighbors.is_greeted(peer) for peer in holders)

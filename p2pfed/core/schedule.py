@@ -1,0 +1,305 @@
+"""When to train, publish, integrate and stop; asynchronous or in rounds with neighbors."""
+
+from enum import StrEnum
+from typing import Final, final
+
+from p2pfed.core.config import CoreConfig
+from p2pfed.core.dissemination import Dissemination
+from p2pfed.core.events import IntegrationFinished, JobFailed, TrainingFinished
+from p2pfed.core.journal import Journal
+from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.notices import Finished, JobTrouble, RoundFinished, StopReason
+from p2pfed.core.outbox import Outbox
+from p2pfed.core.plan import Plan
+from p2pfed.core.rows import Rows
+from p2pfed.core.timers import TimerKind
+from p2pfed.core.transfers import Transfers
+from p2pfed.core.work import Work
+from p2pfed.messages import Role
+
+_ROUND_TIMERS: Final = (
+    TimerKind.DEADLINE,
+    TimerKind.START,
+    TimerKind.TIME_LIMIT,
+    TimerKind.RETRY,
+)
+
+
+class Phase(StrEnum):
+    """What the peer is doing."""
+
+    IDLE = "idle"
+    WAITING = "waiting"  # for neighbors before the first round
+    TRAINING = "training"
+    COLLECTING = "collecting"  # the round's update is out; rows are awaited
+    INTEGRATING = "integrating"
+    STOPPING = "stopping"  # a job was cancelled; its answer is awaited
+    TESTING = "testing"  # the last evaluation of a stop that no round foresaw
+    PAUSING = "pausing"  # a job failed and is tried again soon
+    DONE = "done"  # trained, still serving
+    LEFT = "left"
+
+
+@final
+class Schedule:
+    """The rounds of this peer. Waits for ever for nobody.
+
+    Attributes:
+        phase: What the peer is doing.
+    """
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        plan: Plan,
+        journal: Journal,
+        dissemination: Dissemination,
+        transfers: Transfers,
+        rows: Rows,
+        work: Work,
+        neighbors: Neighbors,
+        outbox: Outbox,
+    ) -> None:
+        self.phase = Phase.IDLE
+        self._config = config.schedule
+        self._plan = plan
+        self._progress = journal.progress
+        self._journal = journal
+        self._dissemination = dissemination
+        self._transfers = transfers
+        self._rows = rows
+        self._work = work
+        self._neighbors = neighbors
+        self._outbox = outbox
+        self._failures = 0
+        self._loss: float | None = None
+        self._stop: StopReason | None = None
+        self._since_s: float | None = None  # when the running stretch of training time began
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this peer still trains."""
+        return self.phase not in (Phase.DONE, Phase.LEFT)
+
+    # Commands and timers -------------------------------------------------------------------
+
+    def start(self, now_s: float) -> None:
+        """Begin, or go on where the last life ended."""
+        self._since_s = now_s
+        reason = None if self._progress.published else self._plan.stop_reason(self._progress)
+        if reason is not None:
+            self._finish(reason, now_s)
+            return
+        if self._config.time_s_max is not None:
+            left_s = max(self._config.time_s_max - self._progress.elapsed_s, 0.0)
+            self._outbox.set_timer(TimerKind.TIME_LIMIT, left_s)
+        if self._progress.published:
+            self._collect(now_s)
+        elif self._config.start_neighbors > 0 and self._progress.round == 0:
+            self.phase = Phase.WAITING
+            self._outbox.set_timer(TimerKind.START, self._config.start_deadline_s)
+        else:
+            self._train()
+
+    def stop(self, reason: StopReason, now_s: float) -> None:
+        """Stop training now; a running job is given up, its round is not counted."""
+        is_stopping = self._stop is not None
+        if not self.is_active or (is_stopping and reason is not StopReason.COMMAND):
+            return
+        self._stop = self._stop or reason
+        if self.phase is not Phase.STOPPING:
+            self._work.cancel()
+        if reason is not StopReason.TIME or not self._plan.evaluates:
+            self._work.give_up()
+            self._finish(self._stop, now_s)
+        elif self._work.is_running:
+            self.phase = Phase.STOPPING  # one job at a time: its answer comes first
+        else:
+            self._test()  # a stop that nobody commanded ends with figures
+
+    def leave(self) -> None:
+        """Stop everything; the peer says goodbye."""
+        self._work.cancel()
+        self._work.give_up()
+        for kind in (*_ROUND_TIMERS, TimerKind.LINGER):
+            self._outbox.cancel_timer(kind)
+        self.phase = Phase.LEFT
+
+    def handle_start_deadline(self) -> None:
+        """Begin with the neighbors that are there."""
+        if self.phase is Phase.WAITING:
+            self._train()
+
+    def handle_deadline(self, now_s: float) -> None:
+        """Go on without the neighbors whose rows have not come."""
+        if self.phase is Phase.COLLECTING:
+            self._rows.excuse(self._rows.missing(self._progress.round, now_s))
+            self._outbox.count("deadline")
+            self._integrate()
+
+    def handle_pause_over(self, now_s: float) -> None:
+        """Try a failed job again."""
+        if self.phase is not Phase.PAUSING:
+            return
+        if self._progress.published:
+            self._collect(now_s)
+        else:
+            self._train()
+
+    def handle_heartbeat(self) -> None:
+        """Let a relay mix what has come, even if it is not from everybody."""
+        is_due = self._plan.follows_others and self._rows.has_news()
+        if self.phase is Phase.COLLECTING and is_due:
+            self._integrate()
+
+    # Answers to jobs -----------------------------------------------------------------------
+
+    def handle_trained(self, event: TrainingFinished, now_s: float) -> None:
+        """Publish the result of a training."""
+        is_expected = self._work.take_answer(event.job)
+        if not is_expected or self.phase is Phase.STOPPING:
+            self._transfers.release(event.payload.content_hash)
+            if is_expected:
+                self._test()
+            return
+        assert self.phase is Phase.TRAINING
+        self._failures = 0
+        self._loss = event.loss
+        self._progress.published = True
+        self._progress.model_job = event.job
+        if self._plan.follows_others and self._dissemination.is_published(event.payload):
+            # Relays beside each other would answer each other for ever.
+            self._journal.save(model_job=event.job)
+        else:
+            self._dissemination.publish(event.payload, model_job=event.job)
+        self._collect(now_s)
+
+    def handle_integrated(self, event: IntegrationFinished, now_s: float) -> None:
+        """Make the result of an integration durable and go on."""
+        if not self._work.take_answer(event.job):
+            return
+        if self.phase is Phase.STOPPING:
+            self._test()
+            return
+        assert self.phase in (Phase.INTEGRATING, Phase.TESTING)
+        self._failures = 0
+        self._progress.model_job = event.job
+        evaluation = event.evaluation
+        is_best = evaluation is not None and self._progress.judge(
+            evaluation, plateau_delta=self._config.plateau_delta
+        )
+        round_number = self._progress.round
+        is_round = self.phase is Phase.INTEGRATING
+        if is_round:
+            self._rows.commit(round_number)
+            self._progress.close_round()
+            self._count_time(now_s)
+        self._journal.save(model_job=event.job, best_model=is_best)
+        self._outbox.notify(
+            RoundFinished(
+                round=round_number if is_round else max(round_number - 1, 0),
+                loss=self._loss if is_round else None,
+                verdicts=event.verdicts,
+                own_weight=event.own_weight,
+                evaluation=evaluation,
+                note=event.note if is_round else "last evaluation",
+            )
+        )
+        # Counts as tested if it was asked for: there may be no test data.
+        self._go_on(now_s, is_tested=not is_round or self._plan.is_tested(round_number))
+
+    def handle_failed(self, event: JobFailed, now_s: float) -> None:
+        """Try a failed job again after a pause, a few times."""
+        if not self._work.take_answer(event.job):
+            return
+        if self.phase is Phase.STOPPING:
+            self._test()
+            return
+        self._outbox.notify(JobTrouble(reason=event.reason))
+        self._failures += 1
+        if self._stop is not None:
+            self._finish(self._stop, now_s)  # without the last evaluation
+        elif self._failures >= self._config.job_attempts_max:
+            self._finish(StopReason.FAILED, now_s)
+        else:
+            self.phase = Phase.PAUSING
+            self._outbox.set_timer(TimerKind.RETRY, self._config.job_pause_s)
+
+    # After every event ---------------------------------------------------------------------
+
+    def consider(self, now_s: float) -> None:
+        """Go on if what was awaited is there."""
+        if self.phase is Phase.WAITING:
+            if len(self._neighbors.greeted()) >= self._config.start_neighbors:
+                self._outbox.cancel_timer(TimerKind.START)
+                self._train()
+        elif self.phase is Phase.COLLECTING and self._is_complete(now_s):
+            self._outbox.cancel_timer(TimerKind.DEADLINE)
+            self._integrate()
+        if self.phase is not Phase.IDLE and self._plan.ends_with_others and self._is_alone(now_s):
+            self.stop(StopReason.ROUNDS, now_s)
+
+    # Inside --------------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        self.phase = Phase.TRAINING
+        self._work.train(self._progress.round)
+
+    def _collect(self, now_s: float) -> None:
+        self.phase = Phase.COLLECTING
+        if self._plan.is_synchronous:
+            self._dissemination.advance_to(self._progress.round)
+        if self._is_complete(now_s):
+            self._integrate()
+        elif self._plan.is_synchronous:
+            self._outbox.set_timer(TimerKind.DEADLINE, self._config.deadline_s)
+
+    def _is_complete(self, now_s: float) -> bool:
+        """Return whether the rows of the round that are worth waiting for are there."""
+        if self._plan.is_synchronous:
+            return not self._rows.missing(self._progress.round, now_s)
+        # A relay has nothing to do until there is something to mix.
+        return not self._plan.is_relay or self._rows.all_have_news()
+
+    def _integrate(self) -> None:
+        self.phase = Phase.INTEGRATING
+        self._work.integrate(self._progress.round)
+
+    def _test(self) -> None:
+        self.phase = Phase.TESTING
+        self._work.test(self._progress.round)
+
+    def _go_on(self, now_s: float, *, is_tested: bool) -> None:
+        self._stop = self._stop or self._plan.stop_reason(self._progress)
+        if self._stop is None:
+            self._train()
+        elif is_tested or not self._plan.evaluates:
+            self._finish(self._stop, now_s)
+        else:
+            self._test()
+
+    def _finish(self, reason: StopReason, now_s: float) -> None:
+        for kind in _ROUND_TIMERS:
+            self._outbox.cancel_timer(kind)
+        self._count_time(now_s)
+        self._journal.save()
+        self._outbox.notify(Finished(reason=reason, rounds=self._progress.round))
+        self.phase = Phase.DONE
+        self._outbox.set_timer(TimerKind.LINGER, self._config.linger_s)
+
+    def _count_time(self, now_s: float) -> None:
+        if self._since_s is not None:
+            self._progress.elapsed_s += now_s - self._since_s
+            self._since_s = now_s
+
+    def _is_alone(self, now_s: float) -> bool:
+        """Return whether all neighbors met, trainers if there were any, have stopped training."""
+        met = [entry for entry in self._neighbors.all() if entry.was_greeted]
+        trainers = [entry for entry in met if entry.role is Role.TRAIN]
+        watched = trainers or met
+        # Whoever is away for so long does not come back.
+        is_training = [
+            entry.is_active and (entry.is_up or now_s - entry.heard_s < self._config.linger_s)
+            for entry in watched
+        ]
+        return len(watched) > 0 and not any(is_training)

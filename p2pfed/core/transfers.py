@@ -1,0 +1,279 @@
+"""From a header to a usable update: fetch its payload, have it validated, drop what is replaced."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, final
+
+from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.effects import (
+    CancelFetch,
+    DropPayload,
+    FetchPayload,
+    StartValidation,
+    StorePayload,
+)
+from p2pfed.core.events import OffenceKind, PayloadFailed, ValidationFinished
+from p2pfed.core.held import Held, HeldUpdates, Stage
+from p2pfed.core.jobs import Jobs
+from p2pfed.core.membership import Membership
+from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.notices import UpdateRejected
+from p2pfed.core.outbox import Outbox
+from p2pfed.core.own import OwnUpdates
+from p2pfed.core.timers import TimerKind
+from p2pfed.identity import PeerId
+from p2pfed.messages import SignedHeader
+
+_REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; doubles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetch:
+    peer: PeerId
+    held: Held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Partial:
+    peer: PeerId
+    bytes_done: int
+
+
+@final
+class Transfers:
+    """Moves held updates from stage to stage; one step per author at a time."""
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        own: OwnUpdates,
+        held: HeldUpdates,
+        neighbors: Neighbors,
+        membership: Membership,
+        jobs: Jobs,
+        outbox: Outbox,
+    ) -> None:
+        self._limits = config.limits
+        self._keeps_rounds = config.schedule.mode is ScheduleMode.SYNCHRONOUS
+        self._own = own
+        self._held = held
+        self._neighbors = neighbors
+        self._membership = membership
+        self._jobs = jobs
+        self._outbox = outbox
+        self._fetches: dict[bytes, _Fetch] = {}  # by content hash
+        self._partials: dict[bytes, _Partial] = {}  # by content hash
+        self._validations: dict[int, SignedHeader] = {}  # by job
+        self._in_use: tuple[bytes, ...] = ()  # payloads that a running integration reads
+
+    # Step by step --------------------------------------------------------------------------
+
+    def receive_inline(self, held: Held, payload: bytes) -> None:
+        """Take a payload that came in a frame; its hash has been checked."""
+        if held.stage is not Stage.WAITING:
+            self._outbox.count("duplicate.update")
+            return
+        held.inline = payload
+        held.stage = Stage.ARRIVED
+        self._forget_partial(held.content_hash)
+        self._outbox.add(StorePayload(content_hash=held.content_hash, payload=payload))
+
+    def advance(self, now_s: float) -> None:
+        """Begin every step that can begin now."""
+        for held in self._held.pending():
+            if held.stage is Stage.WAITING:
+                self._try_fetch(held, now_s)
+            if held.stage is Stage.ARRIVED:
+                self._try_validation(held)
+
+    def handle_arrived(self, content_hash: bytes) -> None:
+        """Take a payload that is in the payload store now."""
+        fetch = self._fetches.pop(content_hash, None)
+        if fetch is None:
+            self._outbox.count("stale.payload")
+            self.release(content_hash)
+            return
+        fetch.held.stage = Stage.ARRIVED
+
+    def handle_failed(self, event: PayloadFailed, now_s: float) -> None:
+        """Try again elsewhere or later, or give the update up."""
+        fetch = self._fetches.get(event.content_hash)
+        if fetch is None or fetch.peer != event.peer:
+            self._outbox.count("stale.payload")
+            return
+        del self._fetches[event.content_hash]
+        held = fetch.held
+        held.stage = Stage.WAITING
+        was_holder = event.peer in held.holders  # it may be gone meanwhile
+        if was_holder:
+            held.holders.remove(event.peer)
+        if event.offence is None:
+            if was_holder:
+                held.holders.append(event.peer)  # last in line, not out
+            if event.bytes_done > 0:
+                self._partials[event.content_hash] = _Partial(
+                    peer=event.peer, bytes_done=event.bytes_done
+                )
+        else:
+            detail = "served a payload that is not what was announced"
+            self._membership.offend(event.peer, event.offence, detail, now_s)
+        if not held.holders or held.attempts >= self._limits.fetch_attempts_max:
+            self.reject(held, "payload could not be fetched")
+        else:
+            pause_s = _REFETCH_S * 2.0 ** (held.attempts - 1)
+            self._outbox.set_timer(TimerKind.REFETCH, pause_s, content_hash=event.content_hash)
+
+    def handle_validated(self, event: ValidationFinished, now_s: float) -> bool:
+        """Take the result of a validation; return False when there is no such job."""
+        signed = self._validations.get(event.job)
+        if signed is None:
+            return False
+        if event.offence is not None:
+            # Whoever passed it on, the author signed it.
+            author = signed.header.author
+            self._membership.offend(author, event.offence, "signed an invalid payload", now_s)
+        held = self._held.get(signed)
+        if held is not None and event.offence is not None:
+            self._held.mark_unusable(signed)
+            self.reject(held, f"payload is invalid ({event.offence})")
+        elif held is not None and held.stage is Stage.VALIDATING:
+            held.stage = Stage.VALID
+            self.trim(held.author)
+        self._end_validation(event.job)
+        return True
+
+    def handle_validation_failed(self, job: int) -> bool:
+        """Give up an update that this machine could not validate; nobody is to blame.
+
+        Returns:
+            False when there is no such job.
+        """
+        signed = self._validations.get(job)
+        if signed is None:
+            return False
+        held = self._held.get(signed)
+        if held is not None:
+            self._held.mark_unusable(signed)
+            self.reject(held, "payload could not be validated here")
+        self._end_validation(job)
+        return True
+
+    # Keeping and dropping ------------------------------------------------------------------
+
+    def begin_use(self, content_hashes: Iterable[bytes]) -> None:
+        """Keep payloads until `end_use`: an integration reads them."""
+        self._in_use = tuple(content_hashes)
+
+    def end_use(self) -> None:
+        """Drop the payloads of an integration that have been replaced meanwhile."""
+        in_use, self._in_use = self._in_use, ()
+        for content_hash in in_use:
+            self.release(content_hash)
+
+    def trim(self, author: PeerId) -> None:
+        """Drop what a newer validated update of the author has replaced."""
+        for held in self._held.valid(author)[:-1]:
+            if self._keeps_rounds and held.signed.header.round >= self._held.round_needed:
+                continue
+            self.drop(held)
+
+    def reject(self, held: Held, reason: str) -> None:
+        """Drop an update and say why."""
+        self._outbox.notify(UpdateRejected(peer=held.author, reason=reason))
+        self.drop(held)
+
+    def drop(self, held: Held) -> None:
+        """Forget an update, and its payload if nobody else needs it."""
+        content_hash = held.content_hash
+        self._held.remove(held)
+        if held.stage is Stage.FETCHING:
+            del self._fetches[content_hash]
+            self._outbox.add(CancelFetch(content_hash=content_hash))
+        elif held.is_here:
+            self.release(content_hash)
+        if not self._held.with_payload(content_hash):
+            self._forget_partial(content_hash)
+
+    def release(self, content_hash: bytes) -> None:
+        """Drop a payload from the payload store unless somebody needs it."""
+        is_needed = (
+            self._stored_bytes(content_hash) is not None
+            or content_hash in self._in_use
+            or any(s.header.payload_hash == content_hash for s in self._validations.values())
+        )
+        if not is_needed:
+            self._outbox.add(DropPayload(content_hash=content_hash))
+
+    # Inside --------------------------------------------------------------------------------
+
+    def _try_fetch(self, held: Held, now_s: float) -> None:
+        header = held.signed.header
+        stored_bytes = self._stored_bytes(held.content_hash)
+        if stored_bytes == header.payload_bytes:
+            held.stage = Stage.ARRIVED  # the same bytes under another name
+            return
+        if stored_bytes is not None:
+            detail = "signed another size for a payload than it has"
+            self._membership.offend(held.author, OffenceKind.PAYLOAD_SIZE, detail, now_s)
+            self._held.mark_unusable(held.signed)
+            self.reject(held, detail)
+            return
+        holder = next((peer for peer in held.holders if self._may_fetch_from(peer)), None)
+        if holder is None or not self._may_fetch(held):
+            return
+        held.stage = Stage.FETCHING
+        held.attempts += 1
+        partial = self._partials.pop(held.content_hash, None)
+        # Bytes of one peer only: else a wrong hash at the end could not be blamed on anybody.
+        offset = partial.bytes_done if partial is not None and partial.peer == holder else 0
+        self._fetches[held.content_hash] = _Fetch(peer=holder, held=held)
+        self._outbox.add(
+            FetchPayload(
+                peer=holder,
+                content_hash=held.content_hash,
+                size_bytes=header.payload_bytes,
+                offset=offset,
+            )
+        )
+
+    def _may_fetch(self, held: Held) -> bool:
+        stored_bytes = self._held.payload_bytes() + held.signed.header.payload_bytes
+        return (
+            len(self._fetches) < self._limits.fetches_max
+            and held.content_hash not in self._fetches
+            and not self._outbox.has_timer(TimerKind.REFETCH, content_hash=held.content_hash)
+            and not any(other.is_under_way for other in self._held.of(held.author))
+            and stored_bytes <= self._limits.payload_store_bytes_max
+        )
+
+    def _may_fetch_from(self, peer: PeerId) -> bool:
+        busy = sum(1 for fetch in self._fetches.values() if fetch.peer == peer)
+        return self._neighbors.is_greeted(peer) and busy < self._limits.fetches_per_peer_max
+
+    def _try_validation(self, held: Held) -> None:
+        authors = [signed.header.author for signed in self._validations.values()]
+        if len(authors) >= self._limits.validations_max or held.author in authors:
+            return
+        held.stage = Stage.VALIDATING
+        job = self._jobs.next()
+        self._validations[job] = held.signed
+        self._outbox.add(
+            StartValidation(job=job, update_id=held.signed.update_id, header=held.signed.header)
+        )
+
+    def _end_validation(self, job: int) -> None:
+        self.release(self._validations.pop(job).header.payload_hash)
+
+    def _stored_bytes(self, content_hash: bytes) -> int | None:
+        own_bytes = self._own.payload_bytes(content_hash)
+        if own_bytes is not None:
+            return own_bytes
+        for held in self._held.with_payload(content_hash):
+            if held.is_here:
+                return held.signed.header.payload_bytes
+        return None
+
+    def _forget_partial(self, content_hash: bytes) -> None:
+        self._outbox.cancel_timer(TimerKind.REFETCH, content_hash=content_hash)
+        if self._partials.pop(content_hash, None) is not None:
+            self._outbox.add(CancelFetch(content_hash=content_hash))

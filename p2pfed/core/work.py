@@ -1,0 +1,100 @@
+"""The one training or integration job that a peer may have under way."""
+
+from typing import final
+
+from p2pfed.core.effects import CancelJob, StartIntegration, StartTraining
+from p2pfed.core.jobs import Jobs
+from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.outbox import Outbox
+from p2pfed.core.plan import Plan
+from p2pfed.core.rows import Rows
+from p2pfed.core.transfers import Transfers
+
+
+@final
+class Work:
+    """Starts jobs, and recognizes the answer to the one that is under way."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Rows,
+        transfers: Transfers,
+        neighbors: Neighbors,
+        jobs: Jobs,
+        outbox: Outbox,
+    ) -> None:
+        self._plan = plan
+        self._rows = rows
+        self._transfers = transfers
+        self._neighbors = neighbors
+        self._jobs = jobs
+        self._outbox = outbox
+        self._job: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the answer to a job is awaited."""
+        return self._job is not None
+
+    def train(self, round_number: int) -> None:
+        """Take local steps; a relay only encodes its model."""
+        self._outbox.add(
+            StartTraining(
+                job=self._begin(),
+                round=round_number,
+                train=not self._plan.is_relay,
+                degree=self._neighbors.degree(),
+            )
+        )
+
+    def integrate(self, round_number: int) -> None:
+        """Integrate the rows of a round; their payloads are kept until the job is answered."""
+        rows = self._rows.choose(round_number)
+        self._transfers.begin_use(row.header.payload_hash for row in rows)
+        self._outbox.add(
+            StartIntegration(
+                job=self._begin(),
+                round=round_number,
+                rows=rows,
+                degree=self._neighbors.degree(),
+                evaluate=self._plan.is_evaluated(round_number),
+                test=self._plan.is_tested(round_number),
+            )
+        )
+
+    def test(self, round_number: int) -> None:
+        """Evaluate the model as it is, on validation and test data."""
+        self._outbox.add(
+            StartIntegration(
+                job=self._begin(),
+                round=round_number,
+                rows=(),
+                degree=self._neighbors.degree(),
+                evaluate=True,
+                test=True,
+            )
+        )
+
+    def cancel(self) -> None:
+        """Ask the running job to stop soon; it still answers."""
+        if self._job is not None:
+            self._outbox.add(CancelJob(job=self._job))
+
+    def give_up(self) -> None:
+        """Expect no answer any more."""
+        self._job = None
+        self._transfers.end_use()
+
+    def take_answer(self, job: int) -> bool:
+        """Return whether this answers the job that is under way, which is over then."""
+        if self._job != job:
+            self._outbox.count("stale.job")
+            return False
+        self.give_up()
+        return True
+
+    def _begin(self) -> int:
+        assert self._job is None  # one at a time
+        self._job = self._jobs.next()
+        return self._job

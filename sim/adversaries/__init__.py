@@ -1,0 +1,1 @@
+"""Peers that attack: what they train, what they say and what they serve."""

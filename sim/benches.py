@@ -1,0 +1,252 @@
+"""What a simulated peer learns with: the workbench's interface, and a stand-in without torch."""
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Final, Protocol, final
+
+from blake3 import blake3
+
+from p2pfed.core.effects import StartIntegration, StartTraining
+from p2pfed.core.events import Evaluation, Verdict
+from p2pfed.errors import CodecError, LocalError
+from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
+from p2pfed.messages import UpdateHeader
+
+ShouldStop = Callable[[], bool]
+
+
+def never() -> bool:
+    """Answer that a job need not stop."""
+    return False
+
+
+def unchanged(number: float) -> float:
+    """Return what is to be published as it is."""
+    return number
+
+
+class TrainingReport(Protocol):
+    """What a training did; see `p2pfed.learn.learner.TrainingReport`."""
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss, None when no step was taken."""
+
+    @property
+    def examples(self) -> int:
+        """Examples seen."""
+
+
+class IntegrationOutcome(Protocol):
+    """What an integration did; see `p2pfed.learn.workbench.IntegrationOutcome`."""
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One per row, in the order of the rows."""
+
+    @property
+    def own_weight(self) -> float:
+        """Coefficient of the own row."""
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Of the new model, when one was asked for."""
+
+    @property
+    def note(self) -> str:
+        """Why the own model was kept, or empty."""
+
+
+class Bench(Protocol):
+    """What the simulator asks of `p2pfed.learn.workbench.Workbench`, and of what stands in."""
+
+    def train(
+        self, effect: StartTraining, should_stop: ShouldStop = ...
+    ) -> tuple[bytes, TrainingReport]:
+        """Take the round's local steps and encode the own vector.
+
+        Raises:
+            LocalError: If that failed; nothing is changed.
+        """
+
+    def validate(self, header: UpdateHeader, payload: bytes) -> None:
+        """Check that an update can be integrated.
+
+        Raises:
+            RemoteError: If it cannot.
+        """
+
+    def integrate(
+        self,
+        effect: StartIntegration,
+        load_payload: Callable[[bytes], bytes],
+        should_stop: ShouldStop = ...,
+    ) -> IntegrationOutcome:
+        """Integrate rows into the own model, and evaluate it if asked to."""
+
+    def digest(self) -> bytes:
+        """Return the BLAKE3-256 of the own vector, 32 bytes."""
+
+    def save(self) -> bytes:
+        """Return all that later jobs depend on."""
+
+    def load(self, data: bytes) -> None:
+        """Restore what `save` returned."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StubTraining:
+    """What a stub's training did."""
+
+    loss: float | None
+    examples: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StubIntegration:
+    """What a stub's integration did."""
+
+    verdicts: tuple[Verdict, ...]
+    own_weight: float
+    evaluation: Evaluation | None
+    note: str
+
+
+_VALUES: Final = 4  # enough to see mixing, few enough to be free
+_VECTOR: Final = struct.Struct(f"<{_VALUES}d")
+_MAGIC: Final = b"stub"
+_STEP: Final = 0.1  # how far one training goes towards the peer's own target
+_NORM_CAP_RATIO: Final = 3.0  # as robust's default: a longer row is rejected
+
+PAYLOAD_BYTES_MIN: Final = len(_MAGIC) + _VECTOR.size
+INLINE_PAYLOAD_BYTES: Final = 256  # travels in a frame
+LARGE_PAYLOAD_BYTES: Final = 2 * INLINE_PAYLOAD_BYTES_MAX  # is fetched
+
+
+@final
+class StubBench:
+    """A bench whose model is four numbers: each peer pulls them to a target of its own.
+
+    Payloads are real bytes of a chosen size, so that everything but the learning is as with a
+    workbench. Arithmetic is addition and multiplication of floats: equal on every machine.
+
+    Args:
+        index: Number of the peer; decides its target.
+        payload_bytes: Size of its payloads; above 32 KiB they are fetched rather than pushed.
+        before_publish: Applied to each published number; makes a liar.
+        failures: So many first trainings fail, as when a machine runs out of memory.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        *,
+        payload_bytes: int = INLINE_PAYLOAD_BYTES,
+        before_publish: Callable[[float], float] = unchanged,
+        failures: int = 0,
+    ) -> None:
+        assert payload_bytes >= PAYLOAD_BYTES_MIN
+        self.vector: tuple[float, ...] = (0.0,) * _VALUES
+        self._index = index
+        self._payload_bytes = payload_bytes
+        self._before_publish = before_publish
+        self._failures = failures
+
+    def train(
+        self,
+        effect: StartTraining,
+        should_stop: ShouldStop = never,  # noqa: ARG002 - virtual jobs are canceled before they run
+    ) -> tuple[bytes, StubTraining]:
+        """Pull the vector to the own target and encode it.
+
+        Raises:
+            LocalError: As often as `failures` said.
+        """
+        if self._failures > 0:
+            self._failures -= 1
+            raise LocalError("the stub was told to fail")
+        loss = None
+        if effect.train:
+            targets = [1.0 + (self._index * (k + 1)) % 7 / 7.0 for k in range(_VALUES)]
+            self.vector = tuple(
+                x + _STEP * (target - x) for x, target in zip(self.vector, targets, strict=True)
+            )
+            loss = max(abs(t - x) for x, t in zip(self.vector, targets, strict=True))
+        sent = _VECTOR.pack(*map(self._before_publish, self.vector))
+        label = f"{self._index}/{effect.round}".encode()
+        filler = blake3(label + sent).digest(length=self._payload_bytes - PAYLOAD_BYTES_MIN)
+        return _MAGIC + sent + filler, StubTraining(loss=loss, examples=int(effect.train))
+
+    def validate(self, header: UpdateHeader, payload: bytes) -> None:
+        """Check magic, size and numbers.
+
+        Raises:
+            CodecError: If the payload is not one of a stub.
+        """
+        del header
+        self._decode(payload)
+
+    def integrate(
+        self,
+        effect: StartIntegration,
+        load_payload: Callable[[bytes], bytes],
+        should_stop: ShouldStop = never,  # noqa: ARG002 - virtual jobs are canceled before they run
+    ) -> StubIntegration:
+        """Average with the rows that are not too long; rejected weight goes to the own row."""
+        rows = [self._decode(load_payload(row.header.payload_hash)) for row in effect.rows]
+        norms = [max(map(abs, row)) for row in rows]
+        own_norm = max(map(abs, self.vector))
+        cap = _NORM_CAP_RATIO * median([own_norm, *norms]) if rows else 0.0
+        accepted = [norm <= cap or norm == 0.0 for norm in norms]
+        weight = 1.0 / (max(effect.degree, len(rows)) + 1)
+        own_weight = 1.0 - weight * sum(accepted)
+        mixed = [own_weight * x for x in self.vector]
+        for row, is_accepted in zip(rows, accepted, strict=True):
+            if is_accepted:
+                mixed = [m + weight * x for m, x in zip(mixed, row, strict=True)]
+        self.vector = tuple(mixed)
+        verdicts = tuple(
+            Verdict(
+                peer=row.peer,
+                weight=weight if is_accepted else 0.0,
+                reason="" if is_accepted else "norm-cap",
+            )
+            for row, is_accepted in zip(effect.rows, accepted, strict=True)
+        )
+        return StubIntegration(
+            verdicts=verdicts,
+            own_weight=own_weight,
+            evaluation=self._evaluate(effect),
+            note="",
+        )
+
+    def digest(self) -> bytes:
+        """Return the BLAKE3-256 of the vector."""
+        return blake3(_VECTOR.pack(*self.vector)).digest()
+
+    def save(self) -> bytes:
+        """Return the vector's bytes."""
+        return _VECTOR.pack(*self.vector)
+
+    def load(self, data: bytes) -> None:
+        """Restore what `save` returned."""
+        self.vector = _VECTOR.unpack(data)
+
+    def _evaluate(self, effect: StartIntegration) -> Evaluation | None:
+        if not effect.evaluate and not effect.test:
+            return None
+        loss = max(abs(x - 1.5) for x in self.vector)  # 1.5: near the mean of all targets
+        return Evaluation(score=-loss, loss=loss, test_score=-loss if effect.test else None)
+
+    def _decode(self, payload: bytes) -> tuple[float, ...]:
+        if len(payload) != self._payload_bytes or not payload.startswith(_MAGIC):
+            raise CodecError(f"{len(payload)} bytes are no payload of a stub")
+        values: tuple[float, ...] = _VECTOR.unpack_from(payload, len(_MAGIC))
+        if not all(math.isfinite(value) for value in values):
+            raise CodecError("NaN or infinity")
+        return values

@@ -1,0 +1,80 @@
+"""Bounds: effects per event, payloads, timers and counters of a peer never grow beyond them."""
+
+from typing import Final, final
+
+from typing_extensions import override
+
+from p2pfed.core.effects import Effect
+from p2pfed.core.events import Event
+from p2pfed.core.notices import Notice, RoundFinished
+from sim.checkers.invariant import fail
+from sim.host import Host
+from sim.watching import Watcher
+from sim.world import World
+
+WEIGHT_SLACK: Final = 1e-6  # rounding of a thousand float32 coefficients stays below
+COUNTERS_MAX: Final = 128  # a dozen messages, each sent and received, and as many reasons thrice
+_ROWS: Final = 1  # of a neighbor in the integration that runs
+_OWN_PAYLOADS: Final = 3  # two that synchronous neighbors may want, and one in the making
+_TIMERS_PER_NEIGHBOR: Final = 1  # a redial
+_TIMERS_BESIDE: Final = 8  # one of each other kind
+
+
+@final
+class BoundedEffects(Watcher):
+    """One event causes at most `limits.effects_per_event_max` effects."""
+
+    @override
+    def event_handled(self, host: Host, event: Event, effects: list[Effect]) -> None:
+        limit = host.member.config.limits.effects_per_event_max
+        if len(effects) > limit:
+            fail(
+                self,
+                f"{type(event).__name__} caused {len(effects)} effects at peer {host.index}, at "
+                f"most {limit}",
+            )
+
+
+@final
+class BoundedState(Watcher):
+    """Payloads held, timers and counters of every running peer stay below what limits allow."""
+
+    @override
+    def world_checked(self, world: World) -> None:
+        for host in world.hosts:
+            if host.core is not None:
+                self._check(host, len(world.network.peers))
+
+    def _check(self, host: Host, peer_count: int) -> None:
+        assert host.core is not None
+        limits = host.member.config.limits
+        neighbors = min(
+            peer_count - 1, limits.neighbors_max + len(host.member.config.membership.neighbors)
+        )
+        bounds = {
+            "payloads": (
+                len(host.shelf),
+                neighbors * (limits.updates_per_author_max + _ROWS) + _OWN_PAYLOADS,
+            ),
+            "timers": (
+                len(host.timers),
+                _TIMERS_BESIDE + neighbors * (_TIMERS_PER_NEIGHBOR + limits.updates_per_author_max),
+            ),
+            "counters": (len(host.core.status().counters), COUNTERS_MAX),
+        }
+        for what, (found, most) in bounds.items():
+            if found > most:
+                fail(self, f"peer {host.index} has {found} {what}, at most {most}")
+
+
+@final
+class WholeWeights(Watcher):
+    """The weights of an integration, the own one included, sum to 1."""
+
+    @override
+    def notice_given(self, host: Host, notice: Notice) -> None:
+        if not isinstance(notice, RoundFinished):
+            return
+        total = notice.own_weight + sum(verdict.weight for verdict in notice.verdicts)
+        if not abs(total - 1.0) <= WEIGHT_SLACK:  # catches NaN too
+            fail(self, f"weights of round {notice.round} at peer {host.index} sum to {total}")

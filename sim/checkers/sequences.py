@@ -1,0 +1,89 @@
+"""Sequence numbers: never two ids under one, and none on the wire before it is on disk."""
+
+from typing import Final, final
+
+from typing_extensions import override
+
+from p2pfed.core.journal import PROGRESS_KEY
+from p2pfed.core.records import decode_progress
+from p2pfed.identity import PeerId
+from p2pfed.messages import Announce, Deliver, SignedHeader
+from p2pfed.wire import frames
+from sim.checkers.invariant import fail
+from sim.host import Host
+from sim.watching import Watcher
+
+# Second byte of a frame, its tag: the two messages that carry an update.
+_UPDATE_TAGS: Final = frozenset(
+    form.tag for form in frames.FORMS if form.message in (Announce, Deliver)
+)
+
+
+def carried_update(frame: bytes) -> SignedHeader | None:
+    """Return the update that a frame of a core announces or delivers, if it is such a frame."""
+    if len(frame) < 2 or frame[1] not in _UPDATE_TAGS:
+        return None
+    message = frames.decode(frame)
+    assert isinstance(message, Announce | Deliver)
+    return message.update
+
+
+@final
+class UniqueSequences(Watcher):
+    """No (author, incarnation, sequence) of an honest peer ever names two updates."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[PeerId, int, int], bytes] = {}
+        self._last_frame = b""
+
+    @override
+    def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
+        if not host.is_honest or frame == self._last_frame:
+            return  # a peer sends the same bytes to all its neighbors
+        self._last_frame = frame
+        signed = carried_update(frame)
+        if signed is None or signed.header.author != host.peer:
+            return
+        header = signed.header
+        place = (header.author, header.incarnation, header.sequence)
+        if self._ids.setdefault(place, signed.update_id) != signed.update_id:
+            fail(self, f"peer {host.index} reused sequence {header.sequence}")
+
+
+@final
+class SavedBeforeSent(Watcher):
+    """A sequence number is on disk before any frame carries it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, bytes] = (-1, b"")
+        self._decoded: dict[int, tuple[bytes, tuple[int, int]]] = {}
+
+    @override
+    def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
+        if not host.is_honest or (host.index, frame) == self._last:
+            return
+        self._last = (host.index, frame)
+        signed = carried_update(frame)
+        if signed is None or signed.header.author != host.peer:
+            return
+        incarnation, sequence = self._newest_on_disk(host)
+        header = signed.header
+        if header.incarnation != incarnation or header.sequence > sequence:
+            fail(
+                self,
+                f"peer {host.index} sent sequence {header.sequence}, on disk is {sequence} of "
+                f"{'the same' if header.incarnation == incarnation else 'another'} incarnation",
+            )
+
+    def _newest_on_disk(self, host: Host) -> tuple[int, int]:
+        record = host.disk.records.get(PROGRESS_KEY, b"")
+        cached = self._decoded.get(host.index)
+        if cached is not None and cached[0] == record:
+            return cached[1]
+        newest = (-1, 0)
+        if record:
+            progress = decode_progress(record)
+            sequence = 0 if progress.own is None else progress.own.header.sequence
+            newest = (progress.incarnation, sequence)
+        self._decoded[host.index] = (record, newest)
+        return newest

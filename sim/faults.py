@@ -1,0 +1,171 @@
+"""What goes wrong in a world, and when: written down, or drawn from a seed."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from p2pfed.core.events import Command
+from sim.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """Processes end at once.
+
+    Attributes:
+        at_s: Virtual time, in seconds.
+        peers: Numbers of the peers.
+        silent: The machines go dark, so that their neighbors must find out by themselves.
+        after_effects: Wait until each peer has started so many more effects, so that it may end
+            in the middle of a list; None ends it now.
+    """
+
+    at_s: float
+    peers: tuple[int, ...]
+    silent: bool = False
+    after_effects: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Processes start again; those that run are left alone.
+
+    Attributes:
+        at_s: Virtual time, in seconds.
+        peers: Numbers of the peers.
+        lose_disk: Nothing that they saved is left.
+    """
+
+    at_s: float
+    peers: tuple[int, ...]
+    lose_disk: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """Nothing gets through between groups any more, silently.
+
+    Attributes:
+        at_s: Virtual time, in seconds.
+        groups: Numbers of peers; whoever is in none is in one more.
+    """
+
+    at_s: float
+    groups: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heal:
+    """Every partition ends.
+
+    Attributes:
+        at_s: Virtual time, in seconds.
+    """
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slow:
+    """Machines change their speed.
+
+    Attributes:
+        at_s: Virtual time, in seconds.
+        peers: Numbers of the peers.
+        speed_ratio: 1 is the usual speed.
+    """
+
+    at_s: float
+    peers: tuple[int, ...]
+    speed_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Operators tell peers to say goodbye; their processes end, and can be restarted.
+
+    Attributes:
+        at_s: Virtual time, in seconds.
+        peers: Numbers of the peers.
+    """
+
+    at_s: float
+    peers: tuple[int, ...]
+
+
+Fault = Crash | Leave | Restart | Partition | Heal | Slow
+
+
+def plan_faults(world: World, faults: Iterable[Fault]) -> None:
+    """Let faults happen at their times."""
+    for fault in faults:
+        world.clock.after(fault.at_s - world.now_s, lambda fault=fault: _apply(world, fault))  # type: ignore[misc]
+
+
+def draw_churn(
+    peers: Sequence[int],
+    generator: random.Random,
+    *,
+    until_s: float,
+    period_s: float,
+    down_s: float,
+    silent_ratio: float = 0.5,
+    lost_disk_ratio: float = 0.0,
+) -> list[Fault]:
+    """Draw crashes, one peer at a time, each followed by a restart.
+
+    Args:
+        peers: Whom it may hit.
+        generator: Decides.
+        until_s: When the last crash may happen; every peer is restarted.
+        period_s: Mean time between crashes, in seconds.
+        down_s: Mean time for which a peer is away, in seconds.
+        silent_ratio: Share of crashes that tell nobody.
+        lost_disk_ratio: Share of restarts from nothing.
+    """
+    faults: list[Fault] = []
+    at_s = 0.0
+    while True:
+        at_s += period_s * (0.5 + generator.random())
+        if at_s >= until_s:
+            return faults
+        peer = (generator.choice(peers),)
+        # None crashes now; a number crashes within the effects of some event soon after.
+        after_effects = generator.choice((None, generator.randrange(8)))
+        faults.append(
+            Crash(
+                at_s=at_s,
+                peers=peer,
+                silent=after_effects is None and generator.random() < silent_ratio,
+                after_effects=after_effects,
+            )
+        )
+        back_s = at_s + down_s * (0.5 + generator.random())
+        lose_disk = generator.random() < lost_disk_ratio
+        faults.append(Restart(at_s=back_s, peers=peer, lose_disk=lose_disk))
+
+
+def _apply(world: World, fault: Fault) -> None:
+    match fault:
+        case Crash():
+            for peer in fault.peers:
+                if fault.after_effects is None:
+                    world.crash(peer, silent=fault.silent)
+                else:
+                    world.crash_after_effects(peer, fault.after_effects)
+        case Restart():
+            for peer in fault.peers:
+                world.restart(peer, lose_disk=fault.lose_disk)
+        case Partition():
+            world.partition(fault.groups)
+        case Heal():
+            world.heal()
+        case Leave():
+            for peer in fault.peers:
+                world.command(peer, Command.LEAVE)
+        case Slow():
+            for peer in fault.peers:
+                world.set_speed(peer, fault.speed_ratio)
+        case _:
+            assert_never(fault)

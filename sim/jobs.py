@@ -1,0 +1,217 @@
+"""Jobs in virtual time: when they end, and what the bench makes of them then."""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, final
+
+from blake3 import blake3
+
+from p2pfed.core.effects import StartIntegration, StartTraining, StartValidation
+from p2pfed.core.events import (
+    Event,
+    IntegrationFinished,
+    JobFailed,
+    OffenceKind,
+    PayloadReference,
+    TrainingFinished,
+    ValidationFinished,
+)
+from p2pfed.errors import LocalError, RemoteError
+from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
+from sim.benches import Bench
+from sim.clock import Clock, Entry
+from sim.payloads import PayloadShelf
+
+_STOP_S: Final = 0.02  # guess: a job asks whether to stop between two steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeModel:
+    """How long jobs take on a machine of speed 1.
+
+    Attributes:
+        training_s: One training job, in seconds.
+        integration_s: One integration job without an evaluation, in seconds.
+        evaluation_s: One evaluation, on validation or on test data, in seconds.
+        validation_s: One validation job, in seconds.
+        jitter_ratio: Each job takes up to this share more or less, from 0 to below 1.
+    """
+
+    training_s: float = 1.0
+    integration_s: float = 0.1
+    evaluation_s: float = 0.1
+    validation_s: float = 0.01
+    jitter_ratio: float = 0.1
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    """A job that was started or waits for its turn.
+
+    Attributes:
+        job: Its id.
+        duration_s: How long it takes, in seconds.
+        work: Does it, at its end, with inputs that were fixed when the core ordered it.
+        end: Its end on the agenda, once it runs.
+    """
+
+    job: int
+    duration_s: float
+    work: Callable[[], Event]
+    end: Entry | None = None
+
+
+@final
+class Lane:
+    """Runs jobs one after the other."""
+
+    def __init__(self, clock: Clock, answer: Callable[[Event], None]) -> None:
+        self._clock = clock
+        self._answer = answer
+        self._running: _Job | None = None
+        self._waiting: deque[_Job] = deque()
+
+    def add(self, job: _Job) -> None:
+        """Run a job when those before it are done."""
+        self._waiting.append(job)
+        self._go_on()
+
+    def cancel(self, number: int) -> None:
+        """End a job soon; unknown ones are over already."""
+        for job in self._waiting:
+            if job.job == number:
+                job.duration_s = _STOP_S
+                job.work = _canceled(number)
+        running = self._running
+        if running is not None and running.job == number:
+            assert running.end is not None
+            running.end.cancel()
+            running.work = _canceled(number)
+            running.end = self._clock.after(_STOP_S, self._finish)
+
+    def clear(self) -> None:
+        """Forget all jobs, as a process does that ends."""
+        if self._running is not None and self._running.end is not None:
+            self._running.end.cancel()
+        self._running = None
+        self._waiting.clear()
+
+    def _go_on(self) -> None:
+        if self._running is None and self._waiting:
+            self._running = self._waiting.popleft()
+            self._running.end = self._clock.after(self._running.duration_s, self._finish)
+
+    def _finish(self) -> None:
+        job, self._running = self._running, None
+        assert job is not None
+        event = job.work()
+        self._go_on()
+        self._answer(event)
+
+
+@final
+class Workshop:
+    """The jobs of one life of a peer: one lane changes the model, one validates beside it.
+
+    Args:
+        clock: The world's.
+        bench: Does the work.
+        model: How long it takes.
+        generator: For the jitter.
+        answer: Takes the answers to jobs.
+        shelf: Where payloads are; one that a training made is there before its answer.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        bench: Bench,
+        model: ComputeModel,
+        generator: random.Random,
+        *,
+        answer: Callable[[Event], None],
+        shelf: PayloadShelf,
+    ) -> None:
+        self.speed_ratio = 1.0
+        self._bench = bench
+        self._model = model
+        self._random = generator
+        self._shelf = shelf
+        self._main = Lane(clock, answer)
+        self._validations = Lane(clock, answer)
+
+    def train(self, effect: StartTraining) -> None:
+        """Start a training."""
+        seconds = self._model.training_s if effect.train else 0.0
+        self._main.add(self._job(effect.job, seconds, lambda: self._trained(effect)))
+
+    def integrate(self, effect: StartIntegration) -> None:
+        """Start an integration; like a node's it reads its rows' payloads while it runs."""
+        evaluations = int(effect.evaluate or effect.test) + int(effect.test)
+        seconds = self._model.integration_s + evaluations * self._model.evaluation_s
+        self._main.add(self._job(effect.job, seconds, lambda: self._integrated(effect)))
+
+    def validate(self, effect: StartValidation, payload: bytes) -> None:
+        """Start a validation."""
+        work = self._job(
+            effect.job, self._model.validation_s, lambda: self._validated(effect, payload)
+        )
+        self._validations.add(work)
+
+    def cancel(self, job: int) -> None:
+        """End a job soon."""
+        self._main.cancel(job)
+        self._validations.cancel(job)
+
+    def clear(self) -> None:
+        """Forget all jobs."""
+        self._main.clear()
+        self._validations.clear()
+
+    def _job(self, number: int, seconds: float, work: Callable[[], Event]) -> _Job:
+        jitter = 1.0 + self._model.jitter_ratio * (2.0 * self._random.random() - 1.0)
+        return _Job(job=number, duration_s=seconds * jitter / self.speed_ratio, work=work)
+
+    def _trained(self, effect: StartTraining) -> Event:
+        try:
+            payload, report = self._bench.train(effect)
+        except LocalError as error:
+            return JobFailed(job=effect.job, reason=str(error), cancelled=False)
+        content_hash = blake3(payload).digest()
+        self._shelf.put(content_hash, payload)
+        inline = payload if len(payload) <= INLINE_PAYLOAD_BYTES_MAX else None
+        return TrainingFinished(
+            job=effect.job,
+            payload=PayloadReference(
+                content_hash=content_hash, size_bytes=len(payload), inline=inline
+            ),
+            loss=report.loss,
+            examples=report.examples,
+        )
+
+    def _integrated(self, effect: StartIntegration) -> Event:
+        try:
+            outcome = self._bench.integrate(effect, self._shelf.get)
+        except LocalError as error:
+            return JobFailed(job=effect.job, reason=str(error), cancelled=False)
+        return IntegrationFinished(
+            job=effect.job,
+            verdicts=outcome.verdicts,
+            own_weight=outcome.own_weight,
+            evaluation=outcome.evaluation,
+            note=outcome.note,
+        )
+
+    def _validated(self, effect: StartValidation, payload: bytes) -> Event:
+        offence = None
+        try:
+            self._bench.validate(effect.header, payload)
+        except RemoteError as error:
+            offence = OffenceKind(error.kind)
+        return ValidationFinished(job=effect.job, offence=offence)
+
+
+def _canceled(number: int) -> Callable[[], Event]:
+    return lambda: JobFailed(job=number, reason="canceled", cancelled=True)

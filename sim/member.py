@@ -1,0 +1,74 @@
+"""Who takes part in a world, and what all its machines share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from p2pfed.core.config import CoreConfig
+from p2pfed.core.peer import PeerCore
+from p2pfed.identity import Identity
+from sim.adversaries.adversary import Adversary
+from sim.benches import Bench
+from sim.clock import Clock
+from sim.jobs import ComputeModel
+from sim.network import Network
+from sim.payloads import PayloadPool
+from sim.trace import Trace
+from sim.transfers import Transfers
+from sim.watching import Watcher
+
+CoreFactory = Callable[[CoreConfig, Identity, bytes, Mapping[str, bytes]], PeerCore]
+
+
+def make_core(
+    config: CoreConfig, identity: Identity, entropy: bytes, records: Mapping[str, bytes]
+) -> PeerCore:
+    """Return the core of a new life of a peer."""
+    return PeerCore(config, identity, entropy=entropy, records=records)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One peer of a world.
+
+    Attributes:
+        identity: Its key.
+        config: What its core is told; the neighbors must be its neighbors in the graph.
+        make_bench: Called at the beginning of each life.
+        adversary: Makes it hostile.
+        speed_ratio: Its machine's speed; a job takes its time divided by this.
+        make_core: Replaced by tests that need a broken core.
+    """
+
+    identity: Identity
+    config: CoreConfig
+    make_bench: Callable[[], Bench]
+    adversary: Adversary | None = None
+    speed_ratio: float = 1.0
+    make_core: CoreFactory = make_core
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all machines of a world share.
+
+    Attributes:
+        seed: Of the world.
+        clock: Its time.
+        network: Its connections.
+        transfers: Its payload transfers.
+        pool: Its payloads.
+        compute: How long jobs take.
+        trace: Takes every event.
+        watchers: Are told what happens.
+        keeps_models: Whether machines save models, so that they can be restarted.
+    """
+
+    seed: int
+    clock: Clock
+    network: Network
+    transfers: Transfers
+    pool: PayloadPool
+    compute: ComputeModel
+    trace: Trace
+    watchers: Sequence[Watcher]
+    keeps_models: bool

@@ -1,0 +1,174 @@
+"""`sim.run`: from a scenario to a result."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from p2pfed.config.assembly import Agreement, core_config
+from p2pfed.config.learning import assemble
+from p2pfed.core.config import CoreConfig
+from p2pfed.learn.decoded import DecodeCache
+from p2pfed.messages import Role
+from sim.adversaries import registry
+from sim.adversaries.adversary import Adversary
+from sim.benches import Bench
+from sim.checkers.standard import standard_checkers
+from sim.faults import Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
+from sim.identities import identity_of, random_for
+from sim.jobs import ComputeModel
+from sim.links import LinkModel
+from sim.network import Power
+from sim.overlay import overlay
+from sim.result import Recorder, Result
+from sim.scenario import (
+    ChurnTable,
+    CrashTable,
+    HealTable,
+    PartitionTable,
+    RestartTable,
+    Scenario,
+    SlowTable,
+    load_scenario,
+)
+from sim.world import World
+
+
+def run(scenario: str | Path | Mapping[str, Any] | Scenario, seed: int = 0) -> Result:
+    """Simulate a scenario until every honest peer that runs has stopped training.
+
+    Args:
+        scenario: Path of a scenario file, its content, or what `load_scenario` made of it.
+        seed: Of everything random: identities, losses, faults, times, and the run's own seed
+            unless the scenario names one.
+
+    Raises:
+        ConfigError: If the scenario cannot be used.
+        InvariantError: If the protocol did what it must never do.
+    """
+    checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    adversaries = {
+        entry.peer: registry.create(entry.kind, seed=seed, index=entry.peer, scale=entry.scale)
+        for entry in checked.world.adversaries
+    }
+    nodes = checked.world.topology.nodes
+    hostile = {entry.peer: entry.kind for entry in checked.world.adversaries}
+    recorder = Recorder(hostile, [identity_of(seed, index).peer for index in range(nodes)])
+    faults = draw_faults(checked, seed)
+    world = _build(checked, seed, adversaries, recorder, keeps_models=bool(faults))
+    plan_faults(world, faults)
+    last_fault_s = max((fault.at_s for fault in faults), default=0.0)
+
+    def is_over() -> bool:
+        return world.now_s > last_fault_s and all(
+            host.is_done
+            for host in world.hosts
+            if host.is_honest and (host.power is Power.RUNNING or host.core is None)
+        )
+
+    world.run(until_s=checked.world.until_s, stop=is_over)
+    return _summarize(checked, seed, world, recorder)
+
+
+def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
+    """Return what goes wrong in a scenario under a seed, in order of time."""
+    faults: list[Fault] = []
+    for number, table in enumerate(scenario.world.faults):
+        match table:
+            case CrashTable():
+                faults.append(Crash(at_s=table.at_s, peers=tuple(table.peers), silent=table.silent))
+            case RestartTable():
+                faults.append(
+                    Restart(at_s=table.at_s, peers=tuple(table.peers), lose_disk=table.lose_disk)
+                )
+            case PartitionTable():
+                faults.append(Partition(at_s=table.at_s, groups=tuple(map(tuple, table.groups))))
+            case HealTable():
+                faults.append(Heal(at_s=table.at_s))
+            case SlowTable():
+                peers = tuple(table.peers)
+                faults.append(Slow(at_s=table.at_s, peers=peers, speed_ratio=table.speed_ratio))
+            case ChurnTable():
+                churn = draw_churn(
+                    table.peers,
+                    random_for(seed, f"churn/{number}"),
+                    until_s=table.until_s - table.at_s,
+                    period_s=table.period_s,
+                    down_s=table.down_s,
+                )
+                faults += [replace(fault, at_s=fault.at_s + table.at_s) for fault in churn]
+    return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _build(
+    scenario: Scenario,
+    seed: int,
+    adversaries: Mapping[int, Adversary],
+    recorder: Recorder,
+    *,
+    keeps_models: bool,
+) -> World:
+    net = scenario.world.topology.create(seed=seed)
+    cache = DecodeCache()
+    first = assemble(scenario.run_config(0, seed=seed), identity_of(seed, 0).peer)
+
+    def make_bench(index: int) -> Bench:
+        adversary = adversaries.get(index, Adversary())
+        return assemble(
+            scenario.run_config(index, seed=seed),
+            identity_of(seed, index).peer,
+            before_publish=adversary.difference,
+            cache=cache,
+        ).bench
+
+    members = overlay(
+        net.graph,
+        lambda index: _core_config(scenario, seed, index, first.agreement),
+        make_bench,
+        seed=seed,
+        adversaries=adversaries,
+    )
+    network, compute = scenario.world.network, scenario.world.compute.model_dump()
+    start_spread_s = compute.pop("start_spread_s")
+    return World(
+        net.graph,
+        members,
+        seed=seed,
+        link=LinkModel(**network.model_dump()),
+        compute=ComputeModel(**compute),
+        start_spread_s=start_spread_s,
+        watchers=[recorder, *standard_checkers(members[0].config.membership)],
+        keeps_models=keeps_models,
+    )
+
+
+def _core_config(scenario: Scenario, seed: int, index: int, agreement: Agreement) -> CoreConfig:
+    return core_config(scenario.run_config(index, seed=seed), agreement)
+
+
+def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) -> Result:
+    honest = [host for host in world.hosts if host.is_honest]
+    accuracies = []
+    for host in honest:
+        scores = recorder.reports[host.index].scores
+        if host.member.config.role is Role.TRAIN and scores and scores[-1].test_score is not None:
+            accuracies.append(scores[-1].test_score)
+    metrics = {
+        "mean_accuracy": sum(accuracies) / len(accuracies) if accuracies else None,
+        "worst_accuracy": min(accuracies, default=None),
+        "hostile_weight_mass": recorder.hostile_weight_mass(),
+        "finished": sum(host.is_done for host in honest) / len(honest) if honest else 0.0,
+        "virtual_s": world.now_s,
+        "events": world.trace.count,
+    }
+    return Result(
+        scenario=scenario.name,
+        seed=seed,
+        metrics=metrics,
+        peers=tuple(recorder.reports),
+        bytes_sent=tuple(world.sent_bytes(host.index) for host in world.hosts),
+        trace_digest=world.trace.digest.hex(),
+        model_digests=tuple(
+            "" if host.bench is None else host.bench.digest().hex() for host in world.hosts
+        ),
+    )

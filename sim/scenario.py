@@ -1,0 +1,268 @@
+"""What a scenario file may say: a run file's tables, and the world around them."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import topologies
+from p2pfed.config.files import parse
+from p2pfed.config.model import RunConfig
+from p2pfed.errors import ConfigError
+from sim.adversaries import registry
+from sim.adversaries.scaled_difference import SCALE
+
+Seconds = float
+PeerNumber = Annotated[int, Field(ge=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class TopologyTable(BaseModel):
+    """`[topology]`: the graph; fields not listed here are the topology's own parameters."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    name: str = Field(default="ring", description="a name of topologies.names()")
+    nodes: int = Field(default=4, ge=1, description="peers, numbered from 0")
+    seed: int | None = Field(
+        default=None, ge=0, description="of a random graph; the run's if unset"
+    )
+    relays: list[PeerNumber] = Field(default=[], description="peers that pass on and do not train")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The topology's own parameters."""
+        return dict(self.model_extra or {})
+
+    def create(self, *, seed: int) -> topologies.Topology:
+        """Make the graph.
+
+        Args:
+            seed: Of the simulation; the graph's own unless the table names one.
+
+        Raises:
+            ConfigError: If the name or a parameter cannot be used.
+        """
+        graph_seed = seed if self.seed is None else self.seed
+        try:
+            return topologies.create(self.name, nodes=self.nodes, seed=graph_seed, **self.params)
+        except topologies.TopologyError as error:
+            raise ConfigError("topology", self.name, str(error)) from error
+
+
+class NetworkTable(_Table):
+    """`[network]`: every edge, in each direction."""
+
+    latency_s: Seconds = Field(default=0.02, ge=0.0, description="one-way delay, seconds")
+    bandwidth_bytes_per_s: float | None = Field(
+        default=None, gt=0.0, description="shared by frames and payloads; unset: no bound"
+    )
+    loss_ratio: float = Field(default=0.0, ge=0.0, lt=1.0, description="of segments of 1,448 bytes")
+
+
+class ComputeTable(_Table):
+    """`[compute]`: how long jobs take on a machine of speed 1, and who starts when."""
+
+    training_s: Seconds = Field(default=1.0, ge=0.0, description="one training job, seconds")
+    integration_s: Seconds = Field(default=0.1, ge=0.0, description="one integration, seconds")
+    evaluation_s: Seconds = Field(default=0.1, ge=0.0, description="one evaluation, seconds")
+    validation_s: Seconds = Field(default=0.01, ge=0.0, description="one validation, seconds")
+    jitter_ratio: float = Field(default=0.1, ge=0.0, lt=1.0, description="each job more or less")
+    start_spread_s: Seconds = Field(default=0.1, ge=0.0, description="peers start within, seconds")
+
+
+class _FaultTable(_Table):
+    at_s: Seconds = Field(ge=0.0, description="virtual time, seconds")
+
+
+class CrashTable(_FaultTable):
+    """A process ends at once."""
+
+    kind: Literal["crash"]
+    peers: list[PeerNumber] = Field(min_length=1, description="numbers of the peers")
+    silent: bool = Field(default=False, description="the machine goes dark; nobody is told")
+
+
+class RestartTable(_FaultTable):
+    """A process starts again from what it saved."""
+
+    kind: Literal["restart"]
+    peers: list[PeerNumber] = Field(min_length=1, description="numbers of the peers")
+    lose_disk: bool = Field(default=False, description="nothing that was saved is left")
+
+
+class PartitionTable(_FaultTable):
+    """Nothing gets through between groups."""
+
+    kind: Literal["partition"]
+    groups: list[list[PeerNumber]] = Field(min_length=1, description="the rest is one more group")
+
+
+class HealTable(_FaultTable):
+    """Every partition ends."""
+
+    kind: Literal["heal"]
+
+
+class SlowTable(_FaultTable):
+    """Machines become slower or faster."""
+
+    kind: Literal["slow"]
+    peers: list[PeerNumber] = Field(min_length=1, description="numbers of the peers")
+    speed_ratio: float = Field(gt=0.0, description="1 is the usual speed")
+
+
+class ChurnTable(_FaultTable):
+    """Random crashes from `at_s` on, each followed by a restart."""
+
+    kind: Literal["churn"]
+    peers: list[PeerNumber] = Field(min_length=1, description="whom it may hit")
+    until_s: Seconds = Field(gt=0.0, description="last crash, seconds")
+    period_s: Seconds = Field(gt=0.0, description="mean time between crashes, seconds")
+    down_s: Seconds = Field(gt=0.0, description="mean time away, seconds")
+
+
+FaultTable = Annotated[
+    CrashTable | RestartTable | PartitionTable | HealTable | SlowTable | ChurnTable,
+    Field(discriminator="kind"),
+]
+
+
+class AdversaryTable(_Table):
+    """One hostile peer."""
+
+    peer: PeerNumber = Field(description="its number")
+    kind: str = Field(description="a name of sim.adversaries.registry.names()")
+    scale: float = Field(default=SCALE, description="for scaled-difference: factor")
+
+
+class Surrounding(_Table):
+    """What a scenario says beside the run."""
+
+    fidelity: Literal["messages"] = Field(
+        default="messages", description="every frame of the protocol is simulated"
+    )
+    until_s: Seconds = Field(default=86_400.0, gt=0.0, description="give up, virtual seconds")
+    topology: TopologyTable = TopologyTable()
+    network: NetworkTable = NetworkTable()
+    compute: ComputeTable = ComputeTable()
+    faults: list[FaultTable] = Field(default=[], description="what goes wrong, and when")
+    adversaries: list[AdversaryTable] = Field(default=[], description="who attacks, and how")
+
+
+class Scenario(_Table):
+    """A checked scenario.
+
+    Attributes:
+        world: What surrounds the run.
+        run: The run file's tables as they stand in the scenario.
+    """
+
+    world: Surrounding
+    run: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the run, for people."""
+        return parse(self.run).run.name
+
+    def run_config(self, index: int, *, seed: int) -> RunConfig:
+        """Return the run file of one peer; real nodes can be given it.
+
+        Args:
+            index: Number of the peer.
+            seed: Of the simulation; the run's own seed unless the scenario names one.
+
+        Raises:
+            ConfigError: If a table of the run cannot be used.
+        """
+        topology = self.world.topology
+        overrides: dict[str, Any] = {"share.index": index, "share.count": topology.nodes}
+        if "seed" not in self.run.get("run", {}):
+            overrides["run.seed"] = seed
+        if index in topology.relays:
+            overrides["node.role"] = "relay"
+        return parse(self.run, overrides=overrides)
+
+
+def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
+    """Read a scenario.
+
+    Args:
+        source: Path of a TOML file, or what would stand in it.
+
+    Raises:
+        ConfigError: Naming the first field that cannot be used, or the file.
+    """
+    if not isinstance(source, Mapping):
+        source = _read(Path(source))
+    world = {key: value for key, value in source.items() if key in Surrounding.model_fields}
+    run = {key: value for key, value in source.items() if key not in Surrounding.model_fields}
+    try:
+        scenario = Scenario(world=Surrounding.model_validate(world), run=run)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(field, first["input"], _fix(first["type"], first["msg"])) from error
+    _check_run_tables(run)
+    scenario.run_config(0, seed=0)
+    _check_numbers(scenario.world)
+    _check_names(scenario.world)
+    return scenario
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        fix = "does not exist; name a TOML file, such as those in scenarios/"
+        raise ConfigError("scenario", str(path), fix) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("scenario", str(path), f"is not TOML ({error}); mend it") from error
+
+
+def _check_run_tables(run: Mapping[str, Any]) -> None:
+    if "node" in run:
+        raise ConfigError("node", run["node"], "remove it; simulated machines have none")
+    for field in ("index", "count"):
+        if field in run.get("share", {}):
+            value = run["share"][field]
+            raise ConfigError(f"share.{field}", value, "remove it; it follows from the topology")
+
+
+def _check_numbers(world: Surrounding) -> None:
+    nodes = world.topology.nodes
+    named = [("topology.relays", world.topology.relays)]
+    named += [(f"adversaries.{k}.peer", [a.peer]) for k, a in enumerate(world.adversaries)]
+    for k, fault in enumerate(world.faults):
+        if isinstance(fault, PartitionTable):
+            named.append((f"faults.{k}.groups", [peer for group in fault.groups for peer in group]))
+        elif not isinstance(fault, HealTable):
+            named.append((f"faults.{k}.peers", fault.peers))
+    for field, peers in named:
+        if any(peer >= nodes for peer in peers):
+            raise ConfigError(field, max(peers), f"write a number from 0 to {nodes - 1}")
+        if len(set(peers)) != len(peers):
+            raise ConfigError(field, peers, "name each peer once")
+    hostile = [adversary.peer for adversary in world.adversaries]
+    if len(set(hostile)) != len(hostile):
+        raise ConfigError("adversaries", hostile, "one entry per hostile peer")
+
+
+def _check_names(world: Surrounding) -> None:
+    world.topology.create(seed=0)
+    for k, adversary in enumerate(world.adversaries):
+        if adversary.kind not in registry.names():
+            fix = f"write one of {', '.join(registry.names())}"
+            raise ConfigError(f"adversaries.{k}.kind", adversary.kind, fix)
+
+
+def _fix(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "remove it; there is no such field"
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,97 @@
+"""Worlds that learn nothing: the whole protocol with `StubBench`es, for tests and measurements."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Final
+
+import networkx as nx
+
+from p2pfed.core.config import CoreConfig, MembershipConfig, ScheduleConfig
+from p2pfed.messages import Role
+from p2pfed.wire.hashes import content_hash
+from sim.adversaries import registry
+from sim.adversaries.adversary import Adversary
+from sim.benches import INLINE_PAYLOAD_BYTES, Bench, StubBench
+from sim.checkers.standard import standard_checkers
+from sim.links import LinkModel
+from sim.overlay import overlay
+from sim.world import World
+
+_STUB_GENESIS: Final = b"a run of stub benches"
+
+
+def stub_config(
+    *,
+    schedule: ScheduleConfig,
+    membership: MembershipConfig | None = None,
+    payload_bytes: int = INLINE_PAYLOAD_BYTES,
+) -> CoreConfig:
+    """Return the configuration of a run of `StubBench`es.
+
+    Args:
+        schedule: Its rounds.
+        membership: Its timing; neighbors are filled in by `overlay`.
+        payload_bytes: Size of its payloads, in bytes.
+    """
+    return CoreConfig(
+        run_id=content_hash(_STUB_GENESIS),
+        genesis_bytes=len(_STUB_GENESIS),
+        genesis_fields=(("name", content_hash(_STUB_GENESIS)[:8]),),
+        method="full",
+        codec="float32",
+        payload_bytes_max=payload_bytes,
+        software="p2pfed sim",
+        schedule=schedule,
+        membership=membership or MembershipConfig(),
+    )
+
+
+def stub_world(
+    graph: nx.Graph,
+    schedule: ScheduleConfig,
+    *,
+    seed: int = 0,
+    payload_bytes: int = INLINE_PAYLOAD_BYTES,
+    relays: Collection[int] = (),
+    adversaries: Mapping[int, str] | None = None,
+    membership: MembershipConfig | None = None,
+    link: LinkModel | None = None,
+    start_spread_s: float = 0.1,
+    keeps_lines: bool = False,
+) -> World:
+    """Make a world of stub benches with every checker in it.
+
+    Args:
+        graph: Nodes are 0 to n - 1.
+        schedule: Rounds of every peer.
+        seed: Of the world.
+        payload_bytes: Size of every payload, in bytes; above 32 KiB they are fetched.
+        relays: Numbers of peers that do not train.
+        adversaries: Attacks by number of the peer; see `sim.adversaries.registry`.
+        membership: Timing of the peers.
+        link: Of every edge.
+        start_spread_s: Peers start at random times within so many seconds.
+        keeps_lines: Whether the trace keeps a line per event.
+    """
+    attacks = {
+        index: registry.create(kind, seed=seed, index=index)
+        for index, kind in (adversaries or {}).items()
+    }
+    config = stub_config(schedule=schedule, membership=membership, payload_bytes=payload_bytes)
+
+    def configure(index: int) -> CoreConfig:
+        return replace(config, role=Role.RELAY if index in relays else Role.TRAIN)
+
+    def make_bench(index: int) -> Bench:
+        attack = attacks.get(index, Adversary())
+        return StubBench(index, payload_bytes=payload_bytes, before_publish=attack.difference)
+
+    return World(
+        graph,
+        overlay(graph, configure, make_bench, seed=seed, adversaries=attacks),
+        seed=seed,
+        link=link,
+        start_spread_s=start_spread_s,
+        watchers=standard_checkers(membership),
+        keeps_lines=keeps_lines,
+    )

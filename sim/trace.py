@@ -1,0 +1,67 @@
+"""One digest over everything that was delivered: equal digests, equal runs."""
+
+from typing import final
+
+from blake3 import blake3
+
+from p2pfed.core.events import Event, FrameReceived, TrainingFinished
+
+
+@final
+class Trace:
+    """Folds every delivered event and every fault into one BLAKE3-256.
+
+    Args:
+        keeps_lines: Whether to keep a readable line per entry, to find where two runs part.
+
+    Attributes:
+        count: Entries so far.
+        lines: The kept lines.
+    """
+
+    def __init__(self, *, keeps_lines: bool = False) -> None:
+        self.count = 0
+        self.lines: list[str] = []
+        self._keeps_lines = keeps_lines
+        self._state = blake3()
+
+    @property
+    def digest(self) -> bytes:
+        """Digest of all entries so far, 32 bytes."""
+        return self._state.digest()
+
+    def add_event(self, time_ns: int, index: int, event: Event) -> None:
+        """Take an event on its way to a core.
+
+        Args:
+            time_ns: Virtual time, in nanoseconds.
+            index: Number of the peer.
+            event: What it gets.
+        """
+        self._add(time_ns, index, type(event).__name__, _content(event))
+
+    def add_fault(self, time_ns: int, index: int, name: str) -> None:
+        """Take something that the world did to a peer."""
+        self._add(time_ns, index, name, b"")
+
+    def _add(self, time_ns: int, index: int, name: str, content: bytes) -> None:
+        self.count += 1
+        head = f"{time_ns} {index} {name} {len(content)} ".encode()
+        self._state.update(head)
+        self._state.update(content)
+        if self._keeps_lines:
+            self.lines.append(f"{time_ns} {index} {name} {blake3(content).hexdigest()[:16]}")
+
+
+def _content(event: Event) -> bytes:
+    """Return bytes that tell an event from every other of its type."""
+    match event:
+        case FrameReceived():
+            return event.peer + event.frame
+        case TrainingFinished():  # without the payload itself, which its hash stands for
+            numbers = (event.job, event.payload.size_bytes, event.loss, event.examples)
+            return event.payload.content_hash + repr(numbers).encode()
+        case _:
+            # Numbers, texts, bytes and tuples of frozen dataclasses: repr is one to one, and the
+            # same in every process.
+            return repr(event).encode()

@@ -1,0 +1,260 @@
+"""A network of peers in virtual time."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, final
+
+import networkx as nx
+
+from p2pfed.core.events import Command, CommandGiven
+from p2pfed.core.peer import PeerStatus
+from p2pfed.core.schedule import Phase
+from sim.clock import Clock, nanoseconds
+from sim.host import Host
+from sim.identities import random_for
+from sim.jobs import ComputeModel
+from sim.links import LinkModel
+from sim.member import Member, Surroundings
+from sim.network import Network, NetworkTiming, Power
+from sim.payloads import PayloadPool
+from sim.trace import Trace
+from sim.transfers import Transfers
+from sim.watching import Watcher
+
+CHECK_EVERY_EVENTS: Final = 1_000  # often enough to find the cause, seldom enough to be cheap
+
+
+@final
+class World:
+    """Drives one `PeerCore` per node of a graph. One seed gives one trace.
+
+    Args:
+        graph: Nodes are 0 to n - 1; edges may carry `latency_s`, `bandwidth_bytes_per_s` and
+            `loss_ratio`. Peers that are not adjacent cannot connect.
+        members: The peers, by number.
+        seed: Of everything random here.
+        link: For what an edge does not carry.
+        compute: How long jobs take.
+        timing: What transports wait for.
+        start_spread_s: Peers start at random times within so many seconds.
+        watchers: Are told what happens: checkers and recorders.
+        keeps_models: Whether models are saved, without which no peer can be restarted.
+        keeps_lines: Whether the trace keeps a line per event.
+
+    Attributes:
+        clock: Virtual time.
+        network: The connections.
+        hosts: The machines, by number.
+        trace: Digest of all that was delivered.
+        pool: Payloads that somebody holds.
+        watchers: Are told what happens, in this order.
+    """
+
+    def __init__(
+        self,
+        graph: nx.Graph,
+        members: Sequence[Member],
+        *,
+        seed: int = 0,
+        link: LinkModel | None = None,
+        compute: ComputeModel | None = None,
+        timing: NetworkTiming | None = None,
+        start_spread_s: float = 0.1,
+        watchers: Sequence[Watcher] = (),
+        keeps_models: bool = True,
+        keeps_lines: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.clock = Clock()
+        self.trace = Trace(keeps_lines=keeps_lines)
+        self.network = Network(
+            graph,
+            [member.identity.peer for member in members],
+            self.clock,
+            default=link or LinkModel(),
+            timing=timing or NetworkTiming(),
+            seed=seed,
+        )
+        transfers = Transfers(self.network, self.clock)
+        self.watchers = list(watchers)
+        self.pool = PayloadPool()
+        surroundings = Surroundings(
+            seed=seed,
+            clock=self.clock,
+            network=self.network,
+            transfers=transfers,
+            pool=self.pool,
+            compute=compute or ComputeModel(),
+            trace=self.trace,
+            watchers=self.watchers,
+            keeps_models=keeps_models,
+        )
+        self.hosts = [Host(i, member, surroundings) for i, member in enumerate(members)]
+        self.network.endpoints.extend(self.hosts)
+        transfers.parties.extend(self.hosts)
+        generator = random_for(seed, "start")
+        for host in self.hosts:
+            self.clock.after(start_spread_s * generator.random(), host.start)
+        self._checked_at = 0
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell one more watcher what happens from now on."""
+        self.watchers.append(watcher)
+
+    # Running -------------------------------------------------------------------------------
+
+    @property
+    def now_s(self) -> float:
+        """Virtual time, in seconds."""
+        return self.clock.now_s
+
+    def run(self, *, until_s: float, stop: Callable[[], bool] | None = None) -> bool:
+        """Let time pass.
+
+        Args:
+            until_s: Virtual time at which to stop, in seconds since the world began.
+            stop: Asked after each step; True ends the run.
+
+        Returns:
+            Whether `stop` said so, or nothing is left to happen.
+
+        Raises:
+            InvariantError: If a checker found something wrong.
+        """
+        end_ns = nanoseconds(until_s)
+        while stop is None or not stop():
+            following = self.clock.next_ns()
+            if following is None or following > end_ns:
+                if following is not None:
+                    self.clock.advance(end_ns)
+                self.check()
+                return following is None
+            self.clock.step()
+            if self.trace.count - self._checked_at >= CHECK_EVERY_EVENTS:
+                self.check()
+        self.check()
+        return True
+
+    def check(self) -> None:
+        """Let the watchers look at the whole world.
+
+        Raises:
+            InvariantError: If a checker found something wrong.
+        """
+        self._checked_at = self.trace.count
+        for watcher in self.watchers:
+            watcher.world_checked(self)
+
+    def all_done(self, among: Iterable[int] | None = None) -> bool:
+        """Return whether peers have stopped training, all or those with these numbers."""
+        numbers = range(len(self.hosts)) if among is None else among
+        return all(self.hosts[number].is_done for number in numbers)
+
+    def phase(self, number: int) -> Phase | None:
+        """Return what a peer is doing; None while it does not run and has not left."""
+        host = self.hosts[number]
+        if host.has_left:
+            return Phase.LEFT
+        return self.status(number).phase if host.power is Power.RUNNING else None
+
+    def status(self, number: int) -> PeerStatus:
+        """Return a peer's own summary, or its last one while it does not run."""
+        core = self.hosts[number].core
+        assert core is not None, f"peer {number} has not started yet"
+        return core.status()
+
+    def sent_bytes(self, number: int) -> int:
+        """Return what a peer has sent, with the framing around it."""
+        wires = self.network.wires
+        return sum(wires[pair].sent_bytes for pair in sorted(wires) if pair[0] == number)
+
+    def command(self, number: int, command: Command) -> None:
+        """Tell a peer what its application or operator would."""
+        self.hosts[number].deliver(CommandGiven(command=command))
+
+    # Faults --------------------------------------------------------------------------------
+
+    def crash(self, number: int, *, silent: bool = False) -> None:
+        """End a peer's process.
+
+        Args:
+            number: Whose.
+            silent: The machine goes dark, so that its neighbors must find out by themselves.
+        """
+        self.hosts[number].crash(silent=silent)
+        self._changed()
+
+    def crash_after_effects(self, number: int, count: int) -> None:
+        """End a peer's process once it has started so many more effects, or never if restarted."""
+        self.hosts[number].crash_after_effects(count)
+
+    def restart(self, number: int, *, lose_disk: bool = False) -> None:
+        """Start a peer's process again; one that runs is left alone.
+
+        Args:
+            number: Whose.
+            lose_disk: Nothing that was saved is left.
+        """
+        host = self.hosts[number]
+        host.crash_after_effects(None)
+        if host.power is Power.RUNNING:
+            return
+        if lose_disk:
+            host.lose_disk()
+        host.start()
+        self._changed()
+
+    def partition(self, groups: Sequence[Sequence[int]]) -> None:
+        """Silently stop everything between groups; peers in no group are a group of their own.
+
+        Args:
+            groups: Numbers of peers; each in at most one group.
+        """
+        group_of = {number: k for k, group in enumerate(groups) for number in group}
+        assert len(group_of) == sum(len(group) for group in groups)
+        self.network.block(
+            pair
+            for pair in self.network.wires
+            if group_of.get(pair[0], -1) != group_of.get(pair[1], -1)
+        )
+        self.trace.add_fault(self.clock.now_ns, -1, f"partition {groups}")
+        self._changed()
+
+    def heal(self) -> None:
+        """End every partition."""
+        self.trace.add_fault(self.clock.now_ns, -1, "heal")
+        self.network.unblock()
+        self._changed()
+
+    def set_speed(self, number: int, speed_ratio: float) -> None:
+        """Make a machine faster or slower."""
+        self.hosts[number].set_speed(speed_ratio)
+
+    def missing_links(self) -> list[tuple[int, int]]:
+        """List the edges that should be up: both ends run and are honest, nothing is in between.
+
+        An edge is up when both ends have greeted each other.
+        """
+        greeted = [
+            self.status(host.index).neighbors if host.power is Power.RUNNING else ()
+            for host in self.hosts
+        ]
+        peers = self.network.peers
+        return [
+            (first, second)
+            for first, second in self.network.edges
+            if self._could_be(first, second)
+            and not (peers[second] in greeted[first] and peers[first] in greeted[second])
+        ]
+
+    def _changed(self) -> None:
+        for watcher in self.watchers:
+            watcher.world_changed(self)
+
+    def _could_be(self, first: int, second: int) -> bool:
+        hosts = (self.hosts[first], self.hosts[second])
+        wires = self.network.wires
+        return (
+            all(host.power is Power.RUNNING and host.is_honest for host in hosts)
+            and not any(host.has_left for host in hosts)
+            and not any(wires[pair].is_blocked for pair in ((first, second), (second, first)))
+        )

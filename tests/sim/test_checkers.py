@@ -1,0 +1,167 @@
+"""Every checker can fail: a core or a host that is broken on purpose trips exactly its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, final
+
+import pytest
+
+import topologies
+from p2pfed.core.config import CoreConfig, ScheduleConfig
+from p2pfed.core.effects import CancelTimer, Effect, Notify, Save, SetTimer
+from p2pfed.core.events import Event, OffenceKind, PayloadReference
+from p2pfed.core.notices import PeerOffended, RoundFinished
+from p2pfed.core.peer import PeerCore, PeerStatus
+from p2pfed.core.timers import Timer, TimerKind
+from p2pfed.identity import Identity
+from sim.benches import StubBench
+from sim.checkers.invariant import InvariantError
+from sim.checkers.standard import standard_checkers
+from sim.member import make_core
+from sim.overlay import overlay
+from sim.stubs import stub_config
+from sim.world import World
+
+Spoil = Callable[[list[Effect]], list[Effect]]
+
+
+@final
+class SpoiledCore:
+    """A core whose effects are tampered with on their way to the driver."""
+
+    def __init__(self, core: PeerCore, spoil: Spoil) -> None:
+        self._core = core
+        self._spoil = spoil
+
+    def handle(self, event: Event, *, now_s: float) -> list[Effect]:
+        return self._spoil(self._core.handle(event, now_s=now_s))
+
+    def status(self) -> PeerStatus:
+        return self._core.status()
+
+    def own_payload(self) -> PayloadReference | None:
+        return self._core.own_payload()
+
+
+def make_spoiled_world(
+    spoil: Spoil | None = None,
+    *,
+    make: Callable[..., Any] | None = None,
+    nodes: int = 3,
+    rounds_max: int = 30,
+) -> World:
+    """Return a complete graph whose peer 0 has the broken core."""
+    net = topologies.create("complete", nodes=nodes)
+    config = stub_config(schedule=ScheduleConfig(rounds_max=rounds_max))
+    members = overlay(net.graph, config, lambda index: StubBench(index), seed=0)
+
+    def make_spoiled(
+        config: CoreConfig, identity: Identity, entropy: bytes, records: Mapping[str, bytes]
+    ) -> Any:
+        core = make_core(config, identity, entropy, records)
+        return core if spoil is None else SpoiledCore(core, spoil)
+
+    members[0] = replace(members[0], make_core=make or make_spoiled)
+    return World(net.graph, members, watchers=standard_checkers())
+
+
+def run_until_tripped(world: World, checker: str, until_s: float = 200.0) -> None:
+    with pytest.raises(InvariantError, match=f"^{checker}: "):
+        world.run(until_s=until_s)
+
+
+def without_saves(effects: list[Effect]) -> list[Effect]:
+    return [effect for effect in effects if not isinstance(effect, Save)]
+
+
+def saves_last(effects: list[Effect]) -> list[Effect]:
+    return sorted(effects, key=lambda effect: isinstance(effect, Save))
+
+
+def test_an_unbroken_world_trips_nothing() -> None:
+    world = make_spoiled_world(lambda effects: effects)
+    assert world.run(until_s=200.0, stop=world.all_done)
+
+
+@pytest.mark.parametrize("spoil", [without_saves, saves_last])
+def test_a_number_that_is_sent_before_it_is_saved(spoil: Spoil) -> None:
+    run_until_tripped(make_spoiled_world(spoil), "SavedBeforeSent")
+
+
+def test_a_number_that_is_used_twice() -> None:
+    # A disk that goes back to an older state behind the peer's back, and a core that is not told:
+    # its neighbors have crashed too, so nobody is left to say what it sent before.
+    world = make_spoiled_world()
+    world.run(until_s=4.0)
+    host = world.hosts[0]
+    records, model = dict(host.disk.records), host.disk.last
+    world.run(until_s=8.0)
+    for number in range(3):
+        world.crash(number)
+        host.disk.records, host.disk.last = records, model
+    with pytest.raises(InvariantError, match=r"^UniqueSequences: peer 0 reused sequence"):
+        _restart_and_run(world)
+
+
+def _restart_and_run(world: World) -> None:
+    for number in range(3):
+        world.restart(number, lose_disk=number > 0)
+    world.run(until_s=60.0)
+
+
+def test_blame_of_an_honest_peer() -> None:
+    victim = make_spoiled_world().hosts[1].peer
+    notice = PeerOffended(peer=victim, kind=OffenceKind.FRAME, detail="a lie", banned_s=0.0)
+    world = make_spoiled_world(lambda effects: [*effects, Notify(notice=notice)])
+    run_until_tripped(world, "HonestUnblamed")
+
+
+def test_too_many_effects_of_one_event() -> None:
+    timer = Timer(kind=TimerKind.START, generation=0)
+    world = make_spoiled_world(lambda effects: effects + [CancelTimer(timer=timer)] * 2_000)
+    run_until_tripped(world, "BoundedEffects")
+
+
+def test_timers_that_pile_up() -> None:
+    generation = iter(range(10**9, 2 * 10**9))
+
+    def spoil(effects: list[Effect]) -> list[Effect]:
+        timer = Timer(kind=TimerKind.LINGER, generation=next(generation))
+        return [*effects, SetTimer(timer=timer, delay_s=1e6)]
+
+    run_until_tripped(make_spoiled_world(spoil), "BoundedState")
+
+
+def test_weights_that_are_no_whole() -> None:
+    def spoil(effects: list[Effect]) -> list[Effect]:
+        return [_with_more_weight(effect) for effect in effects]
+
+    run_until_tripped(make_spoiled_world(spoil), "WholeWeights")
+
+
+def _with_more_weight(effect: Effect) -> Effect:
+    if isinstance(effect, Notify) and isinstance(effect.notice, RoundFinished):
+        return Notify(notice=replace(effect.notice, own_weight=effect.notice.own_weight + 0.01))
+    return effect
+
+
+def test_a_link_that_does_not_come_back() -> None:
+    def make(
+        config: CoreConfig, identity: Identity, entropy: bytes, records: Mapping[str, bytes]
+    ) -> Any:
+        deaf = replace(config, run_id=bytes(32))  # another run: everybody refuses it
+        return make_core(deaf, identity, entropy, records)
+
+    world = make_spoiled_world(make=make, rounds_max=1_000)
+    run_until_tripped(world, "LinksReturn")
+
+
+def test_a_core_that_raises_stops_the_world() -> None:
+    class Stumbles(Exception):
+        pass
+
+    def spoil(effects: list[Effect]) -> list[Effect]:
+        raise Stumbles(effects)
+
+    with pytest.raises(Stumbles):
+        make_spoiled_world(spoil).run(until_s=10.0)

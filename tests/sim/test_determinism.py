@@ -1,0 +1,66 @@
+"""One seed, one trace: whatever PYTHONHASHSEED is, and however often."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import topologies
+from p2pfed.core.config import ScheduleConfig
+from sim.stubs import stub_world
+from sim.swarm import draw_case, play
+
+pytestmark = pytest.mark.slow
+
+SEED = 23  # crashes, a partition, losses, fetched payloads and garbage
+
+PROGRAM = """
+import sys
+from sim.swarm import draw_case, play
+world = play(draw_case(int(sys.argv[1])))
+print(world.trace.digest.hex(), world.trace.count)
+"""
+
+
+def digest_under(hash_seed: str) -> str:
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM, str(SEED)],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return process.stdout
+
+
+def test_one_trace_under_every_hash_seed() -> None:
+    case = draw_case(SEED)
+    assert {"Crash", "Partition"} <= {type(fault).__name__ for fault in case.faults}
+    assert case.adversaries
+    digests = {digest_under(hash_seed) for hash_seed in ("0", "1", "42")}
+    assert len(digests) == 1
+    world = play(case)
+    assert digests == {f"{world.trace.digest.hex()} {world.trace.count}\n"}
+
+
+def test_two_worlds_in_one_process_share_nothing() -> None:
+    first, second = play(draw_case(3)), play(draw_case(3))
+    assert first.trace.digest == second.trace.digest
+    assert [host.disk.records for host in first.hosts] == [
+        host.disk.records for host in second.hosts
+    ]
+
+
+def test_another_seed_gives_another_trace() -> None:
+    assert play(draw_case(3)).trace.digest != play(draw_case(4)).trace.digest
+
+
+def test_kept_lines_show_where_two_runs_part() -> None:
+    schedule = ScheduleConfig(rounds_max=2)
+    graph = topologies.create("line", nodes=2).graph
+    worlds = [stub_world(graph, schedule, seed=seed, keeps_lines=True) for seed in (0, 0, 1)]
+    for world in worlds:
+        world.run(until_s=30.0)
+        assert len(world.trace.lines) == world.trace.count
+    assert worlds[0].trace.lines == worlds[1].trace.lines != worlds[2].trace.lines

@@ -1,0 +1,217 @@
+"""The network model by itself: order, bandwidth, loss, partitions, half-open connections."""
+
+import networkx as nx
+import pytest
+
+from p2pfed.core.events import DialFailed, Event, FrameReceived, PeerConnected, PeerDisconnected
+from p2pfed.errors import LocalError
+from p2pfed.identity import PeerId
+from sim.clock import Clock
+from sim.identities import random_for
+from sim.links import OVERHEAD_BYTES, LinkModel, Wire
+from sim.network import Network, NetworkTiming, Power
+
+PEERS = [PeerId(bytes([number]) * 32) for number in range(3)]
+LATENCY_S = 0.05
+
+
+class Endpoint:
+    """Writes down what it gets, and when."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.power = Power.RUNNING
+        self.clock = clock
+        self.events: list[tuple[float, Event]] = []
+
+    def deliver(self, event: Event) -> None:
+        if self.power is Power.RUNNING:
+            self.events.append((round(self.clock.now_s, 6), event))
+
+    def frames(self) -> list[bytes]:
+        return [event.frame for _, event in self.events if isinstance(event, FrameReceived)]
+
+    def kinds(self) -> list[type]:
+        return [type(event) for _, event in self.events]
+
+
+class Net:
+    """A line of three machines, 0 - 1 - 2."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.network = Network(
+            nx.path_graph(3),
+            PEERS,
+            self.clock,
+            default=LinkModel(latency_s=LATENCY_S),
+            timing=NetworkTiming(),
+            seed=0,
+        )
+        self.ends = [Endpoint(self.clock) for _ in PEERS]
+        self.network.endpoints.extend(self.ends)
+
+    def run(self, until_s: float = 1_000.0) -> None:
+        while (following := self.clock.next_ns()) is not None and following <= until_s * 1e9:
+            self.clock.step()
+
+    def connect(self) -> None:
+        self.network.dial(0, PEERS[1])
+        self.run()
+        for end in self.ends:
+            end.events.clear()
+
+
+@pytest.fixture
+def net() -> Net:
+    return Net()
+
+
+def make_wire(clock: Clock, **model: float) -> Wire:
+    return Wire(LinkModel(**model), clock, random_for(0, "test"))
+
+
+def test_what_is_sent_shares_the_bandwidth() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=1.0, bandwidth_bytes_per_s=100.0)
+    for name in "ab":
+        wire.send(100 - OVERHEAD_BYTES, lambda name=name: arrivals.append((name, clock.now_s)))
+    while clock.step():
+        pass
+    assert arrivals == [("a", 2.0), ("b", 3.0)]
+
+
+def test_loss_delays_and_keeps_the_order() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=0.01, loss_ratio=0.5)
+    for number in range(100):
+        wire.send(100, lambda number=number: arrivals.append((number, clock.now_s)))
+    while clock.step():
+        pass
+    assert [number for number, _ in arrivals] == list(range(100))
+    assert arrivals[-1][1] > 0.2
+
+
+def test_a_partition_holds_frames_and_keeps_their_order() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=1.0)
+    clock.after(0.0, lambda: wire.send(1, lambda: arrivals.append("before")))
+    clock.after(0.5, lambda: setattr(wire, "is_blocked", True))
+    # In flight when the way opens again: it may not overtake what waited.
+    clock.after(2.9, lambda: wire.send(1, lambda: arrivals.append("during")))
+    clock.after(3.0, wire.unblock)
+    clock.after(3.1, lambda: wire.send(1, lambda: arrivals.append("after")))
+    while clock.step():
+        pass
+    assert arrivals == ["before", "during", "after"]
+
+
+def test_both_sides_learn_of_a_connection_and_frames_follow(net: Net) -> None:
+    net.network.dial(0, PEERS[1])
+    net.run()
+    net.network.send(0, PEERS[1], b"hello")
+    net.run()
+    round_trips_s = 0.6  # six times there and back
+    assert net.ends[0].events == [(round_trips_s, PeerConnected(peer=PEERS[1]))]
+    assert net.ends[1].events == [
+        (round_trips_s, PeerConnected(peer=PEERS[0])),
+        (0.65, FrameReceived(peer=PEERS[0], frame=b"hello")),
+    ]
+
+
+def test_simultaneous_dials_end_with_one_connection(net: Net) -> None:
+    net.network.dial(0, PEERS[1])
+    net.network.dial(1, PEERS[0])
+    net.run()
+    assert net.ends[0].kinds() == [PeerConnected]
+    assert net.ends[1].kinds() == [PeerConnected]
+
+
+def test_peers_that_are_not_adjacent_cannot_connect(net: Net) -> None:
+    net.network.dial(0, PEERS[2])
+    net.network.dial(0, PeerId(bytes(32)))
+    net.run()
+    assert net.ends[0].kinds() == [DialFailed, DialFailed]
+
+
+def test_a_machine_without_the_process_refuses_at_once(net: Net) -> None:
+    net.ends[1].power = Power.REFUSING
+    net.network.dial(0, PEERS[1])
+    net.run()
+    assert net.ends[0].events == [(0.6, DialFailed(peer=PEERS[1], reason="connection refused"))]
+
+
+def test_a_dark_machine_lets_a_dial_time_out(net: Net) -> None:
+    net.ends[1].power = Power.DARK
+    net.network.dial(0, PEERS[1])
+    net.run()
+    [(at_s, event)] = net.ends[0].events
+    assert event == DialFailed(peer=PEERS[1], reason="timed out")
+    assert 10.0 <= at_s < 11.0
+
+
+def test_a_disconnect_flushes_first(net: Net) -> None:
+    net.connect()
+    net.network.send(0, PEERS[1], b"goodbye")
+    net.network.disconnect(0, PEERS[1])
+    net.network.send(0, PEERS[1], b"too late")
+    net.run()
+    assert net.ends[0].kinds() == [PeerDisconnected]
+    assert net.ends[1].kinds() == [FrameReceived, PeerDisconnected]
+    assert net.ends[1].frames() == [b"goodbye"]
+
+
+def test_a_process_that_ends_resets_its_connections(net: Net) -> None:
+    net.connect()
+    at_s = net.clock.now_s
+    net.ends[0].power = Power.REFUSING
+    net.network.drop_machine(0, resets=True)
+    net.run()
+    assert net.ends[1].events == [(at_s + LATENCY_S, PeerDisconnected(peer=PEERS[0]))]
+
+
+def test_a_dark_machine_is_noticed_when_it_is_back(net: Net) -> None:
+    net.connect()
+    net.ends[0].power = Power.DARK
+    net.network.drop_machine(0, resets=False)
+    net.network.send(1, PEERS[0], b"swallowed")
+    net.run()
+    assert net.ends[1].events == []
+    net.ends[0].power = Power.RUNNING
+    net.network.send(1, PEERS[0], b"reset")
+    net.run()
+    assert net.ends[1].kinds() == [PeerDisconnected]
+    assert net.ends[0].events == []
+
+
+def test_a_new_connection_ends_a_half_open_one_first(net: Net) -> None:
+    net.connect()
+    net.ends[0].power = Power.DARK
+    net.network.drop_machine(0, resets=False)
+    net.ends[0].power = Power.RUNNING
+    net.network.dial(0, PEERS[1])
+    net.run()
+    assert net.ends[1].kinds() == [PeerDisconnected, PeerConnected]
+    assert net.ends[0].kinds() == [PeerConnected]
+
+
+def test_a_connection_survives_a_partition(net: Net) -> None:
+    net.connect()
+    net.network.block([(0, 1), (1, 0)])
+    net.network.send(0, PEERS[1], b"held")
+    net.run()
+    assert net.ends[1].events == []
+    net.network.unblock()
+    net.run()
+    assert net.ends[1].frames() == [b"held"]
+
+
+def test_a_graph_with_other_nodes_is_refused() -> None:
+    with pytest.raises(LocalError, match="numbers 0 to 1"):
+        Network(
+            nx.Graph([("a", "b")]),
+            PEERS[:2],
+            Clock(),
+            default=LinkModel(),
+            timing=NetworkTiming(),
+            seed=0,
+        )

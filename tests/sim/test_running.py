@@ -1,0 +1,105 @@
+"""`sim.run` on the shipped scenarios: real models, real data, no network."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import sim
+from p2pfed.config.learning import assemble
+from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
+from p2pfed.identity import PeerId
+from p2pfed.messages import UpdateHeader, UpdateKind
+from p2pfed.wire.hashes import content_hash
+from sim.identities import identity_of
+from sim.scenario import load_scenario
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+
+
+@pytest.mark.slow
+def test_digits_on_a_ring_learn_and_repeat() -> None:
+    first = sim.run(SCENARIOS / "digits-ring.toml", seed=0)
+    assert first == sim.run(str(SCENARIOS / "digits-ring.toml"), seed=0)
+    mean = first.metrics["mean_accuracy"]
+    assert mean is not None
+    assert mean > 0.7
+    assert first.metrics["finished"] == 1.0
+    assert first.metrics["hostile_weight_mass"] is None
+    assert [report.stopped for report in first.peers] == ["rounds"] * 4
+    assert [score.round for score in first.peers[0].scores] == [4, 9, 14, 19]
+    assert len(set(first.model_digests)) == 4
+    told = json.loads(first.to_json())
+    assert told["trace_digest"] == first.trace_digest
+    assert told["bytes_sent"] == list(first.bytes_sent)
+    # Two neighbors, 20 rounds, 2,410 parameters of four bytes.
+    assert min(first.bytes_sent) > 2 * 20 * 2_410 * 4
+    assert max(first.bytes_sent) < 1.1 * 2 * 20 * 2_410 * 4
+
+
+@pytest.mark.slow
+def test_a_liar_gets_no_weight_while_processes_crash() -> None:
+    result = sim.run(SCENARIOS / "digits-liar.toml", seed=1)
+    assert result.metrics["finished"] == 1.0
+    mean, mass = result.metrics["mean_accuracy"], result.metrics["hostile_weight_mass"]
+    assert mean is not None
+    assert mass is not None
+    assert mean > 0.6
+    assert mass < 0.02
+
+
+def test_another_seed_is_another_run() -> None:
+    scenario = {
+        "run": {"task": "digits"},
+        "training": {"steps_per_round": 1, "threads": 1},
+        "schedule": {"rounds_max": 1},
+        "topology": {"name": "line", "nodes": 2},
+    }
+    assert sim.run(scenario, seed=0).model_digests != sim.run(scenario, seed=1).model_digests
+
+
+@pytest.mark.slow
+def test_rounds_taken_by_hand_end_with_the_same_models() -> None:
+    # Without network, time or protocol: whoever simulates or runs this gets these very bits.
+    scenario = load_scenario(SCENARIOS / "digits-ring.toml")
+    nodes = scenario.world.topology.nodes
+    graph = scenario.world.topology.create(seed=5)
+    peers = [identity_of(5, index).peer for index in range(nodes)]
+    configs = [scenario.run_config(index, seed=5) for index in range(nodes)]
+    benches = [assemble(config, peer).bench for config, peer in zip(configs, peers, strict=True)]
+    for number in range(configs[0].schedule.rounds_max):
+        payloads, headers = {}, {}
+        for index, bench in enumerate(benches):
+            payload, _ = bench.train(StartTraining(job=1, round=number, train=True, degree=2))
+            payloads[content_hash(payload)] = payload
+            headers[peers[index]] = make_header(peers[index], number, payload)
+        for index, bench in enumerate(benches):
+            authors = sorted(peers[other] for other in graph.neighbors(index))
+            rows = tuple(
+                IntegrationRow(peer=author, header=headers[author], staleness=0)
+                for author in authors
+            )
+            effect = StartIntegration(
+                job=2, round=number, rows=rows, degree=2, evaluate=False, test=False
+            )
+            bench.integrate(effect, payloads.__getitem__)
+    digests = tuple(bench.digest().hex() for bench in benches)
+    assert digests == sim.run(scenario, seed=5).model_digests
+
+
+def make_header(author: PeerId, number: int, payload: bytes) -> UpdateHeader:
+    return UpdateHeader(
+        run_id=bytes(32),
+        author=author,
+        incarnation=0,
+        sequence=number + 1,
+        previous=bytes(32),
+        kind=UpdateKind.FULL,
+        base=0,
+        round=number,
+        gossip_step=1,
+        method="full",
+        codec="float32",
+        payload_bytes=len(payload),
+        payload_hash=content_hash(payload),
+    )

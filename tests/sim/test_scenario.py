@@ -1,0 +1,116 @@
+"""Scenario files: what they may say, and errors that name the field, its value and the fix."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pfed.errors import ConfigError
+from p2pfed.messages import Role
+from sim.faults import Crash, Heal, Partition, Restart, Slow
+from sim.identities import identity_of
+from sim.running import draw_faults
+from sim.scenario import load_scenario
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+
+
+def make(**tables: Any) -> dict[str, Any]:
+    return {"run": {"task": "digits"}, "topology": {"name": "ring", "nodes": 4}, **tables}
+
+
+@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_scenarios_are_valid_and_bear_their_names(path: Path) -> None:
+    assert load_scenario(path).name == path.stem
+
+
+def test_each_peer_gets_its_own_run_file() -> None:
+    scenario = load_scenario(
+        make(topology={"name": "k-regular", "nodes": 6, "degree": 4, "relays": [5]})
+    )
+    first, last = scenario.run_config(0, seed=7), scenario.run_config(5, seed=7)
+    assert (first.share.index, first.share.count, first.node.role) == (0, 6, Role.TRAIN)
+    assert (last.share.index, last.share.count, last.node.role) == (5, 6, Role.RELAY)
+    assert first.run.seed == last.run.seed == 7
+    assert scenario.world.topology.params == {"degree": 4}
+
+
+def test_a_seed_of_the_run_is_kept() -> None:
+    scenario = load_scenario(make(run={"task": "digits", "seed": 3}))
+    assert scenario.run_config(0, seed=7).run.seed == 3
+
+
+def test_identities_follow_from_seed_and_number() -> None:
+    assert identity_of(1, 2).peer == identity_of(1, 2).peer
+    assert len({identity_of(seed, index).peer for seed in range(3) for index in range(3)}) == 9
+    # Real nodes may have been given it: this never changes.
+    assert identity_of(0, 0).text == "12D3KooWCfqpmCwpie3iHycP6SFrraMyFJQs7m6MuWAfJ9vTPGF7"
+
+
+def test_faults_are_read_and_churn_is_drawn() -> None:
+    scenario = load_scenario(
+        make(
+            faults=[
+                {"kind": "heal", "at_s": 9.0},
+                {"kind": "crash", "at_s": 1.0, "peers": [1], "silent": True},
+                {"kind": "restart", "at_s": 2.0, "peers": [1], "lose_disk": True},
+                {"kind": "partition", "at_s": 3.0, "groups": [[0, 1]]},
+                {"kind": "slow", "at_s": 4.0, "peers": [2], "speed_ratio": 0.5},
+            ]
+        )
+    )
+    assert draw_faults(scenario, 0) == [
+        Crash(at_s=1.0, peers=(1,), silent=True),
+        Restart(at_s=2.0, peers=(1,), lose_disk=True),
+        Partition(at_s=3.0, groups=((0, 1),)),
+        Slow(at_s=4.0, peers=(2,), speed_ratio=0.5),
+        Heal(at_s=9.0),
+    ]
+    churn = {
+        "kind": "churn",
+        "at_s": 10.0,
+        "until_s": 60.0,
+        "period_s": 5.0,
+        "down_s": 2.0,
+        "peers": [0],
+    }
+    drawn = draw_faults(load_scenario(make(faults=[churn])), 0)
+    assert drawn == draw_faults(load_scenario(make(faults=[churn])), 0)
+    assert drawn != draw_faults(load_scenario(make(faults=[churn])), 1)
+    assert all(10.0 < fault.at_s < 70.0 for fault in drawn)
+
+
+@pytest.mark.parametrize(
+    ("tables", "field"),
+    [
+        ({"topology": {"name": "ring", "nodes": 0}}, "topology.nodes"),
+        ({"network": {"latency": 0.1}}, "network.latency"),
+        ({"network": {"loss_ratio": 1.0}}, "network.loss_ratio"),
+        ({"compute": {"training_s": "1"}}, "compute.training_s"),
+        ({"fidelity": "rounds"}, "fidelity"),
+        ({"schedule": {"rounds": 3}}, "schedule.rounds"),
+        ({"node": {"listen": []}}, "node"),
+        ({"share": {"count": 4}}, "share.count"),
+        ({"adversaries": [{"peer": 4, "kind": "garbage"}]}, "adversaries.0.peer"),
+        ({"adversaries": [{"peer": 1, "kind": "unknown"}]}, "adversaries.0.kind"),
+        ({"adversaries": [{"peer": 1, "kind": "replay"}] * 2}, "adversaries"),
+        ({"faults": [{"kind": "crash", "at_s": 0.0, "peers": [9]}]}, "faults.0.peers"),
+        ({"faults": [{"kind": "partition", "at_s": 0.0, "groups": [[0], [0]]}]}, "faults.0.groups"),
+        ({"faults": [{"kind": "storm", "at_s": 0.0}]}, "faults.0"),
+        ({"topology": {"name": "torus-of-lies", "nodes": 4}}, "topology"),
+        ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology"),
+        ({"unknown": {}}, "unknown"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tables: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(make(**tables))
+    assert caught.value.field == field
+
+
+def test_a_missing_file_and_no_toml_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_scenario(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("=")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_scenario(tmp_path / "bad.toml")

@@ -1,0 +1,192 @@
+"""Payload transfers by themselves: resuming, refusing, lying, stalling, losing the connection."""
+
+import networkx as nx
+import pytest
+from blake3 import blake3
+
+from p2pfed.core.effects import AnswerPayload, FetchPayload
+from p2pfed.core.events import Event, OffenceKind, PayloadWanted, UploadEnded
+from p2pfed.identity import PeerId
+from sim.clock import Clock
+from sim.links import LinkModel
+from sim.network import Network, NetworkTiming, Power
+from sim.payloads import PayloadPool, PayloadShelf
+from sim.transfers import CHUNK_BYTES, Served, Transfer, Transfers
+
+PEERS = [PeerId(bytes([number]) * 32) for number in range(2)]
+PAYLOAD = bytes(range(256)) * 1024  # four chunks
+HASH = blake3(PAYLOAD).digest()
+
+
+class Party:
+    """Serves whatever it is told to, and writes down what it gets."""
+
+    power = Power.RUNNING
+
+    def __init__(self) -> None:
+        self.transfers: Transfers
+        self.serves: Served | None = Served(size_bytes=len(PAYLOAD), payload=PAYLOAD)
+        self.answers = True
+        self.events: list[Event] = []
+        self.received: list[bytes] = []
+        self.failed: list[tuple[int, OffenceKind | None]] = []
+
+    def deliver(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, PayloadWanted) and self.answers:
+            offset = None if self.serves is None else event.offset
+            self.transfers.answer(
+                1, AnswerPayload(token=event.token, content_hash=HASH, offset=offset)
+            )
+
+    def serve(self, content_hash: bytes) -> Served:
+        assert content_hash == HASH
+        assert self.serves is not None
+        return self.serves
+
+    def payload_received(self, transfer: Transfer) -> None:
+        self.received.append(b"".join(transfer.pieces))
+
+    def fetch_failed(self, transfer: Transfer, offence: OffenceKind | None) -> None:
+        self.failed.append((transfer.done_bytes, offence))
+
+
+class Pair:
+    """A client, 0, connected to a server, 1."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.network = Network(
+            nx.path_graph(2),
+            PEERS,
+            self.clock,
+            default=LinkModel(latency_s=0.01, bandwidth_bytes_per_s=1e5),
+            timing=NetworkTiming(),
+            seed=0,
+        )
+        self.transfers = Transfers(self.network, self.clock)
+        self.client, self.server = Party(), Party()
+        for party in (self.client, self.server):
+            party.transfers = self.transfers
+        self.network.endpoints.extend([self.client, self.server])
+        self.transfers.parties.extend([self.client, self.server])
+        self.network.dial(0, PEERS[1])
+        self.run()
+
+    def run(self, until_s: float = 1_000.0) -> None:
+        while (following := self.clock.next_ns()) is not None and following <= until_s * 1e9:
+            self.clock.step()
+
+    def fetch(self, offset: int = 0) -> bool:
+        effect = FetchPayload(
+            peer=PEERS[1], content_hash=HASH, size_bytes=len(PAYLOAD), offset=offset
+        )
+        return self.transfers.fetch(0, effect)
+
+    def upload_ended(self) -> bool:
+        return any(isinstance(event, UploadEnded) for event in self.server.events)
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+def test_a_payload_arrives_at_the_pace_of_the_edge(pair: Pair) -> None:
+    start_s = pair.clock.now_s
+    assert pair.fetch()
+    pair.run()
+    assert pair.client.received == [PAYLOAD]
+    assert pair.clock.now_s - start_s == pytest.approx(len(PAYLOAD) / 1e5 + 0.02, rel=0.01)
+    assert pair.upload_ended()
+
+
+def test_a_transfer_goes_on_at_its_offset(pair: Pair) -> None:
+    pair.fetch(offset=1_000)
+    pair.run()
+    assert pair.client.received == [PAYLOAD[1_000:]]
+
+
+def test_a_transfer_of_nothing_more_ends(pair: Pair) -> None:
+    pair.fetch(offset=len(PAYLOAD))
+    pair.run()
+    assert pair.client.received == [b""]
+    assert pair.upload_ended()
+
+
+def test_a_refusal_is_no_offence(pair: Pair) -> None:
+    pair.server.serves = None
+    pair.fetch()
+    pair.run()
+    assert pair.client.failed == [(0, None)]
+
+
+def test_another_size_is_an_offence_before_any_byte_is_taken(pair: Pair) -> None:
+    pair.server.serves = Served(size_bytes=2 * len(PAYLOAD), payload=PAYLOAD * 2)
+    pair.fetch()
+    pair.run()
+    assert pair.client.failed == [(0, OffenceKind.PAYLOAD_SIZE)]
+    assert pair.upload_ended()
+
+
+def test_a_server_that_stalls_is_given_up(pair: Pair) -> None:
+    pair.server.answers = False
+    pair.fetch()
+    pair.run()
+    assert pair.client.failed == [(0, None)]
+
+
+def test_a_lost_connection_keeps_what_arrived(pair: Pair) -> None:
+    start_s = pair.clock.now_s
+    pair.fetch()
+    pair.run(start_s + 1.5)
+    pair.network.disconnect(1, PEERS[0])
+    pair.run()
+    [(done_bytes, offence)] = pair.client.failed
+    assert 0 < done_bytes < len(PAYLOAD)
+    assert done_bytes % CHUNK_BYTES == 0
+    assert offence is None
+    assert pair.upload_ended()
+
+
+def test_a_canceled_fetch_frees_the_server(pair: Pair) -> None:
+    start_s = pair.clock.now_s
+    pair.fetch()
+    pair.run(start_s + 0.8)
+    pair.transfers.cancel(0, HASH)
+    pair.run()
+    assert pair.client.received == []
+    assert pair.client.failed == []
+    assert pair.upload_ended()
+
+
+def test_without_a_connection_nothing_can_be_fetched(pair: Pair) -> None:
+    pair.network.disconnect(0, PEERS[1])
+    pair.run()
+    assert not pair.fetch()
+
+
+def test_payloads_are_shared_and_freed() -> None:
+    pool = PayloadPool()
+    shelves = [PayloadShelf(pool), PayloadShelf(pool)]
+    for shelf in shelves:
+        shelf.put(HASH, PAYLOAD)
+        shelf.put(HASH, PAYLOAD)
+    assert shelves[0].get(HASH) is shelves[1].get(HASH)
+    shelves[0].drop(HASH)
+    assert HASH not in shelves[0]
+    assert len(pool) == 1
+    shelves[1].drop(HASH)
+    shelves[1].drop(HASH)
+    assert len(pool) == 0
+
+
+def test_pieces_are_checked_against_the_hash() -> None:
+    pool = PayloadPool()
+    assert pool.is_genuine(HASH, [memoryview(PAYLOAD)])
+    assert not pool.is_genuine(HASH, [memoryview(PAYLOAD[:-1] + b"x")])
+    pool.take(HASH, PAYLOAD)
+    whole = memoryview(PAYLOAD)
+    assert pool.is_genuine(HASH, [whole[:10], whole[10:]])
+    assert not pool.is_genuine(HASH, [whole[:10]])
+    assert not pool.is_genuine(HASH, [whole[:10], memoryview(b"x" * (len(PAYLOAD) - 10))])
