@@ -57,7 +57,8 @@ class AntiEntropy:
     # What we tell --------------------------------------------------------------------------
 
     def greet(self, peer: PeerId, *, is_active: bool) -> None:
-        """Open the exchange with a neighbor."""
+        """Open the exchange with a neighbor, whose claim of our updates has been heard."""
+        self._own.note_told()
         for key in [key for key in self._asked_s if key[0] == peer]:
             del self._asked_s[key]  # answers of the last connection do not come any more
         self._outbox.send(peer, Heads(digest=self._digest(), entries=(), cursor=None))

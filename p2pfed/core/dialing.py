@@ -77,6 +77,10 @@ class Dialing:
         for record in message.records:
             self._book.learn(record, source=peer)
 
+    def take_news(self) -> tuple[PeerRecord, ...]:
+        """Return the records to pass on that were learned since the last call."""
+        return self._book.take_news()
+
     def note_failure(self, peer: PeerId) -> None:
         """Take note that a dial was in vain."""
         self._book.dial_failed(peer)

@@ -148,9 +148,10 @@ class Dissemination:
         for content_hash in replaced:
             self._transfers.release(content_hash)
         newest = self._own.newest
-        if newest is not None:
-            offer = offer_of(newest.signed, newest.inline)
-            self._outbox.send_all(self._neighbors.greeted_peers(), offer)
+        peers = self._neighbors.greeted_peers()
+        if newest is not None and peers:
+            self._own.note_told()
+            self._outbox.send_all(peers, offer_of(newest.signed, newest.inline))
 
     def _on_echo(self, signed: SignedHeader) -> None:
         """Notice an own update that this life does not know: its disk was lost or is old."""

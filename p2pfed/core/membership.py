@@ -95,6 +95,10 @@ class Membership:
             silent_s = now_s - entry.heard_s
             if entry.is_up and silent_s > self._config.membership.suspicion_s:
                 self.drop(entry.peer, f"silent for {silent_s:.1f} s")
+        # Passed on once and by the heartbeat, so that a flood of records is not multiplied.
+        news = self._dialing.take_news()
+        if news:
+            self._outbox.send_all(self._neighbors.greeted_peers(), PeerRecords(records=news))
         self._dialing.seek(now_s)
         self._outbox.set_timer(TimerKind.HEARTBEAT, self._config.membership.heartbeat_s)
 

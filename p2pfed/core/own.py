@@ -58,6 +58,7 @@ class OwnUpdates:
         self._served_max = 2 if config.schedule.mode is ScheduleMode.SYNCHRONOUS else 1
         self._served: list[OwnUpdate] = []  # the newest last
         self._drawn_in_this_life = record is None
+        self._told = 0  # the newest sequence of a restored incarnation that others can have
         if record is None:
             self.incarnation = generator.getrandbits(64)
             return
@@ -75,6 +76,7 @@ class OwnUpdates:
                     f"{identity.peer.hex()[:8]}; use that identity or another state folder"
                 )
             self._served = [OwnUpdate(signed=record.own, inline=record.inline)]
+            self._told = self.sequence
 
     @property
     def newest(self) -> OwnUpdate | None:
@@ -112,14 +114,19 @@ class OwnUpdates:
         return [update.signed.header.payload_hash for update in done]
 
     def is_behind(self, incarnation: int, sequence: int) -> bool:
-        """Return whether somebody knows newer updates of ours than we do: an old backup runs here.
+        """Return whether somebody knows updates that this life never told: an old backup runs here.
 
+        It may have trained on unseen up to the same numbers; the updates are others all the same.
         Nobody can know an incarnation that was drawn in this life better than we do; so a liar
         makes us change it once in a life and not more.
         """
         if self._drawn_in_this_life:
             return False
-        return incarnation != self.incarnation or sequence > self.sequence
+        return incarnation != self.incarnation or sequence > self._told
+
+    def note_told(self) -> None:
+        """Take note that others can have the newest update from now on."""
+        self._told = self.sequence
 
     def renew(self) -> list[bytes]:
         """Go on under a new incarnation, with the newest update signed anew as its first.

@@ -35,6 +35,7 @@ class PeerBook:
         self._records_max = records_max
         self._own: PeerRecord | None = None
         self._entries: dict[PeerId, _Entry] = {}
+        self._news: dict[PeerId, None] = {}  # learned and not yet passed on, in order
 
     def set_own(self, record: PeerRecord) -> None:
         """Take the record of this peer; it is the first that others are told."""
@@ -55,6 +56,7 @@ class PeerBook:
         headers.verify_record(record)
         self._entries.pop(record.peer, None)
         self._entries[record.peer] = _Entry(record=record, source=source)
+        self._news[record.peer] = None
         if len(self._entries) > self._records_max:
             self._make_room()
 
@@ -95,6 +97,12 @@ class PeerBook:
         own = [] if self._own is None else [self._own]
         return tuple([*own, *newest][:PEER_RECORDS_MAX])
 
+    def take_news(self) -> tuple[PeerRecord, ...]:
+        """Return the records learned since the last call, at most a frame of the newest."""
+        known = [self._entries[peer].record for peer in self._news if peer in self._entries]
+        self._news.clear()
+        return tuple(known[-PEER_RECORDS_MAX:])
+
     def _make_room(self) -> None:
         # Whoever told us most loses its oldest record: a neighbor that makes up peers by the
         # hundred pushes out its own inventions.
@@ -102,3 +110,4 @@ class PeerBook:
         loudest = max(sorted(told), key=lambda source: told[source])
         oldest = next(peer for peer, e in self._entries.items() if e.source == loudest)
         del self._entries[oldest]
+        self._news.pop(oldest, None)

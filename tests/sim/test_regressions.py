@@ -56,11 +56,6 @@ def test_a_payload_outlives_the_integration_that_reads_it(make_world: Any) -> No
     assert world.run(until_s=600.0, stop=lambda: world.all_done([1, 2, 3]))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Hello names the newest sequence that a neighbor holds, not its id: a peer that was "
-    "restored from a backup and trained alone up to the very same number forks its own log",
-)
 def test_a_backup_that_caught_up_unseen_starts_a_new_incarnation() -> None:
     net = topologies.create("complete", nodes=3)
     world = stub_world(net.graph, ScheduleConfig(rounds_max=60, linger_s=60.0))
@@ -79,11 +74,6 @@ def test_a_backup_that_caught_up_unseen_starts_a_new_incarnation() -> None:
     assert world.run(until_s=600.0, stop=lambda: world.all_done([1, 2]))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="peer records are told once, at the greeting: who has one neighbor never learns of "
-    "peers that this neighbor met later",
-)
 def test_peers_find_each_other_beyond_their_configured_neighbors() -> None:
     # Everybody could reach everybody, but each was told of its neighbors in a line only.
     told, reachable = (topologies.create(name, nodes=6) for name in ("line", "complete"))
