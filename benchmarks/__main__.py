@@ -23,7 +23,7 @@ def main() -> int:
     DOCUMENT.write_text(_HEAD + _transfer_section(result), encoding="utf-8")
     print(f"written: {DOCUMENT}")
     is_met = (
-        result["ratio_of_medians"] >= transfer.RATIO_MIN
+        result["ratio_median_of_pairs"] >= transfer.RATIO_MIN
         and result["wire_factor"] <= transfer.OVERHEAD_MAX
     )
     return 0 if is_met else 1

@@ -40,13 +40,14 @@ from multiaddr import Multiaddr
 from p2pfed.identity import Identity, parse_peer_id
 from p2pfed.node.libp2p_transport import LibP2PTransport
 from p2pfed.node.payload_buffer import allocate
-from p2pfed.node.transport import PayloadSource
+from p2pfed.node.transport import PayloadSource, Traffic
 
 BARE_PROTOCOL = TProtocol("/bench/bare/1")
 READ_BYTES = 262_144
 LISTEN = "/ip4/127.0.0.1/tcp/0"
 RATIO_MIN = 0.85
 OVERHEAD_MAX = 1.05
+SMALL_BYTES = 300_000  # LoRA of rank 8 on a small encoder, in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,28 +166,38 @@ async def measure(address: str, bare_address: str, size: int, rounds: int) -> di
                 begin = time.perf_counter()
                 await turn()
                 seconds[name].append(time.perf_counter() - begin)
-        after = ours.traffic()
-    wire = after.received_bytes - before.received_bytes + after.sent_bytes - before.sent_bytes
-    return {"seconds": seconds, "wire_bytes": math.ceil(wire / rounds)}
+        wire_bytes = math.ceil(count_between(before, ours.traffic()) / rounds)
+        before = ours.traffic()
+        offset = max(0, size - SMALL_BYTES)
+        await ours.fetch(peer, payload_hash, size_bytes=size, offset=offset, sink=lambda _: None)
+        small = Overhead(
+            payload_bytes=size - offset, wire_bytes=count_between(before, ours.traffic())
+        )
+    return {"seconds": seconds, "wire_bytes": wire_bytes, "small": small}
+
+
+def count_between(before: Traffic, after: Traffic) -> int:
+    """Return the bytes at the socket in both directions."""
+    return after.received_bytes - before.received_bytes + after.sent_bytes - before.sent_bytes
 
 
 def run(size: int, rounds: int) -> dict[str, Any]:
     """Measure against a server in a process of its own and return everything for the report."""
-    server = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.transfer", "--serve", "--megabytes", str(size / 1e6)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        address, bare_address = json.loads(server.stdout.readline())
-        measured = trio.run(measure, address, bare_address, size, rounds)
-    finally:
-        server.stdin.close()
-        server.wait(timeout=10)
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            address, bare_address = json.loads(server.stdout.readline())
+            measured = trio.run(measure, address, bare_address, size, rounds)
+        finally:
+            server.stdin.close()
+            server.wait(timeout=10)
     speeds = {name: summarize(size, taken) for name, taken in measured["seconds"].items()}
     pairs = zip(measured["seconds"]["ours"], measured["seconds"]["bare"], strict=True)
     overhead = Overhead(payload_bytes=size, wire_bytes=measured["wire_bytes"])
@@ -200,6 +211,8 @@ def run(size: int, rounds: int) -> dict[str, Any]:
         "ratio_needed": RATIO_MIN,
         "wire_bytes": overhead.wire_bytes,
         "wire_factor": overhead.factor,
+        "small_payload_bytes": measured["small"].payload_bytes,
+        "small_wire_factor": measured["small"].factor,
         "wire_factor_allowed": OVERHEAD_MAX,
         "machine": describe_machine(),
         "versions": {name: version(name) for name in ("libp2p", "trio", "blake3")},
@@ -237,7 +250,9 @@ def print_table(result: dict[str, Any]) -> None:
     )
     print(
         f"bytes at the socket: {result['wire_bytes']} for {result['payload_bytes']}, "
-        f"factor {result['wire_factor']:.4f} (allowed: {OVERHEAD_MAX})"
+        f"factor {result['wire_factor']:.4f}; "
+        f"for {result['small_payload_bytes']} bytes {result['small_wire_factor']:.4f} "
+        f"(allowed: {OVERHEAD_MAX})"
     )
     print(
         f"{machine['cpus']} CPUs {machine['architecture']}, load {machine['load_1_min']:.1f}, "
@@ -263,8 +278,10 @@ def main() -> int:
         print(json.dumps(result))
     else:
         print_table(result)
-    is_met = result["ratio_of_medians"] >= RATIO_MIN and result["wire_factor"] <= OVERHEAD_MAX
-    return 0 if is_met else 1
+    # Of pairs, because the load of a shared machine changes within one run.
+    is_fast = result["ratio_median_of_pairs"] >= RATIO_MIN
+    is_lean = max(result["wire_factor"], result["small_wire_factor"]) <= OVERHEAD_MAX
+    return 0 if is_fast and is_lean else 1
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from blake3 import blake3
 from p2pfed.core.effects import FetchPayload
 from p2pfed.core.events import Event, OffenceKind, PayloadArrived, PayloadFailed
 from p2pfed.errors import LocalError, RemoteError, TransportError
+from p2pfed.node.payload_buffer import allocate
 from p2pfed.node.payload_store import PayloadStore
 from p2pfed.node.transport import TransferRefused, Transport
 
@@ -21,7 +22,7 @@ class _Partial:
 
     def __init__(self, size_bytes: int) -> None:
         # The size is the author's signed word within our limits; untouched pages cost nothing.
-        self.buffer = bytearray(size_bytes)
+        self.buffer = allocate(size_bytes)
         self.received = 0
         self._hashed = 0
         self._hasher = blake3()
@@ -34,8 +35,7 @@ class _Partial:
     def hash_received(self) -> None:
         """Feed what has arrived since the last call to the hash."""
         end = self.received
-        with memoryview(self.buffer) as view:
-            self._hasher.update(view[self._hashed : end])
+        self._hasher.update(self.buffer[self._hashed : end])
         self._hashed = end
 
     @property

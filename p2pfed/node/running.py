@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
@@ -13,79 +12,22 @@ from torch import Tensor
 
 from p2pfed.config.learning import Assembly, assemble
 from p2pfed.config.model import RunConfig
-from p2pfed.core.notices import Finished, Notice, RoundFinished, StopReason
-from p2pfed.errors import LocalError
+from p2pfed.core.notices import Finished, NeighborJoined, NeighborLost, Notice, RoundFinished
+from p2pfed.errors import ConfigError, LocalError
 from p2pfed.identity import format_peer_id
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import unchanged
 from p2pfed.node import opening
+from p2pfed.node.addresses import parse_address
 from p2pfed.node.driver import Node
 from p2pfed.node.interruption import interruptible
+from p2pfed.node.outcome import INTERRUPTED, NodeEvent, NodeOutcome
 from p2pfed.node.status import Chronicle, NodeStatus, read_status, write_status
 from p2pfed.node.transport import Transport
 
 _log = logging.getLogger(__name__)
 
-INTERRUPTED: Final = "interrupted"
-
 _STATUS_S: Final = 2.0  # guess: how old a status may look to somebody who watches
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeEvent:
-    """Something to show.
-
-    Attributes:
-        status: Where the node stands now.
-        notice: What has just happened; None when the node has begun, and every few seconds.
-    """
-
-    status: NodeStatus
-    notice: Notice | None
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOutcome:
-    """How a node's run ended.
-
-    Attributes:
-        status: Where it stood at the end.
-        stop_reason: Why training ended: a `StopReason`, or `interrupted`.
-        model_digest: BLAKE3-256 of the own vector, in hex; None when interrupted, since a step may
-            have been cut in half then.
-        state: Its state folder.
-    """
-
-    status: NodeStatus
-    stop_reason: str
-    model_digest: str | None
-    state: Path
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether training was given up."""
-        return self.stop_reason == StopReason.FAILED
-
-    @property
-    def was_interrupted(self) -> bool:
-        """Whether the node was told to leave before training had ended."""
-        return self.stop_reason == INTERRUPTED
-
-    def to_json_object(self) -> dict[str, Any]:
-        """Return what `p2pfed node run --json` prints."""
-        status = self.status.to_json_object()
-        found = {
-            "peer_id": status["peer_id"],
-            "run_id": status["run_id"],
-            "stop_reason": self.stop_reason,
-            "rounds": status["round"],
-            "sequence": status["sequence"],
-        }
-        same = ("score", "test_score", "bytes_sent", "bytes_received", "weights_by_peer")
-        found |= {name: status[name] for name in (*same, "rejected", "history", "trouble")}
-        return found | {"model_digest": self.model_digest, "state": str(self.state)}
 
 
 def _ignore(_: NodeEvent) -> None:
@@ -125,6 +67,8 @@ async def run_node(
         TransportError: If an address cannot be listened on.
         KeyboardInterrupt: If it was told to leave before it had begun.
     """
+    if transport is None:
+        _check_addresses(config)
     place = folder / config.node.state if state is None else state
     run = _Run(config, folder, place, on_event)
     build = partial(
@@ -261,7 +205,7 @@ class _Run:
     def _take_notice(self, notice: Notice) -> None:
         assert self._chronicle is not None
         self._chronicle.take(notice)
-        if isinstance(notice, RoundFinished | Finished):
+        if isinstance(notice, RoundFinished | Finished | NeighborJoined | NeighborLost):
             self._news.set()
         self._show(notice)
 
@@ -272,7 +216,7 @@ class _Run:
         self._on_event(NodeEvent(status=self._last, notice=notice))
 
     async def _keep_status(self) -> None:
-        """Write the status after each round and every few seconds."""
+        """Write the status when much has changed, and every few seconds."""
         while True:
             self._news = trio.Event()
             assert self._last is not None
@@ -287,6 +231,18 @@ class _Run:
             await trio.to_thread.run_sync(write_status, self._place, status)
         except LocalError as error:
             _log.warning("%s", error)  # a full disk costs the news, not the learning
+
+
+def _check_addresses(config: RunConfig) -> None:
+    """Notice before a large model is loaded what would stop the node after it."""
+    tables = {"node.listen": config.node.listen, "node.announce": config.node.announce or ()}
+    for field, addresses in tables.items():
+        for address in addresses:
+            try:
+                parse_address(address)
+            except LocalError as error:
+                fix = "write a multiaddress such as /ip4/0.0.0.0/tcp/4001 (tcp/0: any port)"
+                raise ConfigError(field, address, fix) from error
 
 
 @asynccontextmanager
