@@ -91,15 +91,22 @@ async def open_node(
             state=store,
             on_notice=on_notice,
         )
+        # Shielded, so that neighbors are told goodbye also when the block is cancelled.
+        life = trio.CancelScope(shield=True)
+
+        async def live(*, task_status: trio.TaskStatus[None]) -> None:
+            with life:
+                await node.run(task_status=task_status)
+
         async with trio.open_nursery() as nursery:
-            await nursery.start(node.run)
+            await nursery.start(live)
             try:
                 yield node
             finally:
                 with trio.move_on_after(_LEAVE_S, shield=True):
                     node.command(Command.LEAVE)
                     await node.wait_left()
-                nursery.cancel_scope.cancel()
+                life.cancel()
 
 
 _LEAVE_S = 1.5  # guess: half of the 3 s that an operator is promised; closing takes the rest

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -136,15 +137,19 @@ class StateStore:
 
     def _take_lock(self) -> IO[bytes]:
         lock = (self.folder / "lock").open("ab")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise LocalError(
-                f"state folder {self.folder} is in use by another process; stop it, or give "
-                "this node a folder of its own"
-            ) from error
-        return lock
+        # `is_locked` holds the lock for an instant, which is not another node.
+        for pause_s in (0.0, 0.05, 0.2):
+            time.sleep(pause_s)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            return lock
+        lock.close()
+        raise LocalError(
+            f"state folder {self.folder} is in use by another process; stop it, or give "
+            "this node a folder of its own"
+        )
 
 
 def is_locked(folder: Path) -> bool:

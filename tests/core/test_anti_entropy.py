@@ -317,6 +317,30 @@ def test_a_peer_on_an_old_backup_goes_on_under_a_new_incarnation() -> None:
     assert push.update.header.sequence == 1
 
 
+def test_an_old_backup_that_trained_on_unseen_is_behind_all_the_same() -> None:
+    # It has used the same sequence numbers again, for other updates. Nobody has seen those yet.
+    peer = restored()
+    life = own_life(peer)
+    peer.start()
+    for number in range(2):
+        peer.train(b"again %d" % number)
+        peer.integrate()
+    assert peer.core.status().sequence == 3
+    peer.greet(BERT, make_hello(newest_of_yours=(life, 3)))
+    assert own_life(peer) != life
+
+
+def test_what_a_restored_peer_has_told_may_be_told_back_to_it() -> None:
+    peer = restored()
+    life = own_life(peer)
+    peer.start()
+    peer.greet(BERT, make_hello(newest_of_yours=(life, 1)))
+    peer.train(b"one more")
+    assert peer.core.status().sequence == 2
+    peer.greet(CARL, make_hello(newest_of_yours=(life, 2)))
+    assert own_life(peer) == life
+
+
 def test_an_echo_of_an_own_update_that_is_unknown_here_counts_if_it_is_signed() -> None:
     peer = restored()
     life = own_life(peer)

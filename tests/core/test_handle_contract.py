@@ -17,6 +17,7 @@ from p2pfed.core.events import (
     FrameReceived,
     IntegrationFinished,
     JobFailed,
+    OffenceKind,
     PayloadArrived,
     PayloadFailed,
     PayloadWanted,
@@ -228,12 +229,15 @@ def test_4_memory_stays_bounded_under_a_flood_of_strangers() -> None:
     peer = Solo(make_core(make_config(limits=limits)))
     peer.start()
     weights = []
+    offered = Announce(update=make_update(BERT))
     for number in range(900):
         who = stranger(number)
         peer.greet(who)
         peer.receive(who, MESSAGES[PeerRecords])
         payload = bytes(1_000) + who.peer
         peer.deliver(who, make_update(who, payload=payload), payload)
+        peer.validate(OffenceKind.CODEC if number % 2 else None)
+        peer.receive(who, offered)
         peer.do(FrameReceived(peer=who.peer, frame=b"\xc1"))
         peer.disconnect(who)
         peer.effects.clear()

@@ -63,6 +63,32 @@ def test_a_neighbor_is_told_of_this_peer_and_of_others() -> None:
     assert {record.peer for record in told_to(peer, CARL)} == {ANNA.peer, BERT.peer, DORA.peer}
 
 
+def test_what_is_learned_is_passed_on_once_with_the_heartbeat() -> None:
+    # Else two peers that came at the same time would never hear of each other.
+    peer = seeker()
+    peer.greet(BERT)
+    peer.greet(CARL)
+    news = records_of(DORA)
+    assert peer.receive(BERT, news) == []
+    assert news in messages_to(peer.fire(TimerKind.HEARTBEAT), CARL)
+    assert news not in messages_to(peer.fire(TimerKind.HEARTBEAT), CARL)
+
+
+def test_a_flood_of_news_is_passed_on_as_one_frame() -> None:
+    peer = seeker()
+    peer.greet(BERT)
+    peer.greet(CARL)
+    for start in range(0, 240, 24):
+        flood = [stranger(number) for number in range(start, start + 24)]
+        peer.receive(BERT, records_of(*flood))
+    passed_on = [
+        message
+        for message in messages_to(peer.fire(TimerKind.HEARTBEAT), CARL)
+        if isinstance(message, PeerRecords)
+    ]
+    assert [len(message.records) for message in passed_on] == [PEER_RECORDS_MAX]
+
+
 def test_peers_learned_are_dialed_while_neighbors_are_wanted() -> None:
     peer = seeker()
     peer.greet(BERT)

@@ -5,7 +5,7 @@ import trio
 
 import p2pfed
 from p2pfed.config.templates import template
-from p2pfed.core.notices import RoundFinished, StopReason
+from p2pfed.core.notices import Left, RoundFinished, StopReason
 from p2pfed.node.memory_transport import MemoryNetwork, MemoryTransport
 from p2pfed.node.opening import load_identity
 
@@ -39,3 +39,19 @@ async def test_stop_ends_run(tmp_path):
                 nursery.start_soon(node.run)
                 node.stop()
             assert node.status().phase == "done"
+
+
+async def test_cancelled_block_still_says_goodbye(tmp_path):
+    notices = []
+    config = template("digits", overrides={"schedule.rounds_max": 0})
+    with trio.fail_after(30.0), trio.CancelScope() as scope:
+        async with p2pfed.open_node(
+            config,
+            state=tmp_path,
+            on_notice=notices.append,
+            transport=MemoryTransport(MemoryNetwork(), load_identity(tmp_path)),
+        ) as node:
+            scope.cancel()
+            await node.run()
+    assert scope.cancelled_caught
+    assert isinstance(notices[-1], Left)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 import topologies
 from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode
 from sim.benches import LARGE_PAYLOAD_BYTES, StubBench

@@ -1,0 +1,166 @@
+"""`p2pfed node run` and `p2pfed node status`."""
+
+import logging
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from p2pfed.cli.assignments import parse_assignments
+from p2pfed.cli.output import (
+    EXIT_FAILED,
+    EndedError,
+    Json,
+    Output,
+    examples,
+    facts,
+    size_of,
+)
+from p2pfed.cli.run_folder import find_run_file
+from p2pfed.errors import ConfigError, LocalError
+from p2pfed.node.interruption import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from p2pfed.config.model import RunConfig
+
+app = typer.Typer(name="node", help="Run a peer on this machine.", no_args_is_help=True)
+
+
+class LogLevel(StrEnum):
+    """How much is logged on stderr."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@app.command(
+    "run",
+    epilog=examples(
+        "p2pfed node run mine",
+        "p2pfed node run theirs --peer /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…",
+        "p2pfed node run mine --listen /ip4/127.0.0.1/tcp/4001 --set integration.rule=median",
+    ),
+)
+def run(
+    run_file: Annotated[Path, typer.Argument(help="The run file, or the folder that it lies in.")],
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="One more neighbor; may be repeated."),
+    ] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Listen here instead; may be repeated."),
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="Keep the state here instead.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Stop after so many rounds instead; 0: no bound.")
+    ] = None,
+    wait_neighbors: Annotated[
+        int | None, typer.Option(help="Wait for so many neighbors before the first round.")
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="A field of the run file, for this time."
+        ),
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="What is logged on stderr. Default: warning.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train, exchange and integrate until the run file's stop rule ends it.
+
+    Ctrl-C or SIGTERM leaves within 3 seconds, a second one at once. Started again, the peer goes
+    on where it was.
+    """
+    from p2pfed.cli.node_display import NodeDisplay
+    from p2pfed.node.running import run_process
+
+    if log_level is not None:
+        logging.getLogger("p2pfed").setLevel(log_level.upper())
+    overrides = parse_assignments(field or (), option="set")
+    options = {
+        "node.listen": listen or None,
+        "schedule.rounds_max": rounds,
+        "schedule.start_neighbors": wait_neighbors,
+    }
+    overrides |= {name: value for name, value in options.items() if value is not None}
+    path = find_run_file(run_file)
+    config = _load(path, overrides, more_peers=peer or [])
+    output = Output(as_json=as_json)
+    with NodeDisplay(output) as display:
+        outcome = run_process(config, path.parent, state=state, on_event=display.take)
+    found = outcome.to_json_object()
+    output.result(found, lambda console: _show_outcome(console, found))
+    if outcome.was_interrupted:
+        raise EndedError(EXIT_INTERRUPTED)
+    if outcome.has_failed:
+        raise EndedError(EXIT_FAILED)
+
+
+@app.command("status", epilog=examples("p2pfed node status mine", "p2pfed node status mine --json"))
+def status(
+    folder: Annotated[Path, typer.Argument(help="Of the run file, or the state folder.")],
+    as_json: Json = False,
+) -> None:
+    """Show what a node on this machine is doing, or did last."""
+    from p2pfed.node.status import STATUS_FILE, read_status
+    from p2pfed.node.store import is_locked
+
+    place = folder if (folder / STATUS_FILE).exists() else _state_folder(folder)
+    last = read_status(place)
+    if last is None:
+        raise LocalError(f"no node has run in {place} yet; start it: p2pfed node run {folder}")
+    found = {"running": is_locked(place), **last, "state": str(place)}
+    Output(as_json=as_json).result(found, lambda console: _show_status(console, found))
+
+
+def _load(path: Path, overrides: dict[str, Any], *, more_peers: list[str]) -> "RunConfig":
+    from p2pfed.config.files import load
+
+    config = load(path, overrides=overrides)
+    if not more_peers:
+        return config
+    peers = [*config.node.peers, *(each for each in more_peers if each not in config.node.peers)]
+    return load(path, overrides=overrides | {"node.peers": peers})
+
+
+def _state_folder(folder: Path) -> Path:
+    from p2pfed.config.files import load
+
+    path = find_run_file(folder)
+    try:
+        return path.parent / load(path).node.state
+    except ConfigError as error:
+        raise LocalError(f"{folder} is no state folder and its run file is bad: {error}") from error
+
+
+def _show_outcome(console: Console, found: Mapping[str, Any]) -> None:
+    from p2pfed.cli.node_display import neighbor_table
+
+    names = ("stop_reason", "rounds", "score", "test_score", "rejected", "model_digest")
+    rows = {name: found[name] for name in names}
+    sent, received = size_of(found["bytes_sent"]), size_of(found["bytes_received"])
+    console.print(facts({**rows, "bytes": f"{sent} out, {received} in", "state": found["state"]}))
+    if found["weights_by_peer"]:
+        console.print(neighbor_table((), found["weights_by_peer"]))
+
+
+def _show_status(console: Console, found: Mapping[str, Any]) -> None:
+    from p2pfed.cli.node_display import neighbor_table
+
+    running = "yes" if found["running"] else f"no, last seen {found['updated_at']}"
+    names = ("peer_id", "run_id", "run_name", "phase", "round", "loss", "score", "test_score")
+    rows = {name: found[name] for name in names}
+    rows["bytes"] = f"{size_of(found['bytes_sent'])} out, {size_of(found['bytes_received'])} in"
+    rows |= {name: found[name] for name in ("rejected", "addresses", "trouble")}
+    console.print(facts({"running": running, **rows}))
+    neighbors = tuple(found["neighbors"]) if found["running"] else ()
+    if neighbors or found["weights_by_peer"]:
+        console.print(neighbor_table(neighbors, found["weights_by_peer"]))

@@ -1,0 +1,150 @@
+"""What people see of a running node: a live table on a terminal, lines elsewhere."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import final
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from p2pfed.cli.output import Output, facts, size_of
+from p2pfed.core.notices import (
+    Finished,
+    JobTrouble,
+    NeighborJoined,
+    NeighborLost,
+    Notice,
+    PeerOffended,
+    PeerRefused,
+    RoundFinished,
+    UpdateRejected,
+)
+from p2pfed.identity import format_peer_id
+from p2pfed.node.outcome import NodeEvent
+from p2pfed.node.status import NodeStatus
+
+_REFRESHES_PER_S = 4
+
+
+@final
+class NodeDisplay:
+    """Shows a node's events; a context manager around its run.
+
+    Args:
+        output: Where to.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._people = output.people
+        self._live: Live | None = None
+        if not output.as_json and self._people.is_terminal:
+            self._live = Live(console=self._people, refresh_per_second=_REFRESHES_PER_S)
+        self._has_begun = False
+
+    def __enter__(self) -> "NodeDisplay":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def take(self, event: NodeEvent) -> None:
+        """Show an event."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._greet(event.status)
+        if self._live is not None:
+            self._live.update(_table(event.status))
+        line = None if event.notice is None else _line(event.notice, event.status)
+        if line is not None and (self._live is None or not isinstance(event.notice, RoundFinished)):
+            self._people.print(line)
+
+    def _greet(self, status: NodeStatus) -> None:
+        self._people.print(f"run {status.run_name} {status.run_id[:16]}, peer {status.peer_id}")
+        self._people.print("let others reach this peer by one of")
+        for address in status.addresses:
+            self._people.print(f"  --peer {address}")
+        if self._live is not None:
+            self._live.start()
+
+
+def _table(status: NodeStatus) -> RenderableType:
+    bound = "" if status.rounds_max is None else f" of {status.rounds_max}"
+    rejected = ", ".join(f"{count} {reason}" for reason, count in status.rejected.items())
+    rows: dict[str, object] = {
+        "round": f"{status.round}{bound}, {status.phase}",
+        "loss": status.loss,
+        "score": status.score,
+        "test_score": status.test_score,
+        "bytes": f"{size_of(status.bytes_sent)} out, {size_of(status.bytes_received)} in",
+        "rejected": rejected or "none",
+    }
+    if status.trouble is not None:
+        rows["last_trouble"] = status.trouble
+    return Group(facts(rows), neighbor_table(status.neighbors, status.weights_by_peer))
+
+
+def neighbor_table(neighbors: tuple[str, ...], weights: Mapping[str, float]) -> Table:
+    """Return who is there, and what weight each peer's rows got."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    table.add_column("neighbor", overflow="fold")
+    table.add_column("connected")
+    table.add_column("mean weight", justify="right")
+    for peer in sorted({*neighbors, *weights}):
+        weight = weights.get(peer)
+        table.add_row(
+            peer, "yes" if peer in neighbors else "no", "-" if weight is None else f"{weight:.3f}"
+        )
+    return table
+
+
+def _line(notice: Notice, status: NodeStatus) -> str | None:
+    match notice:
+        case RoundFinished():
+            return _round_line(notice, status)
+        case NeighborJoined(peer=peer):
+            return f"{format_peer_id(peer)} joined"
+        case NeighborLost(peer=peer, reason=reason):
+            return f"{format_peer_id(peer)} is gone: {reason}"
+        case PeerRefused(peer=peer, reason=reason):
+            return f"{format_peer_id(peer)} was refused: {reason}"
+        case UpdateRejected(peer=peer, reason=reason):
+            return f"an update of {format_peer_id(peer)} was rejected: {reason}"
+        case PeerOffended(peer=peer, kind=kind, detail=detail, banned_s=banned_s):
+            ban = f"; banned for {banned_s:.0f} s" if banned_s else ""
+            return f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}{ban}"
+        case JobTrouble(reason=reason):
+            return f"trouble: {reason}"
+        case Finished(reason=reason, rounds=rounds):
+            return f"training ended after {rounds} rounds ({reason}); serving on for a while"
+        case _:
+            return None
+
+
+def _round_line(notice: RoundFinished, status: NodeStatus) -> str:
+    parts = [f"round {notice.round + 1}"]
+    if notice.loss is not None:
+        parts.append(f"loss {notice.loss:.4f}")
+    if notice.evaluation is not None:
+        parts.append(f"score {notice.evaluation.score:.4f}")
+        if notice.evaluation.test_score is not None:
+            parts.append(f"test score {notice.evaluation.test_score:.4f}")
+    used = sum(verdict.weight > 0.0 for verdict in notice.verdicts)
+    parts.append(
+        f"{used} of {len(notice.verdicts)} rows used" if notice.verdicts else "no new rows"
+    )
+    parts += [
+        f"{format_peer_id(verdict.peer)} rejected: {verdict.reason}"
+        for verdict in notice.verdicts
+        if verdict.weight == 0.0 and verdict.reason
+    ]
+    if notice.note:
+        parts.append(notice.note)
+    parts.append(f"{size_of(status.bytes_sent)} out, {size_of(status.bytes_received)} in")
+    return ", ".join(parts)

@@ -1,0 +1,78 @@
+"""`p2pfed sim run`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from p2pfed.cli.output import Json, Output, examples, facts, size_of, text_of
+from p2pfed.errors import LocalError
+
+RESULT_FILE = "result.json"
+
+app = typer.Typer(
+    name="sim", help="Simulate a network of peers on this machine.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `run` a command of its own while it is the only one."""
+
+
+@app.command(
+    "run",
+    epilog=examples(
+        "p2pfed sim run scenario.toml",
+        "p2pfed sim run scenario.toml --seed 3 --out results --json",
+    ),
+)
+def run(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the result there as well.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a scenario in virtual time: the peers' own code, without network and clock."""
+    from sim.running import run as simulate
+
+    output = Output(as_json=as_json)
+    with output.waiting(f"simulating {scenario}"):
+        result = simulate(scenario, seed=seed)
+    text = result.to_json()
+    found = json.loads(text)
+    if out is not None:
+        path = out / RESULT_FILE
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise LocalError(f"cannot write {path}: {error.strerror or error}") from error
+        output.people.print(f"wrote {path}")
+    output.result(found, lambda console: _show(console, found))
+
+
+def _show(console: Console, found: Mapping[str, Any]) -> None:
+    rows = {"scenario": found["scenario"], "seed": found["seed"], **found["metrics"]}
+    rows["trace_digest"] = found["trace_digest"]
+    console.print(facts(rows))
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for heading in ("peer", "attack", "rounds", "stopped", "test score", "bytes out"):
+        table.add_column(heading)
+    for index, peer in enumerate(found["peers"]):
+        tested = [s["test_score"] for s in peer["scores"] if s["test_score"] is not None]
+        table.add_row(
+            str(index),
+            text_of(peer["hostile"]),
+            str(peer["rounds"]),
+            text_of(peer["stopped"]),
+            text_of(tested[-1] if tested else None),
+            size_of(found["bytes_sent"][index]),
+        )
+    console.print(table)

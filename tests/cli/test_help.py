@@ -1,0 +1,64 @@
+"""Every command explains itself, and none pays for what it does not use."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from p2pfed.cli.output import EXIT_CODES
+
+COMMANDS = [
+    "init",
+    "node run",
+    "node status",
+    "sim run",
+    "topology show",
+    "data fetch",
+    "export",
+    "doctor",
+    "demo",
+]
+HEAVY = {"torch", "libp2p", "peft", "transformers", "trio", "numpy", "networkx"}
+MEASURE = """
+import json, sys
+from p2pfed.cli.main import main
+for words in {commands!r}:
+    assert main([*words.split(), "--help"]) == 0
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(p2pfed, command):
+    assert p2pfed(*command.split(), "--help") == 0
+    assert "Example" in p2pfed.out
+    assert f"p2pfed {command}" in p2pfed.out
+    assert p2pfed.err == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_json(p2pfed, command):
+    p2pfed(*command.split(), "--help")
+    assert "--json" in p2pfed.out
+
+
+def test_help_lists_the_exit_codes(p2pfed):
+    assert p2pfed("--help") == 0
+    for code, meaning in EXIT_CODES.items():
+        assert f"{code}: {meaning}" in p2pfed.out
+
+
+def test_help_is_light():
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE.format(commands=["", *COMMANDS])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert HEAVY & set(json.loads(run.stderr)) == set()
+
+
+def test_version(p2pfed):
+    assert p2pfed("--version") == 0
+    assert p2pfed.out.startswith("p2pfed 0.")

@@ -1,0 +1,153 @@
+"""What a node tells about its run: weights, rejections by reason, and news after each round."""
+
+from types import SimpleNamespace
+
+import pytest
+import trio
+
+from p2pfed.config.templates import template
+from p2pfed.core.events import Verdict
+from p2pfed.core.notices import JobTrouble, RoundFinished, StopReason, UpdateRejected
+from p2pfed.core.schedule import Phase
+from p2pfed.errors import LocalError
+from p2pfed.identity import Identity, format_peer_id
+from p2pfed.node.opening import load_identity
+from p2pfed.node.running import run_node
+from p2pfed.node.status import STATUS_FILE, Chronicle, read_status, write_status
+from p2pfed.node.transport import Traffic
+from tests.processes import free_ports
+
+BOUND_S = 60.0
+
+
+class StandingNode:
+    """A node in which nothing happens."""
+
+    def status(self):
+        return SimpleNamespace(phase=Phase.TRAINING, round=3, sequence=4, neighbors=())
+
+    def traffic(self):
+        return Traffic(sent_bytes=5, received_bytes=6)
+
+    def addresses(self):
+        return ["/ip4/127.0.0.1/tcp/1"]
+
+
+def make_chronicle(**fields):
+    return Chronicle(
+        **{"peer_id": "me", "run_id": "aa", "run_name": "run", "rounds_max": None} | fields
+    )
+
+
+def round_finished(*verdicts, **fields):
+    shown = {"round": 0, "loss": 0.5, "own_weight": 0.5, "evaluation": None, "note": ""}
+    return RoundFinished(verdicts=verdicts, **shown | fields)
+
+
+def test_weights_are_means_and_rejections_are_counted():
+    one, two = Identity.create().peer, Identity.create().peer
+    chronicle = make_chronicle()
+    chronicle.take(
+        round_finished(
+            Verdict(peer=one, weight=0.4, reason=""),
+            Verdict(peer=two, weight=0.0, reason="norm-cap"),
+        )
+    )
+    chronicle.take(round_finished(Verdict(peer=one, weight=0.2, reason=""), round=1, loss=None))
+    chronicle.take(UpdateRejected(peer=two, reason="stale"))
+    chronicle.take(JobTrouble(reason="no memory"))
+    status = chronicle.status(StandingNode())
+    assert status.weights_by_peer == {
+        format_peer_id(one): pytest.approx(0.3),
+        format_peer_id(two): 0,
+    }
+    assert status.rejected == {"norm-cap": 1, "stale": 1}
+    assert (status.loss, status.trouble) == (0.5, "no memory")
+    assert (status.round, status.sequence, status.bytes_sent) == (3, 4, 5)
+
+
+def test_reasons_and_peers_are_bounded():
+    peer = Identity.create().peer
+    chronicle = make_chronicle()
+    for number in range(1_000):
+        chronicle.take(UpdateRejected(peer=peer, reason=f"text {number}"))
+    for number in range(2_000):
+        stranger = number.to_bytes(32, "big")
+        chronicle.take(round_finished(Verdict(peer=stranger, weight=0.1, reason="")))
+    status = chronicle.status(StandingNode())
+    assert len(status.rejected) == 65
+    assert status.rejected["other"] == 1_000 - 64
+    assert len(status.weights_by_peer) == 1_024
+
+
+@pytest.mark.parametrize(("run_id", "score"), [("aa", 0.9), ("bb", None)])
+def test_earlier_scores_hold_for_the_same_run(run_id, score):
+    earlier = {"peer_id": "me", "run_id": run_id, "score": 0.9, "test_score": 0.8, "history": []}
+    status = make_chronicle(earlier=earlier).status(StandingNode())
+    assert status.score == score
+
+
+def test_status_file(tmp_path):
+    assert read_status(tmp_path) is None
+    status = make_chronicle().status(StandingNode())
+    write_status(tmp_path, status)
+    found = read_status(tmp_path)
+    assert found["addresses"] == ["/ip4/127.0.0.1/tcp/1"]
+    assert set(found) == set(status.to_json_object())
+    assert [path.name for path in tmp_path.iterdir()] == [STATUS_FILE]
+    for damaged in ("{", "[]"):
+        (tmp_path / STATUS_FILE).write_text(damaged)
+        with pytest.raises(LocalError, match=STATUS_FILE):
+            read_status(tmp_path)
+    with pytest.raises(LocalError, match="cannot write"):
+        write_status(tmp_path / "nowhere", status)
+
+
+@pytest.mark.net
+@pytest.mark.slow
+async def test_hostile_peer_is_seen_and_gets_no_weight(tmp_path):
+    folders = [tmp_path / f"peer-{index}" for index in range(4)]
+    identities = [load_identity(folder / "state") for folder in folders]
+    places = [f"/ip4/127.0.0.1/tcp/{port}" for port in free_ports(4)]
+    (folders[1] / "state" / STATUS_FILE).write_text("cut o")  # costs a warning, not the run
+    outcomes, news = {}, []
+
+    async def run(index):
+        overrides = {
+            "node.listen": [places[index]],
+            "node.peers": [
+                f"{places[other]}/p2p/{identities[other].text}"
+                for other in range(4)
+                if other != index
+            ],
+            "share.index": index,
+            "share.count": 4,
+            "schedule.mode": "synchronous",
+            "schedule.rounds_max": 3,
+            "schedule.linger_s": 1.0,
+            "schedule.start_neighbors": 3,
+        }
+        outcomes[index] = await run_node(
+            template("digits", overrides=overrides),
+            folders[index],
+            before_publish=(lambda difference: -10 * difference) if index == 0 else (lambda d: d),
+            on_event=news.append,
+        )
+
+    with trio.fail_after(BOUND_S):
+        async with trio.open_nursery() as nursery:
+            for index in range(4):
+                nursery.start_soon(run, index)
+    hostile = identities[0].text
+    for index in (1, 2, 3):
+        found = outcomes[index].to_json_object()
+        assert found["stop_reason"] == StopReason.ROUNDS
+        assert found["weights_by_peer"][hostile] == 0.0
+        assert found["rejected"] == {"norm-cap": 3}
+        assert read_status(folders[index] / "state")["rejected"] == {"norm-cap": 3}
+    shown = [event for event in news if event.status.peer_id == identities[1].text]
+    assert shown[0].notice is None
+    assert shown[0].status.addresses
+    rounds = [event for event in shown if isinstance(event.notice, RoundFinished)]
+    assert [event.status.round for event in rounds] == [1, 2, 3]
+    assert set(rounds[0].status.neighbors) == {identities[other].text for other in (0, 2, 3)}
