@@ -308,26 +308,32 @@ class Node:
     ) -> PayloadSource | str:
         self._token += 1
         token = self._token
-        answer_in, answer_out = trio.open_memory_channel[AnswerPayload](1)
-        self._answers[token] = answer_in
-        try:
-            self._deliver(
-                PayloadWanted(peer=peer, token=token, content_hash=content_hash, offset=offset)
-            )
-            answer = await answer_out.receive()
-        finally:
-            self._answers.pop(token, None)
-        if answer.offset is None:
-            return answer.refusal
 
         def close() -> None:
             self._deliver(UploadEnded(peer=peer, token=token))
 
+        answer_in, answer_out = trio.open_memory_channel[AnswerPayload](1)
+        self._answers[token] = answer_in
+        self._deliver(
+            PayloadWanted(peer=peer, token=token, content_hash=content_hash, offset=offset)
+        )
+        try:
+            answer = await answer_out.receive()
+        except trio.Cancelled:
+            close()  # handled after the request, which has been queued before it
+            raise
+        finally:
+            self._answers.pop(token, None)
+        if answer.offset is None:
+            return answer.refusal
         try:
             payload = await trio.to_thread.run_sync(self._read_payload, content_hash)
         except LocalError as error:
             close()
             return str(error)
+        except trio.Cancelled:
+            close()
+            raise
         whole = PayloadSource.from_bytes(payload)
         return PayloadSource(size_bytes=whole.size_bytes, read=whole.read, close=close)
 

@@ -10,7 +10,16 @@ from p2pfed.core.events import Command, OffenceKind
 from p2pfed.core.notices import JobTrouble, PeerRefused, RoundFinished, StopReason
 from p2pfed.errors import LocalError
 from sim.benches import LARGE_PAYLOAD_BYTES, StubBench
-from tests.node.swarm import SCHEDULE, MemoryNetwork, identity_of, make_config, reach, running
+from tests.node.swarm import (
+    GENESIS,
+    RUN_ID,
+    SCHEDULE,
+    MemoryNetwork,
+    identity_of,
+    make_config,
+    reach,
+    running,
+)
 
 pytestmark = pytest.mark.slow  # threads, files and real time: a few seconds each
 
@@ -200,3 +209,20 @@ async def test_status_before_the_start_is_refused(tmp_path):
 class _Folder:
     def __init__(self, folder):
         self.folder = folder
+
+
+async def test_cancelled_requests_do_not_use_up_a_neighbors_transfers(tmp_path):
+    network = MemoryNetwork()
+    with trio.fail_after(BOUND_S):
+        async with (
+            running(network, 0, tmp_path) as first,
+            running(network, 1, tmp_path, neighbors=[reach(first)]) as second,
+        ):
+            await first.joined(second.node.peer)
+            serve = first.node._serve_payload
+            for _ in range(10):
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await serve(second.node.peer, RUN_ID, 0)
+            source = await serve(second.node.peer, RUN_ID, 0)
+    assert source.size_bytes == len(GENESIS)
