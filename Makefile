@@ -48,7 +48,8 @@ test: setup
 		--cov --cov-report=json:build/coverage.json $(PYTEST_ARGS)
 
 test-system: setup
-	@$(PYTEST) -m "system and not gpu" $(PYTEST_ARGS)
+	@$(PYTEST) -m "system and not gpu" $(PYTEST_ARGS) || { rc=$$?; \
+		[ $$rc -eq 5 ] && echo "there is no test yet that needs a system tool" || exit $$rc; }
 
 nightly: setup
 	@$(PYTEST) -m "nightly and not system and not gpu" --hypothesis-profile=nightly $(PYTEST_ARGS)

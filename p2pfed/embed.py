@@ -1,5 +1,6 @@
 """A peer inside another program: `join` for ordinary threads, `open_node` for trio programs."""
 
+import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Sized
@@ -26,6 +27,8 @@ from p2pfed.learn.learner import Learner, TrainingReport
 from p2pfed.node import opening
 from p2pfed.node.driver import Node
 from p2pfed.node.transport import Traffic, Transport
+
+_log = logging.getLogger(__name__)
 
 _START_S = 60.0  # guess: binding a port takes milliseconds, importing libraries seconds
 _CLOSE_S = 5.0  # leaving takes at most 3 s
@@ -183,14 +186,23 @@ class Session:
         Returns:
             The folder.
         """
+        live = self._adapted.vector()  # the program's own steps since the last exchange
         self._adapted.load_vector(self._learner.vector())
-        return export_adapter(self._adapted, Path(folder), run_name=self._config.run.name)
+        try:
+            return self._export(Path(folder))
+        finally:
+            self._adapted.load_vector(live)
+
+    def _export(self, folder: Path) -> Path:
+        return export_adapter(self._adapted, folder, run_name=self._config.run.name)
 
     def close(self) -> None:
         """Say goodbye to the neighbors and stop, within 5 s; closing twice is no error."""
         if self._token is not None and self._thread.is_alive():
             self._token.run_sync_soon(self._closing.set)
         self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            _log.warning("the peer did not leave within %.0f s; its thread goes on", _CLOSE_S)
 
     # Background ----------------------------------------------------------------------------
 
@@ -255,6 +267,10 @@ def join(
 
     The program keeps its own loop and optimizer and calls `exchange` now and then. Build the
     optimizer after `join`, on the parameters of `session.model` that require gradients.
+
+    All peers must start from the same values. What trains is therefore set to values that follow
+    from the run's seed, unless the run file says `method.initial = "given"`: then the model's own
+    values are kept, and peers whose values differ refuse each other. Say so for pretrained models.
 
     Args:
         run: The run file, or its content.

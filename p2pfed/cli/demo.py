@@ -1,5 +1,6 @@
 """`p2pfed demo`: the registration; the demonstration itself is in `p2pfed.demo`."""
 
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -73,9 +74,13 @@ def demo(
         folder=out or _new_folder(),
     )
     output = Output(as_json=as_json)
+    # As Ctrl-C, so that no peer outlives the demonstration.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with DemoDisplay(output) as display:
         result = run_demo(options, progress=display.take)
     output.result(result.to_json_object(), lambda console: show_result(console, result))
+    if result.lost:
+        raise typer.Exit(1)
 
 
 def _new_folder() -> Path:

@@ -39,7 +39,6 @@ def init(
         list[str] | None,
         typer.Option(
             "--set",
-            "--set",
             metavar="FIELD=VALUE",
             help="A field of the run file; may be repeated.",
         ),

@@ -26,6 +26,8 @@ from p2pfed.node.interruption import EXIT_INTERRUPTED
 if TYPE_CHECKING:
     from p2pfed.config.model import RunConfig
 
+_PATIENCE_S = 86_400.0  # a day: longer than anybody waits
+
 app = typer.Typer(name="node", help="Run a peer on this machine.", no_args_is_help=True)
 
 
@@ -89,8 +91,10 @@ def run(
         "node.listen": listen or None,
         "schedule.rounds_max": rounds,
         "schedule.start_neighbors": wait_neighbors,
+        # Who says how many to wait for means it; people take their time with the other terminal.
+        "schedule.start_deadline_s": None if wait_neighbors is None else _PATIENCE_S,
     }
-    overrides |= {name: value for name, value in options.items() if value is not None}
+    overrides = {name: value for name, value in options.items() if value is not None} | overrides
     path = find_run_file(run_file)
     config = _load(path, overrides, more_peers=peer or [])
     output = Output(as_json=as_json)

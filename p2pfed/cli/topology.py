@@ -54,9 +54,9 @@ def show(
     except topologies.TopologyError as error:
         raise ConfigError("topology", name, str(error)) from error
     found = {"name": name, "nodes": nodes, "seed": seed, "parameters": parameters, **_numbers(net)}
+    found["plot"] = None if plot is None else str(plot)
     if plot is not None:
         _draw(net, plot)
-        found["plot"] = str(plot)
     Output(as_json=as_json).result(found, lambda console: console.print(facts(found)))
 
 

@@ -52,7 +52,10 @@ class Rows:
             used = self._used.get(author)
             is_new = used is None or used.update_id != signed.update_id
             staleness = 0 if used is None or is_new else round_number - used.round
-            if staleness <= self._config.staleness_rounds_max:
+            # In step a row of this round or a later one is no older than our own, however often it
+            # serves a peer that catches up with neighbors that have finished.
+            is_in_step = self._is_synchronous and signed.header.round >= round_number
+            if is_in_step or staleness <= self._config.staleness_rounds_max:
                 self._chosen.append(signed)
                 rows.append(IntegrationRow(peer=author, header=signed.header, staleness=staleness))
         return tuple(rows)

@@ -8,6 +8,7 @@ from p2pfed.errors import ConfigError
 
 TASKS: Final = ("reuters", "digits")
 PEERS_MIN: Final = 2
+PEERS_MIN_ATTACKED: Final = 4  # three rows beside the own one, of which one lies
 PEERS_MAX: Final = 64  # processes of some 300 MB each
 HOSTILE_SCALE: Final = -10.0  # times its difference from the genesis
 
@@ -46,8 +47,9 @@ class DemoOptions:
             raise ConfigError("peers", self.peers, f"write {PEERS_MIN} to {PEERS_MAX}")
         if self.hostile not in (0, 1):
             raise ConfigError("hostile", self.hostile, "write one or none")
-        if self.peers - self.hostile < 1:
-            raise ConfigError("peers", self.peers, "leave at least one honest peer")
+        if self.hostile and self.peers < PEERS_MIN_ATTACKED:
+            fix = f"write at least {PEERS_MIN_ATTACKED}, or --hostile none: two cannot outvote one"
+            raise ConfigError("peers", self.peers, fix)
         if self.rounds is not None and self.rounds < 1:
             raise ConfigError("rounds", self.rounds, "write at least 1")
 
@@ -83,6 +85,11 @@ class PeerResult:
     rejected: dict[str, int]
     outcome: str
 
+    @property
+    def has_finished(self) -> bool:
+        """Whether it trained to its end and was tested there."""
+        return self.outcome == "rounds" and self.accuracy is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
@@ -107,7 +114,12 @@ class DemoResult:
     @property
     def honest(self) -> list[PeerResult]:
         """The honest peers that finished."""
-        return [p for p in self.peers if not p.hostile and p.accuracy is not None]
+        return [p for p in self.peers if not p.hostile and p.has_finished]
+
+    @property
+    def lost(self) -> list[int]:
+        """Numbers of the honest peers that did not finish."""
+        return [p.index for p in self.peers if not p.hostile and not p.has_finished]
 
     def to_json_object(self) -> dict[str, Any]:
         """Return all figures; accuracies are those of the honest peers."""
@@ -128,6 +140,7 @@ class DemoResult:
             "rule": self.options.rule,
             "mode": self.options.mode,
             "seed": self.options.seed,
+            "lost": self.lost,
             "peers": [asdict(peer) for peer in self.peers],
         }
 
@@ -147,10 +160,13 @@ class DemoResult:
                 else f", while one peer attacked and got {mass:.1%} of the weight"
             )
             end += "."
+        if self.lost:
+            end += f" Peers {', '.join(map(str, self.lost))} did not finish."
+        rule = self.options.rule + (" without a norm cap" if self.options.rule == "mean" else "")
         verb = "rose" if together > alone else "fell"
         return (
             f"Learning together without a server, {count} honest peers {verb} from {alone:.1%} "
-            f"(each alone) to {together:.1%} mean test accuracy under {self.options.rule}{end}"
+            f"(each alone) to {together:.1%} mean test accuracy under {rule}{end}"
         )
 
 

@@ -114,8 +114,8 @@ def _config(options: DemoOptions, *, index: int, port: int, neighbors: list[str]
         "schedule.deadline_s": _DEADLINE_S,
         "schedule.linger_s": _LINGER_S,
         "schedule.start_neighbors": len(neighbors),
-        "schedule.evaluate_every_rounds": max(rounds // _TESTS, 1),
-        "schedule.test_every_rounds": max(rounds // _TESTS, 1),
+        "schedule.evaluate_every_rounds": -(-rounds // _TESTS),
+        "schedule.test_every_rounds": -(-rounds // _TESTS),
         "node.listen": [f"/ip4/127.0.0.1/tcp/{port}"],
         "node.peers": neighbors,
     }

@@ -68,10 +68,11 @@ def run_demo(
         _result(peer, outcomes.get(peer.index), alone.get(str(peer.folder)), planned)
         for peer in planned
     )
-    finished = [r for r in results if not r.hostile and r.accuracy is not None]
+    finished = [r for r in results if not r.hostile and r.has_finished]
     if not finished:
         raise LocalError(f"no honest peer finished; see {options.folder}/peer-*/node.log")
-    best = max(finished, key=lambda result: (result.accuracy or 0.0, -result.index))
+    # Test data only reports: the model to keep is chosen on validation data.
+    best = max(finished, key=lambda r: (outcomes[r.index]["score"] or 0.0, -r.index))
     adapter = _export(planned[best.index], options)
     plot = options.folder / "accuracy.png"
     draw(results, plot)
@@ -177,10 +178,10 @@ def _result(
 
 
 def _export(planned: PlannedPeer, options: DemoOptions) -> Path:
-    """Write the best honest peer's model in a standard format."""
+    """Write the best model of a peer, by validation, in a standard format."""
     assembly = assemble(planned.config, planned.identity.peer)
     with StateStore(planned.state) as store:
-        model = store.last_model()
+        model = store.best_model()
     assert model is not None
     assembly.bench.load(model)
     assert assembly.adapted is not None

@@ -289,12 +289,13 @@ def _call(model: nn.Module, batch: Examples) -> object:
 
 
 def _set_modes(model: nn.Module, *, training: bool) -> None:
-    """Turn dropout off always; let normalization layers measure statistics while training.
+    """Turn dropout off always; let normalization layers that train measure statistics.
 
     Evaluation mode for all is the only switch that also reaches dropout which a model calls as a
     function instead of holding it as a module.
     """
     model.eval()
     for module in model.modules():
-        if has_statistics(module):
+        # Frozen layers stay as they were pretrained, or the base would drift apart unseen.
+        if has_statistics(module) and any(p.requires_grad for p in module.parameters()):
             module.train(training)

@@ -10,7 +10,7 @@ from p2pfed.config.assembly import Agreement, core_config
 from p2pfed.config.model import RunConfig
 from p2pfed.core.events import Command
 from p2pfed.core.notices import Notice
-from p2pfed.errors import ConfigError
+from p2pfed.errors import ConfigError, RemoteError
 from p2pfed.identity import Identity
 from p2pfed.node.driver import Node
 from p2pfed.node.jobs import Bench
@@ -43,7 +43,11 @@ def check_agreement(agreement: Agreement, folder: Path) -> None:
     path = folder / GENESIS_FILE
     if not path.exists():
         return
-    saved = genesis_format.decode(path.read_bytes())
+    try:
+        saved = genesis_format.decode(path.read_bytes())
+    except RemoteError as error:
+        fix = f"is damaged ({error}); make the run anew: p2pfed init"
+        raise ConfigError("genesis", str(path), fix) from error
     found = difference(agreement.genesis, saved)
     if found is not None:
         fix = f"differs from {path}: {found}; undo the change, or make a new folder: p2pfed init"

@@ -205,8 +205,15 @@ def initialize(adapted: AdaptedModel, names: frozenset[str], *, seed: int) -> No
 
 
 def warn_of_buffers(model: nn.Module) -> None:
-    """Say once, clearly, that running statistics of normalization layers stay on each machine."""
-    layers = [name for name, module in model.named_modules() if has_statistics(module)]
+    """Say clearly that running statistics of normalization layers that train stay local.
+
+    Frozen layers keep the statistics that they came with.
+    """
+    layers = [
+        name
+        for name, module in model.named_modules()
+        if has_statistics(module) and any(p.requires_grad for p in module.parameters())
+    ]
     if layers:
         warnings.warn(
             f"{len(layers)} normalization layers ({layers[0]}, ...) keep running statistics. "

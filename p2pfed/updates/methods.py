@@ -91,6 +91,7 @@ class Head(Method):
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
         freeze_all(model)
         names = unfreeze_modules(model, self.modules, field="method.modules")
+        warn_of_buffers(model)
         adapted = collect(
             model, {}, method=self, head_names=names, frozen_digest=digest_frozen(model)
         )
@@ -146,6 +147,7 @@ class Lora(Method):
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
         freeze_all(model)
         heads = unfreeze_modules(model, self.modules, field="method.modules")
+        warn_of_buffers(model)
         digest = digest_frozen(model)  # before peft adds copies of the modules
         wrapped = self._wrap(model)
         names = {

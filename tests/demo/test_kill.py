@@ -51,6 +51,8 @@ def test_killed_peer_comes_back_and_finishes(tmp_path):
         # Nobody saw a sequence number twice, or anything else that breaks the protocol.
         assert outcome["trouble"] is None
         assert outcome["weights_by_peer"][hostile.identity.text] == 0.0
+    # To the last round it used its neighbors' rows, although they had finished long before.
+    assert came_back["rejected"]["norm-cap"] >= ROUNDS - killed_at - 1
     assert came_back["peer_id"] == victim.identity.text
     # It goes on from what it had and has caught up: no worse than those who never stopped.
     scores = [outcome["test_score"] for outcome in outcomes]

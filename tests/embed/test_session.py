@@ -9,6 +9,7 @@ from torch.nn import functional
 
 import p2pfed
 from p2pfed.config.files import parse
+from p2pfed.config.model import MethodTable
 from p2pfed.core.notices import StopReason
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.learn.application import ApplicationLearner
@@ -192,3 +193,45 @@ def test_submitted_vector_answers_the_training_job():
 def test_evaluation_without_a_function_says_what_to_do():
     with pytest.raises(LocalError, match="evaluate_every_rounds = 0"):
         make_learner().evaluate("validation", should_stop=lambda: False)
+
+
+def test_save_pretrained_keeps_the_programs_own_steps(tmp_path):
+    with join(MemoryNetwork(), tmp_path / "state") as session:
+        session.exchange()
+        train_step(session.model, 0)
+        live = nn.utils.parameters_to_vector(session.model.parameters()).detach().clone()
+        session.save_pretrained(tmp_path / "model")
+        assert torch.equal(nn.utils.parameters_to_vector(session.model.parameters()).detach(), live)
+
+
+def test_lora_session_saves_an_adapter_that_peft_loads(tmp_path):
+    from peft import PeftModel
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(4, 4)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, inputs):
+            return self.head(torch.tanh(self.body(inputs)))
+
+    run = run_file().model_copy(
+        update={"method": MethodTable(name="lora", rank=2, targets=["body"], modules=["head"])}
+    )
+    base = Classifier()
+    fresh = Classifier()
+    fresh.load_state_dict(base.state_dict())
+    transport = MemoryTransport(MemoryNetwork(), load_identity(tmp_path / "state"))
+    with p2pfed.join(run, model=base, state=tmp_path / "state", transport=transport) as session:
+        loss = session.model(torch.ones(3, 4)).square().sum()
+        loss.backward()
+        with torch.no_grad():
+            for parameter in session.model.parameters():
+                if parameter.requires_grad:
+                    parameter -= 0.1 * parameter.grad
+        session.exchange()
+        expected = session.model(torch.ones(3, 4))
+        folder = session.save_pretrained(tmp_path / "adapter")
+    loaded = PeftModel.from_pretrained(fresh, str(folder))
+    assert torch.allclose(loaded(torch.ones(3, 4)), expected, atol=1e-6)

@@ -1,6 +1,7 @@
 """The learner: it learns, repeats itself to the bit, and undoes what it did not finish."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -303,3 +304,16 @@ def test_step_rules_are_in_the_table() -> None:
     assert AdamW().describe()["beta1"] == 0.9
     with pytest.raises(ConfigError, match="at least 1"):
         Plan(batch_size=0)
+
+
+def test_frozen_running_statistics_stay_as_they_came() -> None:
+    task = make_task(
+        lambda: nn.Sequential(
+            OrderedDict(norm=nn.BatchNorm1d(4), inner=nn.Linear(4, 4), head=nn.Linear(4, 2))
+        )
+    )
+    learner = TaskLearner(task, Head(modules=("head",)), plan=Plan(), seed=0, peer="a")
+    before = [buffer.clone() for buffer in learner.adapted.model.buffers()]
+    learner.train(0, should_stop=never)
+    for old, new in zip(before, learner.adapted.model.buffers(), strict=True):
+        assert torch.equal(old, new)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -221,3 +222,15 @@ def test_lora_leaves_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
     Lora(rank=2).adapt(model, seed=0)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_frozen_statistics_are_neither_warned_of_nor_changed() -> None:
+    model = nn.Sequential(OrderedDict(norm=nn.BatchNorm1d(2), head=nn.Linear(2, 3)))
+    adapted = Head(modules=("head",)).adapt(model, seed=0)  # a warning would be an error here
+    assert set(adapted.trainable) == {"head.weight", "head.bias"}
+
+
+def test_head_warns_of_statistics_that_train() -> None:
+    model = nn.Sequential(OrderedDict(norm=nn.BatchNorm1d(2), head=nn.Linear(2, 3)))
+    with pytest.warns(UserWarning, match="running statistics"):
+        Head(modules=("norm", "head")).adapt(model, seed=0)
