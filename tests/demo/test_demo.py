@@ -61,7 +61,7 @@ def test_no_peer_outlives_a_demonstration_that_is_told_to_end(tmp_path):
     )
     try:
         for line in process.stdout:
-            if "finished 0 rounds" in line:  # both are running
+            if "every peer has finished" in line:  # so both are running
                 break
         statuses = [Path(tmp_path, "out", f"peer-{n}", "state", "status.json") for n in range(2)]
         pids = [json.loads(path.read_text())["pid"] for path in statuses]
