@@ -22,11 +22,7 @@ def main() -> int:
     transfer.print_table(result)
     DOCUMENT.write_text(_HEAD + _transfer_section(result), encoding="utf-8")
     print(f"written: {DOCUMENT}")
-    is_met = (
-        result["ratio_median_of_pairs"] >= transfer.RATIO_MIN
-        and result["wire_factor"] <= transfer.OVERHEAD_MAX
-    )
-    return 0 if is_met else 1
+    return 0 if transfer.is_met(result) else 1
 
 
 def _transfer_section(result: dict[str, Any]) -> str:

@@ -261,6 +261,13 @@ def print_table(result: dict[str, Any]) -> None:
     )
 
 
+def is_met(result: dict[str, Any]) -> bool:
+    """Return whether transfers are as fast and as lean as they have to be."""
+    is_fast = result["ratio_median_of_pairs"] >= RATIO_MIN
+    is_lean = max(result["wire_factor"], result["small_wire_factor"]) <= OVERHEAD_MAX
+    return bool(is_fast and is_lean)
+
+
 def main() -> int:
     """Run the benchmark; 0 if both requirements are met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -279,9 +286,7 @@ def main() -> int:
     else:
         print_table(result)
     # Of pairs, because the load of a shared machine changes within one run.
-    is_fast = result["ratio_median_of_pairs"] >= RATIO_MIN
-    is_lean = max(result["wire_factor"], result["small_wire_factor"]) <= OVERHEAD_MAX
-    return 0 if is_fast and is_lean else 1
+    return 0 if is_met(result) else 1
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -11,20 +10,9 @@ from pathlib import Path
 
 from p2pfed.config import files
 from p2pfed.config.files import parse
+from p2pfed.demo.plan import free_ports
 
 BOUND_S = 120.0  # far above what any of these processes needs, even on a busy machine
-
-
-def free_ports(count):
-    """Return ports that are free on the loopback interface now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def write_peers(folder, identities, neighbors, config_of):

@@ -66,7 +66,7 @@ def make_plan(options: DemoOptions) -> list[PlannedPeer]:
     """
     folders = [options.folder / f"peer-{index}" for index in range(options.peers)]
     identities = [load_identity(folder / "state") for folder in folders]
-    ports = _free_ports(options.peers)
+    ports = free_ports(options.peers)
     overlay = _overlay(options)
     generator = derive_random(options.seed.to_bytes(8, "little"), "demo/hostile")
     hostile = generator.sample(range(options.peers), k=options.hostile)
@@ -124,7 +124,7 @@ def _config(options: DemoOptions, *, index: int, port: int, neighbors: list[str]
     return template(options.task, overrides=overrides)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ask the system for free ports; all are held until the last is found."""
     sockets = [socket.socket() for _ in range(count)]
     try:

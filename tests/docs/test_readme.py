@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import BOUND_S, free_ports
+from p2pfed.demo.plan import free_ports
+from tests.processes import BOUND_S
 
 pytestmark = pytest.mark.slow
 
