@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from robust.registry import names as names
     from robust.registry import pre_aggregation_names as pre_aggregation_names
     from robust.reputation.ledger import ReputationLedger as ReputationLedger
+    from robust.reputation.ledger import ReputationStatus as ReputationStatus
     from robust.reputation.loss_gate import LossGate as LossGate
     from robust.reputation.policy import ReputationPolicy as ReputationPolicy
     from robust.reputation.record import Observation as Observation
@@ -55,6 +56,7 @@ _PUBLIC: Final = {
     "Reason": "robust.sanitizer",
     "ReputationLedger": "robust.reputation.ledger",
     "ReputationPolicy": "robust.reputation.policy",
+    "ReputationStatus": "robust.reputation.ledger",
     "Row": "robust.sanitizer",
     "Rule": "robust.rule",
     "RuleError": "robust.errors",

@@ -1,8 +1,39 @@
 """Neighbors that may be one person."""
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
 
+from robust.errors import RuleError
 from robust.peers import PeerT, peer_key
+
+# What one person gets at once: providers hand out IPv6 by /48, and the owners of an IPv4 block of
+# another size are rarely strangers to each other.
+_IPV4_PREFIX_BITS: Final = 24
+_IPV6_PREFIX_BITS: Final = 48
+
+
+def address_block(address: str) -> str:
+    """Name the block of addresses that one person may have at once: a /24 or a /48.
+
+    Args:
+        address: An IP address in its usual form, such as "192.0.2.7" or "2001:db8::1"; an IPv4
+            address that is mapped into IPv6 counts as the one that it is.
+
+    Returns:
+        The block's name, for the `groups` of a ledger.
+
+    Raises:
+        RuleError: If it is no address.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError as error:
+        raise RuleError(f"address={address!r} is no IP address") from error
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    prefix = _IPV4_PREFIX_BITS if found.version == 4 else _IPV6_PREFIX_BITS
+    return f"block {ip_network((found.packed, prefix), strict=False)}"
 
 
 def clique_names(similar_pairs: Iterable[tuple[PeerT, PeerT]]) -> dict[PeerT, tuple[str]]:

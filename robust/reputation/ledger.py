@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
 from typing import Any, Final, Self, final
 
 from robust.errors import RuleError
@@ -14,6 +15,16 @@ from robust.reputation.snapshot import SnapshotError, read_snapshot, write_snaps
 _KIND: Final = "reputation"
 _RANGES: Final = dict.fromkeys(("earned", "agreed", "evidence"), (0.0, 1.0))
 _NO_GROUPS: Final[Mapping[Any, Collection[str]]] = {}
+
+
+class ReputationStatus(StrEnum):
+    """Where a neighbor stands; the first three have no mass, the others what they earned."""
+
+    BANNED = "banned"
+    STRANGER = "stranger"  # never observed
+    UNPROVEN = "unproven"  # observed, and has yet to show that it agrees
+    NEWCOMER = "newcomer"  # on probation: it counts, within the caps of newcomers
+    ESTABLISHED = "established"
 
 
 @final
@@ -102,40 +113,48 @@ class ReputationLedger:
         record = self._records.get(peer_key(peer))
         return record is None or record.is_on_probation(self._policy)
 
+    def status(self, peer: bytes | str, round_index: int) -> ReputationStatus:
+        """Return where a neighbor stands in a round."""
+        return self._status(peer_key(peer), round_index, self._ban_level(round_index))
+
     def masses(
         self,
         round_index: int,
         peers: Iterable[PeerT],
         groups: Mapping[PeerT, Collection[str]] = _NO_GROUPS,
+        *,
+        rejected: Collection[PeerT] = (),
     ) -> dict[PeerT, float]:
         """Share the mass of one integration.
 
         Args:
             round_index: The own round; that of `observe`, if the neighbors were observed in it.
             peers: The neighbors whose updates are at hand.
-            groups: By neighbor, the names of the groups that it is in: its address block (/24 or
-                /48), its autonomous system, a certificate, a clique of `clique_names`. Neighbors
-                in one group have at most `group_mass_max` together.
+            groups: By neighbor, the names of the groups that it is in: its address block
+                (`groups.address_block`), its autonomous system, a certificate, a clique of
+                `clique_names`. Neighbors in one group have at most `group_mass_max` together.
+            rejected: The neighbors that a `LossGate` turns away.
 
         Returns:
             Each neighbor's mixing mass, >= 0; the own row's is 1 minus their sum. 0 for neighbors
-            that are banned, unknown, or have yet to show that they agree.
+            that are rejected, banned, unknown, or have yet to show that they agree.
 
         Raises:
             RuleError: If groups are not collections of names.
         """
         named = {peer_key(peer): peer for peer in peers}
+        turned_away = {peer_key(peer) for peer in rejected}
         rest_level, ban_level = self._rest_level(round_index), self._ban_level(round_index)
         reputations, newcomers = {}, set()
-        for key in sorted(named):
-            if self._is_banned(key, round_index):
+        for key in sorted(named.keys() - turned_away):
+            status = self._status(key, round_index, ban_level)
+            if status is ReputationStatus.BANNED:
                 continue
             reputations[key] = self._reputation(key, round_index, rest_level)
-            record = self._records.get(key)
-            if record is None or record.is_on_probation(self._policy):
+            if status is not ReputationStatus.ESTABLISHED:
                 newcomers.add(key)
-                if record is not None and not record.has_paid_dues(ban_level, self._policy):
-                    reputations[key] = 0.0
+            if status is ReputationStatus.UNPROVEN:
+                reputations[key] = 0.0
         named_groups = {peer_key(peer): _checked(names) for peer, names in groups.items()}
         masses = share_mass(reputations, newcomers, named_groups, self._policy)
         return {peer: masses.get(key, 0.0) for key, peer in named.items()}
@@ -144,7 +163,8 @@ class ReputationLedger:
         """Return what part of the own updates to serve each neighbor; `quotas.py` says how.
 
         Returns:
-            Its reputation as a share of the best one, at least `quota_min`; 0 for banned ones.
+            Its reputation as a share of the best one of these neighbors, at least `quota_min`; 0
+            for banned ones. Where nobody has earned anything yet, nobody is behind: 1.
         """
         named = {peer_key(peer): peer for peer in peers}
         rest_level = self._rest_level(round_index)
@@ -153,7 +173,7 @@ class ReputationLedger:
         return {
             peer: 0.0
             if self._is_banned(key, round_index)
-            else max(self._policy.quota_min, earned[key] / best if best > 0.0 else 0.0)
+            else max(self._policy.quota_min, earned[key] / best if best > 0.0 else 1.0)
             for key, peer in named.items()
         }
 
@@ -211,6 +231,17 @@ class ReputationLedger:
         if record is None or record.is_banned(round_index):
             return 0.0
         return record.rested(round_index, rest_level, self._policy).earned
+
+    def _status(self, key: bytes, round_index: int, ban_level: float) -> ReputationStatus:
+        record = self._records.get(key)
+        if record is None:
+            return ReputationStatus.STRANGER
+        if record.is_banned(round_index):
+            return ReputationStatus.BANNED
+        if not record.is_on_probation(self._policy):
+            return ReputationStatus.ESTABLISHED
+        has_paid = record.has_paid_dues(ban_level, self._policy)
+        return ReputationStatus.NEWCOMER if has_paid else ReputationStatus.UNPROVEN
 
     def _is_banned(self, key: bytes, round_index: int) -> bool:
         record = self._records.get(key)

@@ -83,7 +83,9 @@ class Record:
 
         A mean would not do: under a new identity, a bad past would be gone from it.
         """
-        return self.agreed >= ban_level * (1.0 - policy.decay**policy.observations_min)
+        return self.agreed > 0.0 and self.agreed >= ban_level * (
+            1.0 - policy.decay**policy.observations_min
+        )
 
     def rested(self, round_index: int, rest_level: float, policy: ReputationPolicy) -> Self:
         """Return it after the rounds since it was last observed, `round_index` not among them.

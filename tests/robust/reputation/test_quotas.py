@@ -16,7 +16,14 @@ def test_quota_is_the_share_of_the_best_reputation() -> None:
     assert ledger.is_banned("d", 11)
     quotas = ledger.quotas(11, [*"abd", "newcomer"])
     assert quotas == pytest.approx({"a": 1.0, "b": 0.5, "d": 0.0, "newcomer": 0.1})
-    assert ReputationLedger().quotas(0, ["newcomer"]) == {"newcomer": 0.1}
+
+
+def test_where_nobody_has_earned_anything_all_are_served() -> None:
+    # Else a fresh network would begin with ten rounds in which nobody hears of anybody.
+    assert ReputationLedger().quotas(0, ["a", "b"]) == {"a": 1.0, "b": 1.0}
+    ledger = ReputationLedger()
+    ledger.observe(0, {"a": Observation(agreement=0.5)})
+    assert ledger.quotas(1, ["a", "b"]) == {"a": 1.0, "b": 0.1}
 
 
 @pytest.mark.parametrize(
