@@ -88,7 +88,7 @@ class _Call:
 class Integrator:
     """Check rows, combine them with the own vector by a rule, and judge their senders.
 
-    The steps: malformed rows are rejected, and so are those of banned peers and those above the
+    The steps: malformed rows are rejected, and so are those without mass and those above the
     norm cap; the prioritizer chooses among the rest; rows with a mass cap are drawn towards the
     own one; the rule combines them with the own row; the own vector moves to the result. Lengths
     and distances are those of the drift from `genesis`, because what all peers share from the
@@ -198,7 +198,7 @@ class Integrator:
             norms, malformed = _sanitize(call)
             call = _without(call, malformed)
             observations = self._observe(call, norms)
-            call = _without(call, _find_banned(call))
+            call = _without(call, _find_without_mass(call))
             call = _without(call, self._find_too_long(call, norms, own_norm))
             call = _without(call, self._find_passed_over(call))
             rule = self._rule_for(call)
@@ -219,7 +219,7 @@ class Integrator:
             )
 
     def _observe(self, call: _Call, norms: Mapping[bytes, float]) -> dict[bytes | str, Observation]:
-        """Compare all rows that can be compared, those of banned peers among them."""
+        """Compare all rows that can be compared, those without mass among them."""
         if not self.observes:
             return {}
         nothing = Observation(agreement=0.0, norm_ratio=0.0, validity=0.0)
@@ -334,9 +334,9 @@ def _sanitize(call: _Call) -> tuple[dict[bytes, float], dict[bytes, Reason]]:
     return finite, malformed
 
 
-def _find_banned(call: _Call) -> dict[bytes, Reason]:
-    banned = (key for key in call.peers if call.mass_caps.get(key) == 0.0)
-    return dict.fromkeys(banned, Reason.BANNED)
+def _find_without_mass(call: _Call) -> dict[bytes, Reason]:
+    without = (key for key in call.peers if call.mass_caps.get(key) == 0.0)
+    return dict.fromkeys(without, Reason.NO_MASS)
 
 
 def _of_drift(evaluate: Evaluate, genesis: Tensor, dtype: torch.dtype) -> Evaluate:

@@ -43,7 +43,7 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong-type"
     NOT_FINITE = "not-finite"
     NORM_CAP = "norm-cap"
-    BANNED = "banned"
+    NO_MASS = "no-mass"  # its mass cap is 0; whoever set that knows why
     NOT_PRIORITIZED = "not-prioritized"
     NOT_INTEGRATED = "not-integrated"
 

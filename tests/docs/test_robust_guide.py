@@ -25,7 +25,7 @@ def test_examples_do_what_they_say() -> None:
     assert sum(names["found"].coefficients.tolist()) == pytest.approx(1.0)
     reasons = {verdict.peer: verdict.reason for verdict in names["result"].verdicts}
     assert reasons["carl"] == robust.Reason.NOT_FINITE
-    assert reasons["dora"] == robust.Reason.BANNED
+    assert reasons["dora"] == robust.Reason.NO_MASS
     assert names["caps"]["anna"] > 0.0
 
 

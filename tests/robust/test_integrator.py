@@ -390,7 +390,7 @@ def test_mass_cap_bounds_a_row_behind_any_rule(rule: str) -> None:
     banned = Integrator(rule).integrate(own, rows, mass_caps={f"peer {i}": 0.0 for i in range(3)})
     assert 0.0 < float(capped.vector[0]) <= 0.2 * float(free.vector[0]) + 1e-6
     assert torch.equal(banned.vector, own)
-    assert {verdict.reason for verdict in banned.verdicts} == {Reason.BANNED}
+    assert {verdict.reason for verdict in banned.verdicts} == {Reason.NO_MASS}
     assert capped.own_weight + sum(v.weight for v in capped.verdicts) == pytest.approx(1.0)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import robust
+from robust.reputation.loss_gate import LossGatePolicy
 from sim.rounds import RoundsConfig, RoundsResult, run
 from sim.rounds.pipeline import Post
 
@@ -116,8 +117,40 @@ def test_a_ledger_bans_liars_and_nobody_else(make_config: MakeConfig) -> None:
     )
     result = run(config)
     assert (result.false_ban_ratio, result.liar_ban_ratio) == (0.0, 1.0)
-    assert result.liar_reasons["banned"] > 8 * 2  # more than the first round, of strangers
-    assert result.honest_reasons["banned"] == 8 * 7  # the first round
+    assert result.liar_reasons["no-mass"] > 8 * 2  # more than the first round, of strangers
+    assert result.honest_reasons["no-mass"] == 8 * 7  # the first round
     unbound = run(replace(config, reputation=None))
     assert (unbound.false_ban_ratio, unbound.liar_ban_ratio) == (None, None)
-    assert "banned" not in unbound.honest_reasons
+    assert "no-mass" not in unbound.honest_reasons
+
+
+def test_a_loss_gate_turns_liars_away_and_nobody_else(make_config: MakeConfig) -> None:
+    # Behind the plain mean, which by itself believes everybody.
+    config = make_config(
+        liars=2,
+        attack="sign-flip",
+        rounds=21,
+        rule="mean",
+        integrator=TOLERANT,
+        loss_gate=LossGatePolicy(probe_count=9),
+    )
+    result = run(config)
+    assert result.liar_reasons["no-mass"] >= 0.9 * 8 * 2 * 11  # from the tenth probe on
+    assert "no-mass" not in result.honest_reasons
+    assert result.mean_accuracy > run(replace(config, loss_gate=None)).mean_accuracy + 0.1
+
+
+def test_a_ledger_gives_no_mass_to_whom_the_gate_turns_away(make_config: MakeConfig) -> None:
+    # Who trains on wrong labels agrees with the others well enough for the ledger alone.
+    config = make_config(
+        liars=2,
+        data_attack="mirror-labels",
+        data_params={"class_count": 5},
+        rounds=16,
+        rule="mean",
+        integrator=TOLERANT,
+        reputation=robust.ReputationPolicy(ban_ratio=1e-6),  # nobody is banned
+    )
+    gated = run(replace(config, loss_gate=LossGatePolicy(probe_count=9)))
+    assert gated.liar_reasons["no-mass"] > run(config).liar_reasons["no-mass"]
+    assert gated.liar_ban_ratio == 0.0
