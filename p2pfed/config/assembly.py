@@ -1,9 +1,9 @@
 """From a run file to a peer: its genesis, what its protocol is told, and who does its learning."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from inspect import signature
+from typing import TypeVar, final
 
 from p2pfed import __version__
 from p2pfed.config.model import RunConfig
@@ -13,6 +13,7 @@ from p2pfed.core.config import (
     NeighborAddress,
     ScheduleConfig,
     ScheduleMode,
+    StandingConfig,
 )
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.identity import PeerId, parse_peer_id
@@ -21,7 +22,10 @@ from p2pfed.wire import genesis as genesis_format
 from p2pfed.wire.genesis import Component, Constant, Genesis, Initial, ParameterEntry
 from p2pfed.wire.payload import payload_bytes_max
 from robust.errors import RuleError
+from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
+
+PolicyT = TypeVar("PolicyT")
 
 
 @final
@@ -80,26 +84,52 @@ def core_config(
             **config.membership.model_dump(),
         ),
         limits=Limits(**config.limits.model_dump()),
-        reputation=reputation_policy(config),
+        standing=standing_config(config),
     )
 
 
-def reputation_policy(config: RunConfig) -> ReputationPolicy | None:
-    """Return the constants of reputation, None where the run file leaves it off.
+def standing_config(config: RunConfig) -> StandingConfig | None:
+    """Return how neighbors earn their share, None where the run file leaves reputation off.
 
     Raises:
-        ConfigError: If a constant is unknown or out of range, switched on or not.
+        ConfigError: If a constant is unknown or out of range, switched on or not, or what builds
+            on reputation is on without it.
     """
-    given = dict(config.reputation.policy)
-    known = {field.name for field in dataclasses.fields(ReputationPolicy)}
-    unknown = sorted(given.keys() - known)
+    table = config.reputation
+    policy = _policy(ReputationPolicy, table.policy, "reputation.policy")
+    loss_gate = _policy(LossGatePolicy, table.loss_gate.policy, "reputation.loss_gate.policy")
+    if table.quotas and config.schedule.mode == "synchronous":
+        fix = "a synchronous neighbor would wait for what it does not get; use asynchronous"
+        raise ConfigError("reputation.quotas", True, fix)
+    if table.enabled:
+        return StandingConfig(
+            policy=policy,
+            loss_gate=loss_gate if table.loss_gate.enabled else None,
+            groups_by_address=table.groups == "address",
+            has_quotas=table.quotas,
+        )
+    builds_on_it = {
+        "reputation.groups": table.groups if table.groups != "none" else None,
+        "reputation.quotas": table.quotas or None,
+        "reputation.loss_gate.enabled": table.loss_gate.enabled or None,
+    }
+    for field, value in builds_on_it.items():
+        if value is not None:
+            raise ConfigError(field, value, "set reputation.enabled = true as well")
+    return None
+
+
+def _policy(
+    policy: Callable[..., PolicyT], constants: Mapping[str, int | float], field: str
+) -> PolicyT:
+    known = sorted(signature(policy).parameters)
+    unknown = sorted(constants.keys() - set(known))
     if unknown:
-        raise ConfigError("reputation.policy", unknown, f"the constants are {sorted(known)}")
+        raise ConfigError(field, unknown, f"the constants are {known}")
     try:
-        policy = ReputationPolicy(**given)  # type: ignore[arg-type]  # it checks its own values
+        return policy(**constants)
     except RuleError as error:
-        raise ConfigError("reputation.policy", given, str(error)) from error
-    return policy if config.reputation.enabled else None
+        raise ConfigError(field, dict(constants), str(error)) from error
 
 
 def neighbors(addresses: Sequence[str]) -> tuple[NeighborAddress, ...]:

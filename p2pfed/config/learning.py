@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import robust
-from p2pfed.config.assembly import Agreement, component, make_genesis, reputation_policy
+from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
 from p2pfed.config.model import RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.errors import ConfigError
@@ -175,7 +175,7 @@ def _bench(
             norm_cap_ratio=None if isinstance(ratio, str) else ratio,
             gamma=integration.gamma,
             evaluate=Scoring(learner),
-            observes=reputation_policy(config) is not None,
+            observes=standing_config(config) is not None,
             gram=method.gram(learner.specification, learner.vector()),
             params=integration.params,
             seed=identity.secret_number("rules"),

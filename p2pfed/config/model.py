@@ -102,11 +102,25 @@ class IntegrationTable(_Table):
     weights: str = Field(default="metropolis", description="metropolis, uniform or examples")
 
 
+class LossGateTable(_Table):
+    """`[reputation.loss_gate]`: who harms the own held-out loss; see robust.LossGatePolicy."""
+
+    enabled: bool = Field(default=False, description="whether some rows are tried out each round")
+    policy: dict[str, int | float] = Field(default={}, description="constants other than default")
+
+
 class ReputationTable(_Table):
     """`[reputation]`: what neighbors earn over the rounds; see robust.ReputationPolicy."""
 
     enabled: bool = Field(default=False, description="whether reputation bounds what rows count")
     policy: dict[str, int | float] = Field(default={}, description="constants other than default")
+    groups: Literal["none", "address"] = Field(
+        default="none", description="address: neighbors of one /24 or /48 share one bound"
+    )
+    quotas: bool = Field(
+        default=False, description="serve neighbors as often as they earned; asynchronous runs only"
+    )
+    loss_gate: LossGateTable = LossGateTable()
 
 
 class ScheduleTable(_Table):

@@ -10,6 +10,7 @@ from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
+from p2pfed.core.standing import Standing
 from p2pfed.identity import PeerId
 from p2pfed.limits import HEADS_ENTRIES_MAX, SIGHTINGS_MAX
 from p2pfed.messages import (
@@ -41,6 +42,7 @@ class AntiEntropy:
         dissemination: Dissemination,
         ledger: Ledger,
         neighbors: Neighbors,
+        standing: Standing,
         outbox: Outbox,
     ) -> None:
         # A lost answer is asked for again at the next heartbeat, not by every frame until then.
@@ -51,6 +53,7 @@ class AntiEntropy:
         self._dissemination = dissemination
         self._ledger = ledger
         self._neighbors = neighbors
+        self._standing = standing
         self._outbox = outbox
         self._asked_s: dict[tuple[PeerId, PeerId], float] = {}  # (neighbor, author) to when
 
@@ -131,12 +134,12 @@ class AntiEntropy:
 
         Those are one, or two when rounds are kept: a neighbor in the same round needs both.
         """
-        for signed, inline in self._servable(message.author):
+        for signed, inline in self._servable(message.author, peer):
             self._answer(peer, offer_of(signed, inline), now_s)
 
     def on_request_range(self, peer: PeerId, message: RequestRange, now_s: float) -> None:
         """Answer with the updates of an author in a range that can be had here."""
-        for signed, inline in self._servable(message.author):
+        for signed, inline in self._servable(message.author, peer):
             header = signed.header
             is_asked_for = (
                 header.incarnation == message.incarnation
@@ -151,7 +154,7 @@ class AntiEntropy:
             signed = self._find(update_id)
             if signed is None:
                 continue
-            offers = [o for o in self._servable(signed.header.author) if o[0] == signed]
+            offers = [o for o in self._servable(signed.header.author, peer) if o[0] == signed]
             offer = offer_of(*offers[0]) if offers else Announce(update=signed)
             self._answer(peer, offer, now_s)
 
@@ -191,9 +194,14 @@ class AntiEntropy:
             return
         self._outbox.send_frame(peer, frame, message)
 
-    def _servable(self, author: PeerId) -> list[tuple[SignedHeader, bytes | None]]:
+    def _servable(self, author: PeerId, peer: PeerId) -> list[tuple[SignedHeader, bytes | None]]:
+        """Return what a neighbor may have of an author's updates that can be had here."""
         if author == self._own_peer:
-            return [(own.signed, own.inline) for own in self._own.served()]
+            return [
+                (own.signed, own.inline)
+                for own in self._own.served()
+                if self._standing.may_have(peer, own.signed.header.sequence)
+            ]
         return [(held.signed, held.inline) for held in self._held.valid(author)]
 
     def _find(self, update_id: bytes) -> SignedHeader | None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from p2pfed.identity import PeerId
 from p2pfed.limits import Limits
 from p2pfed.messages import Role
+from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
 
 
@@ -94,6 +95,23 @@ class MembershipConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandingConfig:
+    """What neighbors earn over the rounds, and what that is worth.
+
+    Attributes:
+        policy: How reputation is earned and lost.
+        loss_gate: How neighbors that harm the own held-out loss are found; None to probe nobody.
+        groups_by_address: Whether neighbors from one block of addresses count as one person.
+        has_quotas: Whether neighbors get the own updates as often as they have earned.
+    """
+
+    policy: ReputationPolicy
+    loss_gate: LossGatePolicy | None = None
+    groups_by_address: bool = False
+    has_quotas: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CoreConfig:
     """Everything that a `PeerCore` is told.
 
@@ -109,7 +127,7 @@ class CoreConfig:
         schedule: Rounds.
         membership: Neighbors.
         limits: Local bounds.
-        reputation: How neighbors earn their share over the rounds; None to count all alike.
+        standing: How neighbors earn their share over the rounds; None to count all alike.
     """
 
     run_id: bytes
@@ -123,4 +141,4 @@ class CoreConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     membership: MembershipConfig = field(default_factory=MembershipConfig)
     limits: Limits = field(default_factory=Limits)
-    reputation: ReputationPolicy | None = None
+    standing: StandingConfig | None = None

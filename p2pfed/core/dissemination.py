@@ -1,5 +1,6 @@
 """How updates travel: published to neighbors, taken from neighbors, forgotten."""
 
+from functools import partial
 from typing import final
 
 from p2pfed.core.config import CoreConfig, ScheduleMode
@@ -12,6 +13,7 @@ from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.notices import IncarnationStarted, UpdatePublished, UpdateRejected
 from p2pfed.core.outbox import Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
+from p2pfed.core.standing import Standing
 from p2pfed.core.transfers import Transfers
 from p2pfed.errors import LimitExceeded, SpecMismatch
 from p2pfed.identity import PeerId
@@ -34,6 +36,7 @@ class Dissemination:
         ledger: Ledger,
         neighbors: Neighbors,
         equivocation: Equivocation,
+        standing: Standing,
         outbox: Outbox,
     ) -> None:
         self._config = config
@@ -46,6 +49,7 @@ class Dissemination:
         self._ledger = ledger
         self._neighbors = neighbors
         self._equivocation = equivocation
+        self._standing = standing
         self._outbox = outbox
 
     # Own updates ---------------------------------------------------------------------------
@@ -148,8 +152,11 @@ class Dissemination:
         for content_hash in replaced:
             self._transfers.release(content_hash)
         newest = self._own.newest
-        peers = self._neighbors.greeted_peers()
-        if newest is not None and peers:
+        if newest is None:
+            return
+        may_have = partial(self._standing.may_have, sequence=self._own.sequence)
+        peers = [peer for peer in self._neighbors.greeted_peers() if may_have(peer)]
+        if peers:
             self._own.note_told()
             self._outbox.send_all(peers, offer_of(newest.signed, newest.inline))
 

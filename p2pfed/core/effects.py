@@ -30,12 +30,14 @@ class IntegrationRow:
         header: Its header; the payload is in the payload store under `header.payload_hash`.
         staleness: Rounds since this row was first integrated, 0 for a new one.
         mass_max: Its largest share of the result by reputation, in [0, 1]; None for no bound.
+        is_probed: Whether to measure how a small step towards it changes the own held-out loss.
     """
 
     peer: PeerId
     header: UpdateHeader
     staleness: int
     mass_max: float | None = None
+    is_probed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

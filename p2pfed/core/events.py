@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from p2pfed.core.timers import Timer
 from p2pfed.identity import PeerId
+
+# The reason of a verdict on a row whose largest share was 0.
+NO_MASS: Final = "no-mass"
 
 
 class OffenceKind(StrEnum):
@@ -71,6 +75,7 @@ class Verdict:
         agreement: Cosine of what it sent with what the others sent, at least 0; None if nobody
             compared them.
         norm_ratio: Its length over the median length; None if nobody compared them.
+        gain: Relative gain in held-out loss by a small step towards it; None if nobody tried.
     """
 
     peer: PeerId
@@ -78,13 +83,20 @@ class Verdict:
     reason: str
     agreement: float | None = None
     norm_ratio: float | None = None
+    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerConnected:
-    """A control stream to the peer is open, in whichever direction it was dialed."""
+    """A control stream to the peer is open, in whichever direction it was dialed.
+
+    Attributes:
+        peer: Whose key the other side has proven to hold.
+        remote_address: Multiaddress of the other end, empty where there is none.
+    """
 
     peer: PeerId
+    remote_address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from p2pfed.core.notices import (
 )
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
+from p2pfed.core.standing import Standing
 from p2pfed.core.timers import TimerKind
 from p2pfed.identity import Identity, PeerId
 from p2pfed.limits import PROTOCOL_VERSION
@@ -39,6 +40,7 @@ class Membership:
         neighbors: Neighbors,
         dialing: Dialing,
         ledger: Ledger,
+        standing: Standing,
         outbox: Outbox,
     ) -> None:
         self._config = config
@@ -46,6 +48,7 @@ class Membership:
         self._neighbors = neighbors
         self._dialing = dialing
         self._ledger = ledger
+        self._standing = standing
         self._outbox = outbox
         self._is_leaving = False
 
@@ -56,7 +59,7 @@ class Membership:
         self._outbox.set_timer(TimerKind.HEARTBEAT, self._config.membership.heartbeat_s)
         self._dialing.start(identity, now_s)
 
-    def handle_connected(self, peer: PeerId, now_s: float) -> None:
+    def handle_connected(self, peer: PeerId, now_s: float, *, remote_address: str = "") -> None:
         """Greet a peer whose connection is up, or turn it away."""
         entry = self._neighbors.get(peer)
         if entry is not None and entry.is_up:
@@ -76,6 +79,7 @@ class Membership:
             entry = self._neighbors.add_stranger(peer)
         self._outbox.cancel_timer(TimerKind.REDIAL, peer=peer)
         entry.link = Link.CONNECTED
+        entry.remote_address = remote_address
         entry.heard_s = now_s
         self._outbox.send(peer, self._hello_to(peer))
 
@@ -182,6 +186,7 @@ class Membership:
     def offend(self, peer: PeerId, kind: OffenceKind, detail: str, now_s: float) -> None:
         """Count an offence of a peer and ban it when there are too many."""
         ban_s = self._ledger.offend(peer, now_s)
+        self._standing.note_offence(peer)
         self._outbox.add(Save(records=self._ledger.take_records()))
         self._outbox.notify(PeerOffended(peer=peer, kind=kind, detail=detail, banned_s=ban_s))
         self._outbox.count(f"offence.{kind}")

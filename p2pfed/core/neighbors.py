@@ -37,6 +37,7 @@ class Neighbor:
         was_greeted: Whether it has been greeted since this peer started.
         is_active: Whether it still trains, as far as it said.
         role: What it said of itself.
+        remote_address: Multiaddress that its latest connection came from or led to, if any.
     """
 
     peer: PeerId
@@ -50,6 +51,7 @@ class Neighbor:
     was_greeted: bool = False
     is_active: bool = True
     role: Role = Role.TRAIN
+    remote_address: str = ""
 
     @property
     def is_up(self) -> bool:

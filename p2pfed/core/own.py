@@ -99,6 +99,13 @@ class OwnUpdates:
                 return update.signed.header.payload_bytes
         return None
 
+    def sequence_of(self, content_hash: bytes) -> int | None:
+        """Return the sequence of the newest own update with a payload that is still served."""
+        for update in reversed(self._served):
+            if update.signed.header.payload_hash == content_hash:
+                return update.signed.header.sequence
+        return None
+
     def sign(self, payload: PayloadReference, *, round_number: int) -> list[bytes]:
         """Sign a new update; return the hashes of payloads that need not be served any more."""
         inline = payload.inline

@@ -51,6 +51,7 @@ class Parts:
         dissemination: Publishes and takes updates.
         anti_entropy: Finds out what is missing.
         inbox: Takes frames.
+        standing: Remembers what neighbors have earned.
         rows: Chooses what to integrate.
         schedule: Trains, publishes, integrates, stops.
     """
@@ -66,6 +67,7 @@ class Parts:
     dissemination: Dissemination
     anti_entropy: AntiEntropy
     inbox: Inbox
+    standing: Standing
     rows: Rows
     schedule: Schedule
 
@@ -93,21 +95,23 @@ def assemble(
     neighbors = Neighbors(config.membership.neighbors, config.limits)
     ledger = Ledger(config.limits, config.membership, records)
     dialing = Dialing(config, neighbors, ledger, outbox, derive_random(entropy, "dialing"))
-    membership = Membership(config, own, neighbors, dialing, ledger, outbox)
+    standing = Standing(config, identity, neighbors, records)
+    membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
 
     held = HeldUpdates()
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
-    uploads = Uploads(config, own, held, neighbors, outbox)
+    uploads = Uploads(config, own, held, neighbors, standing, outbox)
     equivocation = Equivocation(me, config.run_id, ledger, neighbors, membership, outbox)
     dissemination = Dissemination(
-        config, me, own, held, transfers, journal, ledger, neighbors, equivocation, outbox
+        config, me, own, held, transfers, journal, ledger, neighbors, equivocation, standing, outbox
     )
-    anti_entropy = AntiEntropy(config, me, own, held, dissemination, ledger, neighbors, outbox)
+    anti_entropy = AntiEntropy(
+        config, me, own, held, dissemination, ledger, neighbors, standing, outbox
+    )
     listeners = (membership, dialing, dissemination, anti_entropy, equivocation)
-    inbox = Inbox(config.limits, neighbors, *listeners, outbox)
+    inbox = Inbox(config.limits, neighbors, *listeners, standing, outbox)
 
     rows = Rows(config.schedule, held, neighbors, ledger)
-    standing = Standing(config.reputation, config.run_id, records)
     work = Work(plan, rows, standing, transfers, neighbors, jobs, outbox)
     parts = (journal, dissemination, transfers, rows, standing, work, neighbors, outbox)
     schedule = Schedule(config, plan, *parts)
@@ -123,6 +127,7 @@ def assemble(
         dissemination=dissemination,
         anti_entropy=anti_entropy,
         inbox=inbox,
+        standing=standing,
         rows=rows,
         schedule=schedule,
     )

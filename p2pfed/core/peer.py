@@ -160,7 +160,8 @@ class PeerCore:
                 is_active = parts.schedule.is_active
                 parts.inbox.handle_frame(event, now_s, is_active=is_active)
             case PeerConnected():
-                parts.membership.handle_connected(event.peer, now_s)
+                address = event.remote_address
+                parts.membership.handle_connected(event.peer, now_s, remote_address=address)
             case PeerDisconnected():
                 parts.membership.handle_disconnected(event.peer, "connection lost")
             case DialFailed():
@@ -201,6 +202,7 @@ class PeerCore:
                 parts.dissemination.forget(peer)
                 parts.anti_entropy.forget(peer)
                 parts.rows.forget(peer)
+                parts.standing.forget(peer)
             parts.transfers.advance(self._now_s)
             if not parts.neighbors.has_gone:
                 break  # else one was banned for what it announced

@@ -195,9 +195,10 @@ class Schedule:
         round_number = self._progress.round
         is_round = self.phase is Phase.INTEGRATING
         records: tuple[Record, ...] = ()
+        verdicts = self._standing.explain(event.verdicts)
         if is_round:
             self._rows.commit(round_number)
-            records = self._standing.observe(round_number, event.verdicts)
+            records = self._standing.observe(round_number, verdicts)
             self._progress.close_round()
             self._count_time(now_s)
         self._journal.save(model_job=event.job, best_model=is_best, records=records)
@@ -205,7 +206,7 @@ class Schedule:
             RoundFinished(
                 round=round_number if is_round else max(round_number - 1, 0),
                 loss=self._loss if is_round else None,
-                verdicts=event.verdicts,
+                verdicts=verdicts,
                 own_weight=event.own_weight,
                 evaluation=evaluation,
                 note=event.note if is_round else "last evaluation",

@@ -2,18 +2,58 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, final
+from dataclasses import dataclass, replace
+from typing import Any, Final, final
 
+from p2pfed.core.config import CoreConfig, StandingConfig
 from p2pfed.core.effects import Record
-from p2pfed.core.events import Verdict
+from p2pfed.core.events import NO_MASS, Verdict
+from p2pfed.core.neighbors import Neighbors
 from p2pfed.errors import LocalError
-from p2pfed.identity import PeerId
-from robust.reputation.ledger import ReputationLedger
-from robust.reputation.policy import ReputationPolicy
+from p2pfed.identity import Identity, PeerId
+from robust.errors import RuleError
+from robust.reputation.groups import address_block
+from robust.reputation.ledger import ReputationLedger, ReputationStatus
+from robust.reputation.loss_gate import LossGate
+from robust.reputation.quotas import is_served
 from robust.reputation.record import Observation
 from robust.reputation.snapshot import SnapshotError
 
-_KEY: Final = "reputation"
+_LEDGER_KEY: Final = "reputation"
+_GATE_KEY: Final = "loss-gate"
+_TURNED_AWAY: Final = "loss-gate"  # why a neighbor that the gate rejects has no mass
+_WITHOUT_MASS: Final = (
+    ReputationStatus.BANNED,
+    ReputationStatus.STRANGER,
+    ReputationStatus.UNPROVEN,
+)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What an integration is to do with one neighbor.
+
+    Attributes:
+        mass_max: Its largest share, None for no bound.
+        is_probed: Whether to measure its gain.
+    """
+
+    mass_max: float | None = None
+    is_probed: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Conduct:
+    """The messages of a neighbor since it was last observed, and how many were out of order."""
+
+    messages: int = 0
+    offences: int = 0
+
+    @property
+    def validity(self) -> float:
+        """The share that was in order."""
+        return max(0.0, 1.0 - self.offences / max(1, self.messages))
 
 
 @final
@@ -24,47 +64,154 @@ class Standing:
     before it counts at all.
 
     Args:
-        policy: Its constants; None to count everybody alike.
-        run_id: What the reputation was earned in; it is worth nothing in another run.
+        config: What this peer was told.
+        identity: Whose secret decides which neighbors are probed when.
+        neighbors: The neighbor table.
         saved: Records of an earlier life.
 
     Raises:
-        LocalError: If the saved record is damaged: to start over would lift all bans.
+        LocalError: If a saved record is damaged: to start over would lift all bans.
     """
 
     def __init__(
-        self, policy: ReputationPolicy | None, run_id: bytes, saved: Mapping[str, bytes]
+        self,
+        config: CoreConfig,
+        identity: Identity,
+        neighbors: Neighbors,
+        saved: Mapping[str, bytes],
     ) -> None:
+        self._neighbors = neighbors
         self._ledger: ReputationLedger | None = None
-        if policy is None:
-            return
-        if _KEY not in saved:
-            self._ledger = ReputationLedger(policy, genesis=run_id.hex())
-            return
-        try:
-            snapshot = json.loads(saved[_KEY])
-            self._ledger = ReputationLedger.restore(policy, snapshot, genesis=run_id.hex())
-        except (ValueError, SnapshotError) as error:
-            raise LocalError(f"the saved reputation of neighbors is damaged: {error}") from error
+        self._gate: LossGate | None = None
+        self._round = 0
+        self._conduct: dict[PeerId, _Conduct] = {}
+        self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
+        if config.standing is not None:
+            self._config: StandingConfig = config.standing
+            self._restore(config.run_id.hex(), identity, saved)
 
-    def mass_caps(self, round_number: int, peers: Sequence[PeerId]) -> list[float | None]:
-        """Return the largest share of each neighbor in an integration, None for no bound."""
-        if self._ledger is None:
-            return [None] * len(peers)
-        masses = self._ledger.masses(round_number, peers)
-        return [masses[peer] for peer in peers]
+    # Before an integration -------------------------------------------------------------------
+
+    def places(self, round_number: int, peers: Sequence[PeerId]) -> list[Place]:
+        """Return what the integration of a round is to do with each neighbor's row."""
+        self._round = round_number
+        self._refusals.clear()
+        ledger, gate = self._ledger, self._gate
+        if ledger is None:
+            return [Place()] * len(peers)
+        probed = () if gate is None else gate.probes(round_number, peers)
+        rejected = [peer for peer in peers if gate is not None and gate.is_rejected(peer)]
+        masses = ledger.masses(round_number, peers, self._groups(peers), rejected=rejected)
+        for peer in peers:
+            status = ledger.status(peer, round_number)
+            if peer in rejected:
+                self._refusals[peer] = _TURNED_AWAY
+            elif status in _WITHOUT_MASS:
+                self._refusals[peer] = str(status)
+        return [Place(mass_max=masses[peer], is_probed=peer in probed) for peer in peers]
+
+    # After an integration --------------------------------------------------------------------
+
+    def explain(self, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+        """Return verdicts that say why a neighbor had no mass."""
+        return tuple(
+            replace(verdict, reason=self._refusals.get(verdict.peer, NO_MASS))
+            if verdict.reason == NO_MASS
+            else verdict
+            for verdict in verdicts
+        )
 
     def observe(self, round_number: int, verdicts: Sequence[Verdict]) -> tuple[Record, ...]:
         """Take in what an integration found, and return what must be durable of it."""
-        if self._ledger is None:
+        self._round = round_number
+        ledger, gate = self._ledger, self._gate
+        if ledger is None:
             return ()
-        observations = {
-            verdict.peer: Observation(
-                agreement=verdict.agreement, norm_ratio=verdict.norm_ratio or 0.0
-            )
-            for verdict in verdicts
-            if verdict.agreement is not None
-        }
-        self._ledger.observe(round_number, observations)
-        snapshot = json.dumps(self._ledger.snapshot(), sort_keys=True, separators=(",", ":"))
-        return (Record(key=_KEY, value=snapshot.encode()),)
+        if gate is not None:
+            gate.record({it.peer: it.gain for it in verdicts if it.gain is not None})
+        ledger.observe(
+            round_number,
+            {
+                verdict.peer: self._observation(verdict)
+                for verdict in verdicts
+                if verdict.agreement is not None
+            },
+        )
+        records = [_record(_LEDGER_KEY, ledger.snapshot())]
+        if gate is not None:
+            records.append(_record(_GATE_KEY, gate.snapshot()))
+        return tuple(records)
+
+    # Between integrations --------------------------------------------------------------------
+
+    def note_message(self, peer: PeerId) -> None:
+        """Count a message of a neighbor."""
+        if self._ledger is not None:
+            self._conduct.setdefault(peer, _Conduct()).messages += 1
+
+    def note_offence(self, peer: PeerId) -> None:
+        """Count an offence of a neighbor."""
+        if self._ledger is not None and peer in self._conduct:
+            self._conduct[peer].offences += 1
+
+    def forget(self, peer: PeerId) -> None:
+        """Forget the messages of a peer that is no neighbor any more; its reputation stays."""
+        self._conduct.pop(peer, None)
+
+    def may_have(self, peer: PeerId, sequence: int) -> bool:
+        """Return whether a neighbor has earned the own update of a sequence, counted from 1."""
+        if self._ledger is None or not self._config.has_quotas:
+            return True
+        quotas = self._ledger.quotas(self._round, {*self._neighbors.greeted_peers(), peer})
+        return is_served(quotas[peer], sequence - 1)
+
+    # Inside ----------------------------------------------------------------------------------
+
+    def _restore(self, run_id: str, identity: Identity, saved: Mapping[str, bytes]) -> None:
+        """Go on where an earlier life was; reputation is worth nothing in another run."""
+        config = self._config
+        self._ledger = ReputationLedger(config.policy, genesis=run_id)
+        seed = identity.secret_number("loss gate")
+        if config.loss_gate is not None:
+            self._gate = LossGate(seed, config.loss_gate, genesis=run_id)
+        try:
+            if _LEDGER_KEY in saved:
+                snapshot = json.loads(saved[_LEDGER_KEY])
+                self._ledger = ReputationLedger.restore(config.policy, snapshot, genesis=run_id)
+            if _GATE_KEY in saved and config.loss_gate is not None:
+                snapshot = json.loads(saved[_GATE_KEY])
+                self._gate = LossGate.restore(seed, snapshot, config.loss_gate, genesis=run_id)
+        except (ValueError, SnapshotError) as error:
+            raise LocalError(f"the saved reputation of neighbors is damaged: {error}") from error
+
+    def _observation(self, verdict: Verdict) -> Observation:
+        assert verdict.agreement is not None
+        is_rejected = self._gate is not None and self._gate.is_rejected(verdict.peer)
+        return Observation(
+            agreement=verdict.agreement,
+            norm_ratio=verdict.norm_ratio or 0.0,
+            performance=0.0 if is_rejected else None,  # a gate and not a weight
+            validity=self._conduct.pop(verdict.peer, _Conduct()).validity,
+        )
+
+    def _groups(self, peers: Sequence[PeerId]) -> dict[PeerId, tuple[str, ...]]:
+        if not self._config.groups_by_address:
+            return {}
+        entries = [(peer, self._neighbors.get(peer)) for peer in peers]
+        return {peer: _blocks(entry.remote_address) for peer, entry in entries if entry is not None}
+
+
+def _record(key: str, snapshot: Mapping[str, Any]) -> Record:
+    text = json.dumps(snapshot, sort_keys=True, separators=(",", ":"))
+    return Record(key=key, value=text.encode())
+
+
+def _blocks(multiaddress: str) -> tuple[str, ...]:
+    """Return the block of addresses that a connection comes from; none if it shows no address."""
+    parts = multiaddress.split("/")
+    if len(parts) < 3 or parts[1] not in ("ip4", "ip6"):
+        return ()
+    try:
+        return (address_block(parts[2]),)
+    except RuleError:
+        return ()  # an address that the library below writes in a way of its own

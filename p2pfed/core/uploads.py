@@ -9,6 +9,7 @@ from p2pfed.core.held import HeldUpdates, Stage
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
+from p2pfed.core.standing import Standing
 from p2pfed.identity import PeerId
 
 
@@ -22,12 +23,14 @@ class Uploads:
         own: OwnUpdates,
         held: HeldUpdates,
         neighbors: Neighbors,
+        standing: Standing,
         outbox: Outbox,
     ) -> None:
         self._config = config
         self._own = own
         self._held = held
         self._neighbors = neighbors
+        self._standing = standing
         self._outbox = outbox
         self._running: dict[int, PeerId] = {}  # by token
 
@@ -59,6 +62,9 @@ class Uploads:
             found = self._size_of(event.content_hash)
             if found is None:
                 return "not held here"
+            sequence = self._own.sequence_of(event.content_hash)
+            if sequence is not None and not self._standing.may_have(event.peer, sequence):
+                return "above the quota of this peer"
             size_bytes = found
         if not 0 <= event.offset <= size_bytes:
             return f"offset {event.offset} is not within {size_bytes} bytes"

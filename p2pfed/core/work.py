@@ -55,8 +55,11 @@ class Work:
     def integrate(self, round_number: int) -> None:
         """Integrate the rows of a round; their payloads are kept until the job is answered."""
         rows = self._rows.choose(round_number)
-        caps = self._standing.mass_caps(round_number, [row.peer for row in rows])
-        rows = tuple(replace(row, mass_max=cap) for row, cap in zip(rows, caps, strict=True))
+        places = self._standing.places(round_number, [row.peer for row in rows])
+        rows = tuple(
+            replace(row, mass_max=place.mass_max, is_probed=place.is_probed)
+            for row, place in zip(rows, places, strict=True)
+        )
         self._transfers.begin_use(row.header.payload_hash for row in rows)
         self._outbox.add(
             StartIntegration(

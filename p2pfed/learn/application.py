@@ -93,15 +93,19 @@ class ApplicationLearner:
         Raises:
             LocalError: If the application gave no function.
         """
-        if self._evaluate is None:
-            raise LocalError("give join an evaluate function, or set evaluate_every_rounds = 0")
-        before = self._adapted.vector()
-        self._adapted.load_vector(self._vector)
-        try:
-            result = self._evaluate()
-        finally:
-            self._adapted.load_vector(before)
+        result = self._call_evaluate()
         return result if isinstance(result, tuple) else (float(result), 0.0)
+
+    def sample_loss(self, round: int, *, should_stop: ShouldStop) -> float:  # noqa: ARG002
+        """Return the loss of the vector that the peer holds by the application's function.
+
+        Raises:
+            LocalError: If the application gave no function, or one that returns no loss.
+        """
+        result = self._call_evaluate()
+        if not isinstance(result, tuple):
+            raise LocalError("the loss gate needs a loss: let evaluate return (score, loss)")
+        return result[1]
 
     def state(self) -> dict[str, Tensor]:
         """Copy the vector; the application saves its own optimizer."""
@@ -116,3 +120,15 @@ class ApplicationLearner:
         if set(state) != {_VECTOR}:
             raise LocalError("the saved state is not that of an embedded peer")
         self.load_vector(state[_VECTOR])
+
+    def _call_evaluate(self) -> Score:
+        if self._evaluate is None:
+            raise LocalError(
+                "give join an evaluate function, or set evaluate_every_rounds = 0 and no loss gate"
+            )
+        before = self._adapted.vector()
+        self._adapted.load_vector(self._vector)
+        try:
+            return self._evaluate()
+        finally:
+            self._adapted.load_vector(before)

@@ -22,6 +22,9 @@ _VECTOR: Final = "vector"
 _OPTIMIZER: Final = "optimizer"
 _BUFFER: Final = "buffer"
 
+# Of a probe for the loss gate: what a neighbor harms greatly shows in a few rows. Guess.
+_PROBE_ROWS: Final = 8
+
 ShouldStop = Callable[[], bool]
 
 
@@ -224,6 +227,24 @@ class TaskLearner:
                 loss += share * float(self.task.loss(outputs, batch.labels))
         return score, loss
 
+    def sample_loss(self, round: int, *, should_stop: ShouldStop) -> float:
+        """Return the mean loss on a few validation rows that are drawn anew in each round.
+
+        Raises:
+            JobCancelled: If `should_stop` said so.
+            LocalError: If there are no validation rows.
+        """
+        rows = self.task.rows("validation")
+        if not len(rows):
+            raise LocalError("the task has no validation rows; give it some, or probe nobody")
+        if should_stop():
+            raise JobCancelled(f"a probe of round {round} was cancelled")
+        indices = draw_probe(len(rows), seed=self._seed, peer=self._peer, round=round)
+        _set_modes(self.adapted.model, training=False)
+        batch = rows.batch(indices).to(self.placement.device)
+        with torch.no_grad(), self.placement.computing():
+            return float(self.task.loss(_call(self.adapted.model, batch), batch.labels))
+
     def take_step(self, batch: Examples) -> Tensor:
         """Take one step on a batch and return its loss, a scalar on the model's device."""
         self._optimizer.zero_grad()
@@ -305,6 +326,22 @@ def draw_batches(
     ]
     batches: tuple[Tensor, ...] = torch.cat(orders)[:needed].split(plan.batch_size)
     return batches
+
+
+def draw_probe(row_count: int, *, seed: int, peer: str, round: int) -> Tensor:
+    """Draw the validation rows on which a peer tries out neighbors in a round.
+
+    Args:
+        row_count: The validation rows, at least 1.
+        seed: The run's shared seed.
+        peer: The peer's name.
+        round: Number of the round.
+
+    Returns:
+        Eight different indices, or all if there are fewer, shape (b,).
+    """
+    generator = torch_generator(seed, "probe", peer, round)
+    return torch.randperm(row_count, generator=generator)[:_PROBE_ROWS]
 
 
 def _call(model: nn.Module, batch: Examples) -> object:

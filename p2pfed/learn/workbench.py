@@ -10,17 +10,29 @@ from torch import Tensor
 
 import robust
 from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
-from p2pfed.core.events import Evaluation, Verdict
+from p2pfed.core.events import NO_MASS, Evaluation, Verdict
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.learn.decoded import DecodeCache, DecodedUpdate, check_header, decode_update
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
+from p2pfed.learn.probing import held_out_loss, relative_gains
 from p2pfed.messages import UpdateHeader
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.construction import check_choice
 from p2pfed.wire.payload import encode_payload
 
-_ROW_REASONS: Final = {robust.Reason.ACCEPTED: ""}  # the core's word for a row used as it is
+# The core's words for a row used as it is, and for one whose largest share was 0.
+_ROW_REASONS: Final = {robust.Reason.ACCEPTED: "", robust.Reason.NO_MASS: NO_MASS}
+# Rows that are no model of this run, or not of a length that a probe could judge.
+_NOT_PROBED: Final = frozenset(
+    {
+        robust.Reason.DUPLICATE_PEER,
+        robust.Reason.WRONG_SHAPE,
+        robust.Reason.WRONG_TYPE,
+        robust.Reason.NOT_FINITE,
+        robust.Reason.NORM_CAP,
+    }
+)
 
 
 def never() -> bool:
@@ -148,7 +160,7 @@ class Workbench:
             JobCancelled: If `should_stop` said so; nothing is changed.
         """
         before = self.learner.vector()
-        verdicts, own_weight, note = self._mix(effect, load_payload, before)
+        verdicts, own_weight, note = self._mix(effect, load_payload, before, should_stop)
         is_done = False
         try:
             evaluation = self._evaluate(effect, should_stop)
@@ -181,7 +193,11 @@ class Workbench:
         self.learner.load_state(state)
 
     def _mix(
-        self, effect: StartIntegration, load_payload: Callable[[bytes], bytes], before: Tensor
+        self,
+        effect: StartIntegration,
+        load_payload: Callable[[bytes], bytes],
+        before: Tensor,
+        should_stop: ShouldStop,
     ) -> tuple[tuple[Verdict, ...], float, str]:
         updates: dict[bytes, DecodedUpdate] = {}
         refused: dict[bytes, Verdict] = {}
@@ -209,12 +225,25 @@ class Workbench:
             },
             round=effect.round,
         )
+        found = {verdict.peer: verdict for verdict in integration.verdicts}
+        gains = relative_gains(
+            held_out_loss(self.learner, effect.round, should_stop=should_stop),
+            before,
+            {
+                row.peer: self.initial + updates[row.peer].difference
+                for row in effect.rows
+                if row.is_probed
+                and row.peer in updates
+                and found[row.peer].reason not in _NOT_PROBED
+            },
+        )
         if not integration.kept_own:
             self.learner.load_vector(self.initial + integration.vector)
-        found = {verdict.peer: verdict for verdict in integration.verdicts}
         verdicts = tuple(
             refused.get(row.peer)
-            or _verdict(row, found[row.peer], integration.observations.get(row.peer))
+            or _verdict(
+                row, found[row.peer], integration.observations.get(row.peer), gains.get(row.peer)
+            )
             for row in effect.rows
         )
         return verdicts, integration.own_weight, integration.note
@@ -241,7 +270,10 @@ class Workbench:
 
 
 def _verdict(
-    row: IntegrationRow, verdict: robust.Verdict, observation: robust.Observation | None
+    row: IntegrationRow,
+    verdict: robust.Verdict,
+    observation: robust.Observation | None,
+    gain: float | None,
 ) -> Verdict:
     return Verdict(
         peer=row.peer,
@@ -249,4 +281,5 @@ def _verdict(
         reason=_ROW_REASONS.get(verdict.reason, str(verdict.reason)),
         agreement=None if observation is None else observation.agreement,
         norm_ratio=None if observation is None else observation.norm_ratio,
+        gain=gain,
     )

@@ -266,7 +266,9 @@ class Node:
         async for link_event in self._transport.events():
             match link_event:
                 case LinkUp():
-                    event: Event = PeerConnected(peer=link_event.peer)
+                    event: Event = PeerConnected(
+                        peer=link_event.peer, remote_address=link_event.remote_address
+                    )
                 case LinkDown():
                     event = PeerDisconnected(peer=link_event.peer)
                 case Frame():

@@ -12,6 +12,7 @@ from p2pfed.learn.partition import Iid, PartitionRule
 from p2pfed.learn.steps import Sgd
 from p2pfed.learn.task import Task
 from p2pfed.updates.construction import check_choice, check_integer
+from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
 from sim.identities import random_for
 from sim.rounds.threat import Threat, find_threat
@@ -50,6 +51,8 @@ class RoundsConfig:
             seed is added by itself.
         reputation: The constants of a reputation ledger that every honest peer keeps, and whose
             masses bound what its neighbors may count; None for no ledger.
+        loss_gate: How honest peers find neighbors that harm their held-out loss, and turn them
+            away; None to probe nobody.
         mixing: A name of `p2pfed.learn.mixing.MIXINGS`.
         rounds: How many, at least 1.
         compute: "batched" trains all peers at once, "sequential" one after the other.
@@ -74,6 +77,7 @@ class RoundsConfig:
     rule: str = "trimmed-mean"
     integrator: Mapping[str, Any] = field(default_factory=dict)
     reputation: ReputationPolicy | None = None
+    loss_gate: LossGatePolicy | None = None
     mixing: str = "metropolis"
     rounds: int = 50
     compute: str = "batched"
@@ -141,6 +145,7 @@ class RoundsConfig:
             "rule": self.rule,
             "integrator": {key: _plain(value) for key, value in self.integrator.items()},
             "reputation": None if self.reputation is None else asdict(self.reputation),
+            "loss_gate": None if self.loss_gate is None else asdict(self.loss_gate),
             "mixing": self.mixing,
             "rounds": self.rounds,
             "compute": self.compute,

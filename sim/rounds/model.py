@@ -57,6 +57,10 @@ class Model:
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits.argmax(dim=-1)
 
+    def loss(self, vector: Tensor, task: Task, rows: Examples) -> float:
+        """Return the task's loss on rows."""
+        return float(task.loss(self.outputs(vector, rows.inputs), rows.labels))
+
     def score(self, vector: Tensor, task: Task, rows: Examples) -> float:
         """Return the task's metric on rows."""
         return float(task.metric(self.outputs(vector, rows.inputs), rows.labels))

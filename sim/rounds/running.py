@@ -1,6 +1,6 @@
 """`sim.rounds.run`: from a configuration to a result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Final, final
@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 import robust
+from p2pfed.learn.learner import draw_probe
+from p2pfed.learn.probing import relative_gains
+from p2pfed.learn.randomness import derive_seed
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
 from sim.identities import identity_of
@@ -86,6 +89,13 @@ class _Session:
         self.ledgers = {
             peer: robust.ReputationLedger(policy) for peer in self.honest if policy is not None
         }
+        self.gates = {
+            peer: robust.LossGate(
+                derive_seed(config.seed, "rounds/loss gate", peer), config.loss_gate
+            )
+            for peer in self.honest
+            if config.loss_gate is not None
+        }
         self.tally = Tally()
 
     def play(self, round: int) -> None:
@@ -159,19 +169,53 @@ class _Session:
             progress=progress,
         )
         self.tally.add(place, integration, self.number_of)
+        if place.peer in self.gates:
+            self._probe(place, published, lies, round)
         if place.peer in self.ledgers:
-            self.ledgers[place.peer].observe(round, integration.observations)
+            self.ledgers[place.peer].observe(round, self._observations(place, integration))
         return integration
 
+    def _observations(
+        self, place: Neighborhood, integration: robust.Integration
+    ) -> dict[bytes | str, robust.Observation]:
+        """Return what the ledger is to know: whom the gate turns away earns nothing."""
+        gate = self.gates.get(place.peer)
+        return {
+            name: replace(found, performance=0.0)
+            if gate is not None and gate.is_rejected(name)
+            else found
+            for name, found in integration.observations.items()
+        }
+
+    def _probe(
+        self, place: Neighborhood, published: Tensor, lies: Mapping[int, Tensor], round: int
+    ) -> None:
+        """Try out the rows of some neighbors on the peer's held-out data."""
+        gate, model = self.gates[place.peer], self.population.model
+        held_out = self.task.rows("validation")
+        name = self.names[place.peer].hex()
+        rows = held_out.batch(
+            draw_probe(len(held_out), seed=self.config.seed, peer=name, round=round)
+        )
+        sent = {self.names[number]: lies.get(number, published[number]) for number in place.weights}
+        gains = relative_gains(
+            lambda drift: model.loss(self.initial + drift, self.task, rows),
+            published[place.peer],
+            {name: sent[name] for name in gate.probes(round, sent)},
+        )
+        gate.record(gains)
+
     def _mass_caps(self, place: Neighborhood, round: int) -> dict[int, float]:
-        """Return the largest share of each neighbor, by what was known before this round."""
-        ledger = self.ledgers.get(place.peer)
-        if ledger is None:
-            return {}
+        """Return the largest share of some neighbors, by what was known before this round."""
         names = {self.names[number]: number for number in place.weights}
+        gate, ledger = self.gates.get(place.peer), self.ledgers.get(place.peer)
+        rejected = [name for name in names if gate is not None and gate.is_rejected(name)]
+        if ledger is None:
+            return {names[name]: 0.0 for name in rejected}
         banned = [number for name, number in names.items() if ledger.is_banned(name, round)]
         self.tally.add_bans(place, banned)
-        return {names[name]: mass for name, mass in ledger.masses(round, names).items()}
+        masses = ledger.masses(round, names, rejected=rejected)
+        return {names[name]: mass for name, mass in masses.items()}
 
     def _post(self, peer: int, task: Task) -> Post:
         model = self.population.model

@@ -57,6 +57,25 @@ def own_tasks(tmp_path):
         (("--set", "integration.weights=nonsense"), "integration.weights", "nonsense", "uniform"),
         (("--set", "training.device=nonsense"), "training.device", "nonsense", "auto"),
         (("--set", "reputation.policy.decay=2"), "reputation.policy", "{'decay': 2}", "below 1"),
+        (
+            ("--set", "reputation.loss_gate.policy.probes=2"),
+            "reputation.loss_gate.policy",
+            "['probes']",
+            "probe_count",
+        ),
+        (
+            ("--set", "reputation.loss_gate.enabled=true"),
+            "reputation.loss_gate.enabled",
+            True,
+            "reputation.enabled",
+        ),
+        (("--set", "reputation.groups=address"), "reputation.groups", "address", "enabled"),
+        (
+            ("--set", "reputation.quotas=true", "--set", "schedule.mode=synchronous"),
+            "reputation.quotas",
+            True,
+            "asynchronous",
+        ),
     ],
 )
 def test_bad_values_of_init(p2pfed, words, field, value, fix, tmp_path):

@@ -151,8 +151,8 @@ class Solo:
 
     # Neighbors -----------------------------------------------------------------------------
 
-    def connect(self, who: Identity) -> list[object]:
-        return self.do(PeerConnected(peer=who.peer))
+    def connect(self, who: Identity, remote_address: str = "") -> list[object]:
+        return self.do(PeerConnected(peer=who.peer, remote_address=remote_address))
 
     def disconnect(self, who: Identity) -> list[object]:
         return self.do(PeerDisconnected(peer=who.peer))

@@ -5,13 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from p2pfed.core.config import ScheduleConfig
-from p2pfed.core.effects import StartIntegration
-from p2pfed.core.events import IntegrationFinished, Verdict
+from p2pfed.core.config import ScheduleConfig, StandingConfig
+from p2pfed.core.effects import AnswerPayload, StartIntegration
+from p2pfed.core.events import (
+    NO_MASS,
+    FrameReceived,
+    IntegrationFinished,
+    PayloadWanted,
+    Verdict,
+)
+from p2pfed.core.notices import RoundFinished
 from p2pfed.errors import LocalError
+from p2pfed.messages import Announce, Deliver, RequestFull
+from p2pfed.wire.hashes import content_hash
+from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
-from tests.core.peers import BERT, CARL, DORA, make_config, make_core, make_update
-from tests.core.solo import PROGRESS, Saved, Solo, of_kind
+from tests.core.peers import ANNA, BERT, CARL, DORA, make_config, make_core, make_hello, make_update
+from tests.core.solo import PROGRESS, Saved, Solo, Told, beat, messages_to, of_kind, plain
 
 NEIGHBORS = (BERT, CARL, DORA)
 SCHEDULE = ScheduleConfig(rounds_max=100, evaluate_every_rounds=0)
@@ -19,31 +29,54 @@ SCHEDULE = ScheduleConfig(rounds_max=100, evaluate_every_rounds=0)
 POLICY = ReputationPolicy(observations_min=2, ban_streak=2, ban_rounds_first=50)
 
 
+STANDING = StandingConfig(policy=POLICY)
+# Everybody is probed in every round, and judged from the second probe on.
+GATE = LossGatePolicy(probe_count=3, scores_min=2, margin_errors=0.0, memory=0.1)
+
+
 def make_peer(
-    policy: ReputationPolicy | None = POLICY, records: dict[str, bytes] | None = None
+    standing: StandingConfig | None = STANDING,
+    records: dict[str, bytes] | None = None,
+    addresses: dict[bytes, str] | None = None,
 ) -> Solo:
     config = make_config(neighbors=NEIGHBORS, schedule=SCHEDULE)
-    config = replace(config, reputation=policy)
-    peer = Solo(make_core(config, records=records))
+    peer = Solo(make_core(replace(config, standing=standing), records=records))
     peer.start()
     for neighbor in NEIGHBORS:
-        peer.greet(neighbor)
+        peer.connect(neighbor, (addresses or {}).get(neighbor.peer, ""))
+        peer.receive(neighbor, make_hello())
     return peer
 
 
-def do_round(peer: Solo, number: int, agreements: dict[bytes, float]) -> list[object]:
+def do_round(
+    peer: Solo,
+    number: int,
+    agreements: dict[bytes, float],
+    gains: dict[bytes, float] | None = None,
+) -> list[object]:
     """Take a row of each neighbor, integrate, and say how far each agreed with the others."""
     for neighbor in NEIGHBORS:
         peer.take(neighbor, make_update(neighbor, number + 1, round_number=number))
     peer.train()
+    started = peer.last(StartIntegration)
     verdicts = tuple(
         Verdict(
-            peer=row.peer, weight=0.25, reason="", agreement=agreements[row.peer], norm_ratio=1.0
+            peer=row.peer,
+            weight=0.25,
+            reason=NO_MASS if row.mass_max == 0.0 else "",
+            agreement=agreements[row.peer],
+            norm_ratio=1.0,
+            gain=(gains or {}).get(row.peer) if row.is_probed else None,
         )
-        for row in peer.last(StartIntegration).rows
+        for row in started.rows
     )
-    job = peer.last(StartIntegration).job
-    return peer.do(IntegrationFinished(job=job, verdicts=verdicts, own_weight=0.25))
+    return peer.do(IntegrationFinished(job=started.job, verdicts=verdicts, own_weight=0.25))
+
+
+def reasons(effects: list[object]) -> dict[bytes, str]:
+    """Return why each neighbor's row was not used, as the application is told."""
+    (told,) = [it for it in of_kind(effects, Told) if isinstance(it.notice, RoundFinished)]
+    return {verdict.peer: verdict.reason for verdict in told.notice.verdicts}
 
 
 def caps(peer: Solo) -> dict[bytes, float | None]:
@@ -109,3 +142,163 @@ def test_what_nobody_compared_is_no_observation() -> None:
         peer.train()
         peer.integrate()  # its verdicts have no agreement
     assert caps(peer) == dict.fromkeys(HONEST, 0.0)
+
+
+def test_verdicts_say_why_a_neighbor_counts_nothing() -> None:
+    peer = make_peer()
+    assert reasons(do_round(peer, 0, LIAR)) == dict.fromkeys(HONEST, "stranger")
+    assert reasons(do_round(peer, 1, LIAR)) == {**dict.fromkeys(HONEST, ""), DORA.peer: "unproven"}
+    for number in range(2, 8):
+        effects = do_round(peer, number, LIAR)
+    assert reasons(effects) == {BERT.peer: "", CARL.peer: "", DORA.peer: "banned"}
+
+
+# The loss gate --------------------------------------------------------------------------------
+
+HARM = {BERT.peer: 0.1, CARL.peer: 0.05, DORA.peer: -0.5}
+
+
+def test_who_harms_the_held_out_loss_is_turned_away_and_probed_on() -> None:
+    peer = make_peer(StandingConfig(policy=POLICY, loss_gate=GATE))
+    for number in range(4):
+        effects = do_round(peer, number, HONEST, HARM)
+    assert caps(peer)[DORA.peer] == 0.0
+    assert reasons(effects)[DORA.peer] == "loss-gate"
+    assert all(row.is_probed for row in peer.last(StartIntegration).rows)
+    # Its agreement alone, which is as good as that of the others, would have kept it in.
+    ungated = make_peer()
+    for number in range(4):
+        do_round(ungated, number, HONEST, HARM)
+    assert caps(ungated)[DORA.peer] > 0.1
+    assert not any(row.is_probed for row in ungated.last(StartIntegration).rows)
+
+
+def test_whom_the_gate_turns_away_earns_nothing() -> None:
+    gated = make_peer(StandingConfig(policy=POLICY, loss_gate=GATE))
+    for number in range(12):
+        do_round(gated, number, HONEST, HARM)
+    # Forgiven by the gate at once, but what it did not earn is missing.
+    for number in range(12, 16):
+        do_round(gated, number, HONEST, dict.fromkeys(HONEST, 0.1))
+    assert 0.0 < caps(gated)[DORA.peer] < 0.9 * caps(gated)[BERT.peer]
+
+
+def test_few_neighbors_are_probed_in_a_round_and_all_in_turn() -> None:
+    gate = LossGatePolicy(probe_count=1)
+    peer = make_peer(StandingConfig(policy=POLICY, loss_gate=gate))
+    probed = []
+    for number in range(6):
+        do_round(peer, number, HONEST, HARM)
+        (row,) = [row for row in peer.last(StartIntegration).rows if row.is_probed]
+        probed.append(row.peer)
+    assert sorted(probed[:3]) == sorted(probed[3:]) == sorted(HONEST)
+
+
+def test_the_gate_remembers_over_a_restart() -> None:
+    standing = StandingConfig(policy=POLICY, loss_gate=GATE)
+    peer = make_peer(standing)
+    for number in range(4):
+        do_round(peer, number, HONEST, HARM)
+    assert "loss-gate" in peer.disk
+    reborn = make_peer(standing, records=peer.disk)
+    effects = do_round(reborn, 4, HONEST)
+    assert reasons(effects)[DORA.peer] == "loss-gate"
+    with pytest.raises(LocalError, match="reputation of neighbors is damaged"):
+        make_peer(standing, records={**peer.disk, "loss-gate": b"{}"})
+
+
+# Groups ---------------------------------------------------------------------------------------
+
+ADDRESSES = {
+    BERT.peer: "/ip4/198.51.100.7/tcp/4001",
+    CARL.peer: "/ip4/203.0.113.8/tcp/4001",
+    DORA.peer: "/ip4/203.0.113.9/tcp/4001",
+}
+
+
+@pytest.mark.parametrize("groups_by_address", [False, True])
+def test_neighbors_of_one_block_share_a_bound(groups_by_address: bool) -> None:
+    standing = StandingConfig(policy=POLICY, groups_by_address=groups_by_address)
+    peer = make_peer(standing, addresses=ADDRESSES)
+    for number in range(6):
+        do_round(peer, number, dict.fromkeys(HONEST, 0.9))
+    shares = caps(peer)
+    together = shares[CARL.peer] + shares[DORA.peer]
+    assert shares[BERT.peer] == pytest.approx(0.25, abs=0.06)
+    assert (together <= 0.3 + 1e-9) == groups_by_address
+
+
+def test_an_address_that_is_none_puts_nobody_into_a_group() -> None:
+    standing = StandingConfig(policy=POLICY, groups_by_address=True)
+    odd = dict(zip(HONEST, ["", "/dns4/example.org/tcp/1", "/ip6/fe80::1%eth0/tcp/1"], strict=True))
+    peer = make_peer(standing, addresses=odd)
+    for number in range(6):
+        do_round(peer, number, dict.fromkeys(HONEST, 0.9))
+    assert len(set(caps(peer).values())) == 1
+
+
+# Validity -------------------------------------------------------------------------------------
+
+
+def test_offences_cost_reputation() -> None:
+    peer = make_peer()
+    for number in range(6):
+        for neighbor in NEIGHBORS:
+            peer.receive(neighbor, beat())
+        if number % 3 == 2:
+            peer.do(FrameReceived(peer=DORA.peer, frame=b"no frame"))
+        do_round(peer, number, dict.fromkeys(HONEST, 0.9))
+    shares = caps(peer)
+    assert 0.0 < shares[DORA.peer] < 0.95 * shares[BERT.peer]
+    assert shares[BERT.peer] == shares[CARL.peer]
+
+
+# Quotas ---------------------------------------------------------------------------------------
+
+QUOTAS = StandingConfig(policy=POLICY, has_quotas=True)
+FREE_RIDER = {BERT.peer: 0.8, CARL.peer: 0.8, DORA.peer: 0.4}
+
+
+def served(peer: Solo, rounds: range, agreements: dict[bytes, float]) -> dict[bytes, int]:
+    """Count the own updates that are offered to each neighbor over some rounds."""
+    counts = dict.fromkeys(HONEST, 0)
+    for number in rounds:
+        before = len(peer.effects)
+        do_round(peer, number, agreements)
+        for neighbor in NEIGHBORS:
+            sent = messages_to([plain(effect) for effect in peer.effects[before:]], neighbor)
+            own = [
+                it
+                for it in sent
+                if isinstance(it, Deliver | Announce) and it.update.header.author == ANNA.peer
+            ]
+            counts[neighbor.peer] += len(own)
+    return counts
+
+
+def test_neighbors_are_served_as_often_as_they_have_earned() -> None:
+    peer = make_peer(QUOTAS)
+    fresh = served(peer, range(1), FREE_RIDER)
+    assert fresh == dict.fromkeys(HONEST, 1)  # nobody has earned anything: nobody is behind
+    served(peer, range(1, 10), FREE_RIDER)
+    counts = served(peer, range(10, 30), FREE_RIDER)
+    assert counts[BERT.peer] == counts[CARL.peer] == 20
+    assert 9 <= counts[DORA.peer] <= 11
+    unbound = served(make_peer(), range(30), FREE_RIDER)
+    assert unbound == dict.fromkeys(HONEST, 30)
+
+
+def test_what_a_neighbor_has_not_earned_it_cannot_ask_for() -> None:
+    peer = make_peer(QUOTAS)
+    served(peer, range(12), FREE_RIDER)
+    answers = []
+    for number in range(12, 14):  # of two in a row, one is above a quota of a half
+        do_round(peer, number, FREE_RIDER)
+        peer.now_s += 60.0
+        asked = peer.receive(DORA, RequestFull(author=ANNA.peer))
+        wanted = peer.do(
+            PayloadWanted(peer=DORA.peer, token=number, content_hash=content_hash(b"own"), offset=0)
+        )
+        (answer,) = of_kind(wanted, AnswerPayload)
+        answers.append((len(messages_to(asked, DORA)), answer.refusal))
+    assert sorted(answers) == [(0, "above the quota of this peer"), (1, "")]

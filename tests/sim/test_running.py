@@ -84,6 +84,33 @@ def test_reputation_of_a_run_file_takes_a_liars_weight_away() -> None:
 
 
 @pytest.mark.slow
+def test_loss_gate_of_a_run_file_turns_a_sleeper_away() -> None:
+    # It has earned its place before it lies, and this reputation forgets and forgives everything.
+    scenario = {
+        "run": {"task": "digits"},
+        "training": {
+            "steps_per_round": 4,
+            "threads": 1,
+            "step_rule": {"name": "sgd", "learning_rate": 0.1},
+        },
+        "integration": {"rule": "mean"},
+        "schedule": {"mode": "synchronous", "rounds_max": 16},
+        "topology": {"name": "complete", "nodes": 6},
+        "adversaries": [{"peer": 2, "kind": "sleeper+sign-flip", "first_round": 4}],
+    }
+    policy = {"agreement_exponent": 0.0, "observations_min": 1, "ban_ratio": 1e-6}
+    gate = {"enabled": True, "policy": {"probe_count": 5, "scores_min": 5, "memory": 0.5}}
+    reputation = {"enabled": True, "policy": policy}
+    believing = sim.run({**scenario, "reputation": reputation}, seed=0)
+    gated = sim.run({**scenario, "reputation": {**reputation, "loss_gate": gate}}, seed=0)
+    masses = [each.metrics["hostile_weight_mass"] for each in (believing, gated)]
+    assert masses[0] is not None
+    assert masses[1] is not None
+    assert masses[1] < 0.6 * masses[0]
+    assert gated.metrics["mean_accuracy"] > believing.metrics["mean_accuracy"] + 0.3
+
+
+@pytest.mark.slow
 def test_rounds_taken_by_hand_end_with_the_same_models() -> None:
     # Without network, time or protocol: whoever simulates or runs this gets these very bits.
     scenario = load_scenario(SCENARIOS / "digits-ring.toml")

@@ -1,0 +1,178 @@
+"""Trying neighbors' rows out on own held-out data: what it finds, and that it leaves no trace."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+import robust
+from p2pfed.core.effects import StartIntegration
+from p2pfed.errors import LocalError
+from p2pfed.learn.application import ApplicationLearner
+from p2pfed.learn.learner import JobCancelled, TaskLearner, draw_probe
+from p2pfed.learn.probing import held_out_loss, relative_gains
+from p2pfed.learn.workbench import Workbench
+from p2pfed.updates.method import AdaptedModel
+from tests.learn.peers import (
+    MEAN,
+    integration,
+    make_bench,
+    make_header,
+    make_learner,
+    make_peer,
+    training,
+)
+
+
+def never() -> bool:
+    return False
+
+
+def parabola(vector: Tensor) -> float:
+    return float((vector - 1.0).square().sum())
+
+
+def test_gains_by_hand() -> None:
+    # From 0 the loss is 1. A step of 0.2 towards 1 leads to 0.2: 0.64; towards -1 to -0.2: 1.44.
+    rows = {"good": torch.tensor([1.0]), "bad": torch.tensor([-1.0]), "own": torch.tensor([0.0])}
+    gains = relative_gains(parabola, torch.tensor([0.0]), rows)
+    assert gains == pytest.approx({"good": 0.36, "bad": -0.44, "own": 0.0}, abs=1e-6)
+
+
+def test_what_ruins_the_loss_is_the_worst() -> None:
+    rows = {"far": torch.tensor([1e30]), "near": torch.tensor([0.1])}
+    gains = relative_gains(parabola, torch.tensor([0.0]), rows)
+    assert gains["far"] == -math.inf
+    assert gains["near"] > 0.0
+    # At the optimum, everything else is infinitely worse, relatively.
+    assert relative_gains(parabola, torch.tensor([1.0]), rows)["near"] == -math.inf
+
+
+def test_a_broken_own_model_judges_nobody() -> None:
+    assert relative_gains(lambda _: math.nan, torch.tensor([0.0]), {"a": torch.tensor([1.0])}) == {}
+
+
+def test_nobody_to_probe_costs_nothing() -> None:
+    def asked(vector: Tensor) -> float:
+        raise AssertionError(f"{vector} was evaluated")
+
+    assert relative_gains(asked, torch.tensor([0.0]), {}) == {}
+
+
+def test_probe_rows_are_eight_and_fresh_in_each_round() -> None:
+    drawn = [draw_probe(200, seed=1, peer="a", round=number) for number in range(20)]
+    assert all(len(set(rows.tolist())) == 8 for rows in drawn)
+    assert len({tuple(rows.tolist()) for rows in drawn}) == 20
+    assert torch.equal(drawn[3], draw_probe(200, seed=1, peer="a", round=3))
+    assert not torch.equal(drawn[3], draw_probe(200, seed=1, peer="b", round=3))
+    assert sorted(draw_probe(5, seed=1, peer="a", round=0).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_a_probe_reads_validation_rows_alone() -> None:
+    learner = make_learner()
+    task = learner.task
+    nothing = task.rows("train").subset(torch.tensor([], dtype=torch.int64))
+    blind = make_learner(task=replace(task, validation=nothing))
+    with pytest.raises(LocalError, match="validation rows"):
+        blind.sample_loss(0, should_stop=never)
+    held_out = task.rows("validation")
+    found = learner.sample_loss(4, should_stop=never)
+    rows = held_out.batch(draw_probe(len(held_out), seed=1, peer="a", round=4))
+    with torch.no_grad():
+        outputs = learner.adapted.model(rows.inputs)
+        assert found == pytest.approx(float(task.loss(outputs, rows.labels)))
+    with pytest.raises(JobCancelled):
+        learner.sample_loss(0, should_stop=lambda: True)
+
+
+class Plain:
+    """A learner of one's own, that cannot sample."""
+
+    def __init__(self, learner: TaskLearner) -> None:
+        self.vector, self.load_vector = learner.vector, learner.load_vector
+        self.evaluate = learner.evaluate
+
+
+def test_who_cannot_sample_is_evaluated_on_everything() -> None:
+    learner = make_learner()
+    loss = held_out_loss(Plain(learner), 0, should_stop=never)  # type: ignore[arg-type]
+    own = learner.vector()
+    assert loss(own) == learner.evaluate("validation", should_stop=never)[1]
+    assert loss(own * 2.0) != loss(own)
+    assert torch.equal(learner.vector(), own)
+
+
+def test_an_application_has_to_say_its_loss() -> None:
+    adapted: AdaptedModel = make_learner().adapted
+    learner = ApplicationLearner(adapted, evaluate=lambda: (0.5, 0.75), example_count=1)
+    assert learner.sample_loss(0, should_stop=never) == 0.75
+    silent = ApplicationLearner(adapted, evaluate=lambda: 0.5, example_count=1)
+    with pytest.raises(LocalError, match=r"\(score, loss\)"):
+        silent.sample_loss(0, should_stop=never)
+
+
+# In an integration -----------------------------------------------------------------------------
+
+
+def probed(
+    bench: Workbench, scales: dict[int, float]
+) -> tuple[StartIntegration, dict[bytes, bytes]]:
+    """Return the integration of neighbors that publish so many times what they learned."""
+    headers, payloads = {}, {}
+    for index, scale in scales.items():
+        other = make_bench(f"n{index}", before_publish=lambda it, scale=scale: scale * it)
+        for number in range(4):
+            payload, _ = other.train(training(number))
+        header = make_header(payload, author=index)
+        headers[header.author] = header
+        payloads[header.payload_hash] = payload
+    for number in range(4):
+        bench.train(training(number))
+    effect = integration(headers)
+    return replace(effect, rows=tuple(replace(it, is_probed=True) for it in effect.rows)), payloads
+
+
+def test_probing_finds_the_liar_and_changes_nothing_else() -> None:
+    bench, control = make_bench(), make_bench()
+    effect, payloads = probed(bench, {1: 1.0, 2: 1.0, 3: -2.0})
+    probed(control, {})
+    gains = {it.peer: it.gain for it in bench.integrate(effect, payloads.__getitem__).verdicts}
+    assert gains[make_peer(3)] < -0.1
+    assert min(gains[make_peer(1)], gains[make_peer(2)]) > -0.05
+    unprobed = replace(effect, rows=tuple(replace(it, is_probed=False) for it in effect.rows))
+    outcome = control.integrate(unprobed, payloads.__getitem__)
+    assert all(verdict.gain is None for verdict in outcome.verdicts)
+    assert bench.digest() == control.digest()
+
+
+def test_rows_that_are_no_models_are_not_probed() -> None:
+    bench = make_bench(integrator=robust.Integrator("mean", norm_cap_ratio=3.0))
+    effect, payloads = probed(bench, {1: 1.0, 2: 1.0, 3: -100.0})
+    found = {it.peer: it for it in bench.integrate(effect, payloads.__getitem__).verdicts}
+    assert found[make_peer(3)].reason == "norm-cap"
+    assert found[make_peer(3)].gain is None
+    assert found[make_peer(1)].gain is not None
+
+
+def test_who_has_no_mass_is_probed_all_the_same() -> None:
+    bench = make_bench(integrator=MEAN)
+    effect, payloads = probed(bench, {1: 1.0, 2: 1.0})
+    first, second = effect.rows
+    effect = replace(effect, rows=(replace(first, mass_max=0.0), replace(second, is_probed=False)))
+    one, two = bench.integrate(effect, payloads.__getitem__).verdicts
+    assert (one.reason, one.weight) == ("no-mass", 0.0)
+    assert one.gain is not None
+    assert two.gain is None
+
+
+def test_a_probe_that_is_stopped_leaves_no_trace() -> None:
+    bench = make_bench()
+    effect, payloads = probed(bench, {1: 1.0, 2: 1.0})
+    before = bench.save()
+    for questions in range(3):
+        answers = iter([False] * questions + [True])
+        with pytest.raises(JobCancelled):
+            bench.integrate(effect, payloads.__getitem__, lambda answers=answers: next(answers))
+        assert bench.save() == before
