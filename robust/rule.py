@@ -22,13 +22,15 @@ class Aggregation:
     Attributes:
         vector: Shape (d,), type and device of the rule's input.
         coefficients: Shape (n,), float64, on the CPU, in the order of the rows. For an affine
-            rule the c_j of sum_j c_j x_j, for a coordinate-wise one the mean over the coordinates
-            of the coefficient that the row got. Rows with equal values share equally, except
-            where a rule chooses among rows, as Krum does: keys decide there.
+            rule the c_j of sum_j c_j x_j; for a coordinate-wise one the mean over the coordinates
+            of the coefficient that the row got; for FLTrust, which scales rows up, the c_j of the
+            scaled rows. None is below 0, and with `own_coefficient` they sum to at most 1.
+            Rows with equal values share equally, except where a rule chooses among rows, as Krum
+            does: keys decide there.
         own_coefficient: What a self-centered rule gives to `own` itself, over and above the row
             in which `own` stands among the others; 0 for every other rule. All coefficients and
-            this sum to 1, except where lengths are clipped: what is missing then belongs to the
-            zero vector.
+            this sum to 1, except where lengths are clipped or signs voted on: what is missing
+            then belongs to the zero vector.
         note: A sentence on what the rule could not do as it was asked to; empty if there is none.
     """
 
@@ -198,10 +200,13 @@ class Shares:
         rows: One number per row, the c_j of sum_j c_j row_j.
         own: What goes to the own vector over and above its row; None for a rule that is not
             self-centered.
+        scaled: The same for the rows as the rule scaled them, which is what each row is said to
+            have contributed; None for a rule that scales none.
     """
 
     rows: tuple[float, ...]
     own: float | None = None
+    scaled: tuple[float, ...] | None = None
 
 
 class SpanRule(Rule):
@@ -228,4 +233,5 @@ class SpanRule(Rule):
     def _aggregate(self, inputs: Inputs) -> Aggregation:
         shares = self._shares(inputs)
         vector = inputs.combine(shares.rows, is_self_centered=shares.own is not None)
-        return Aggregation.of_rows(vector, inputs, shares.rows, shares.own or 0.0)
+        reported = shares.rows if shares.scaled is None else shares.scaled
+        return Aggregation.of_rows(vector, inputs, reported, shares.own or 0.0)

@@ -17,8 +17,9 @@ class Verdict:
 
     Attributes:
         peer: The neighbor.
-        weight: The row's coefficient in the rule's output; for a coordinate-wise rule, the mean
-            over the coordinates. 0 for a rejected row.
+        weight: The row's coefficient in the rule's output, in [0, 1]; for a coordinate-wise rule,
+            the mean over the coordinates, for one that scales rows up, that of the scaled row. 0
+            for a rejected row.
         reason: Why; a `Reason` is also its own text.
     """
 

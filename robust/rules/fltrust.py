@@ -30,6 +30,9 @@ class FLTrust(SpanRule):
     `own` is required and decides by itself: `weights` are ignored. With `gram`, lengths and angles
     are taken from it, and `own` has to be among the rows.
 
+    A row's coefficient is its share of the result, T_j / sum_j T_j: that of the row scaled to the
+    length of own. Of the row as it came it would say how short that is, and not how much it counts.
+
     Args:
         byzantine_count: Taken so that every rule can be made alike.
 
@@ -76,5 +79,6 @@ class FLTrust(SpanRule):
             tuple(
                 trust * (own_norm / norm) / total if trust > 0.0 else 0.0
                 for trust, norm in zip(trusts, norms, strict=True)
-            )
+            ),
+            scaled=tuple(trust / total for trust in trusts),
         )

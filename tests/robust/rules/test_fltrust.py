@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import robust
+from robust.registry import accepts
 
 # Each example runs a rule on a few rows; a quarter of the usual number shows as much.
 SOME = settings(max_examples=max(1, settings().max_examples // 4))
@@ -28,8 +29,8 @@ def test_rows_are_weighed_by_their_angle_and_scaled_to_own() -> None:
     vectors = torch.tensor([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [3.0, 4.0]])
     result = RULE.aggregate(vectors, own=vectors[0])
     torch.testing.assert_close(result.vector, torch.tensor([1.7, 0.6]))
-    # 1 / 1.6, and 0.6 / 1.6 of a row scaled by 2 / 5.
-    assert result.coefficients.tolist() == pytest.approx([0.625, 0.0, 0.0, 0.15])
+    # 1 / 1.6, and 0.6 / 1.6 of the row as it was scaled.
+    assert result.coefficients.tolist() == pytest.approx([0.625, 0.0, 0.0, 0.375])
     assert result.own_coefficient == 0.0
 
 
@@ -78,8 +79,10 @@ def test_short_rows_are_scaled_by_what_they_measure(ratio: float) -> None:
     result = RULE.aggregate(vectors[:2], own=vectors[0])
     own, row = vectors[0].double(), vectors[1].double()
     trust = float(own @ row / own.norm() / row.norm())
-    expected = [1 / (1 + trust), trust / (1 + trust) * float(own.norm() / row.norm())]
+    expected = [1 / (1 + trust), trust / (1 + trust)]
     assert result.coefficients.tolist() == pytest.approx(expected, rel=1e-4)
+    combined = expected[0] * own + expected[1] * (own.norm() / row.norm()) * row
+    torch.testing.assert_close(result.vector.double(), combined, rtol=0.0, atol=1e-4)
 
 
 @pytest.mark.parametrize("magnitude", [1e-20, 1e-30, 1e-38, 1e-44])
@@ -106,7 +109,7 @@ def test_lengths_and_angles_are_those_of_the_gram_matrix() -> None:
     vectors[1, 1] = 1.0
     meant = torch.tensor([[2.0, 0.0], [0.0, 5.0], [3.0, 4.0]])
     result = RULE.aggregate(vectors, own=vectors[0], gram=meant @ meant.T)
-    assert result.coefficients.tolist() == pytest.approx([0.625, 0.0, 0.15])
+    assert result.coefficients.tolist() == pytest.approx([0.625, 0.0, 0.375])
 
 
 @SOME
@@ -120,6 +123,49 @@ def test_rule_is_its_formula(n: int, d: int, seed: int) -> None:
     ]
     expected = torch.stack(scaled).sum(dim=0) / sum(trusts)
     torch.testing.assert_close(RULE(vectors, own=own), expected)
+
+
+@SOME
+@given(n=st.integers(1, 15), seed=st.integers(0, 2**32), exponents=st.lists(st.integers(-8, 8)))
+def test_result_is_the_scaled_rows_by_their_shares(n: int, seed: int, exponents: list[int]) -> None:
+    vectors = make_vectors(n, 17, seed).double()
+    for row, exponent in zip(vectors, exponents, strict=False):
+        row *= 10.0**exponent
+    own = vectors[0].clone()
+    result = RULE.aggregate(vectors, own=own)
+    scaled = own.norm() * vectors / vectors.norm(dim=1, keepdim=True)
+    combined = result.coefficients @ scaled + result.own_coefficient * own
+    torch.testing.assert_close(result.vector / own.norm(), combined / own.norm())
+    assert float(result.coefficients.sum()) + result.own_coefficient == pytest.approx(1.0)
+
+
+def test_behind_mixing_shares_are_those_of_the_rows_in_the_means() -> None:
+    # Of (10, 0), (1, 1) and (1, -1) the first has two nearest rows that tie: its mean is half of
+    # it and a quarter of each, (5.5, 0). The others' mean is (1, 0) twice. All have trust 1, and
+    # count a third each: 1/3 1/2 of the first row, 1/3 (1/4 + 1/2 + 1/2) of each other.
+    vectors = torch.tensor([[10.0, 0.0], [1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
+    rule = robust.create("nnm+fltrust", byzantine_count=1)
+    result = rule.aggregate(vectors, own=vectors[0])
+    torch.testing.assert_close(result.vector, vectors[0])
+    assert result.coefficients.tolist() == pytest.approx([1 / 6, 5 / 12, 5 / 12])
+
+
+@pytest.mark.parametrize(
+    "name", ["nnm+fltrust", "bucketing+fltrust", "clipping+fltrust", "arc+nnm+fltrust"]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_behind_other_steps_shares_sum_to_no_more_than_one(name: str, seed: int) -> None:
+    vectors = make_vectors(9, 6, seed).double()
+    vectors[1:] *= 1e-4
+    params = {"radius": 1e-5, "seed": 5}
+    known = {key: value for key, value in params.items() if accepts(name, key)}
+    rule = robust.create(name, byzantine_count=1, **known)
+    result = rule.aggregate(vectors, own=vectors[0])
+    assert float(result.coefficients.min()) >= 0.0
+    total = float(result.coefficients.sum()) + result.own_coefficient
+    assert 0.0 < total <= 1.0 + 1e-9
+    if not name.startswith(("clipping", "arc")):  # which shorten rows, and then lack to 1
+        assert total == pytest.approx(1.0)
 
 
 def test_result_depends_on_the_origin() -> None:
