@@ -24,7 +24,8 @@ class View:
         byzantine_count: Liars among the target's neighbors, at least 1.
         round: Number of the round, from 0.
         history: Earlier means of the honest rows, (d,) each, oldest first, a few.
-        rule: The target's rule on (n, d) rows, own row first; None if it is not known.
+        rule: The target's rule on (n, d) rows, `honest` and then those of the liars; None if it is
+            not known.
         generator: Of the coalition, derived from seed and label.
     """
 

@@ -1,17 +1,15 @@
 """The liars of a run: who they are, what they know, and what each of them sends to whom."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, final
 
 from torch import Tensor
 
-import robust
 from p2pfed.learn.randomness import torch_generator
 from sim.adversaries.view import View
 from sim.rounds.neighborhood import Neighborhood, mixing_rows
-from sim.rounds.pipeline import Pipeline
 from sim.rounds.threat import Threat
 
 _HISTORY_ROUNDS: Final = 10  # guess: enough for attacks that look back a few rounds
@@ -93,42 +91,3 @@ class Coalition:
         if self._threat.is_agreed:
             return dict.fromkeys(place.liars, attack(view))
         return {number: attack(replace(view, own=published[number])) for number in place.liars}
-
-
-def answering(
-    pipeline: Pipeline,
-    place: Neighborhood,
-    *,
-    mass_caps: Mapping[int, float],
-    round: int,
-    progress: float,
-) -> Callable[[Tensor], Tensor]:
-    """Return a peer's pipeline as the attackers know it: (m, d) rows, own row first, to (d,).
-
-    Args:
-        pipeline: The peer's.
-        place: Its neighborhood: the rows after the own one are those of honest neighbors, then
-            those of liars. Other numbers of rows weigh all alike.
-        mass_caps: By number of the neighbor.
-        round: Number of the round.
-        progress: Share of the run that is over.
-    """
-    order = [*place.honest, *place.liars]
-
-    def answer(rows: Tensor) -> Tensor:
-        is_known = len(rows) == 1 + len(order)
-        numbers: Sequence[int] = order if is_known else range(len(rows) - 1)
-        weights: Mapping[int, float] = place.weights if is_known else {}
-        received = [
-            robust.Row(f"{number:06d}", row, weights.get(number))
-            for number, row in zip(numbers, rows[1:], strict=True)
-        ]
-        caps: dict[bytes | str, float] = {}
-        if is_known:
-            caps = {f"{number:06d}": cap for number, cap in mass_caps.items()}
-        integration = pipeline.integrate(
-            rows[0], received, mass_caps=caps, round=round, progress=progress
-        )
-        return integration.vector
-
-    return answer

@@ -15,10 +15,11 @@ from p2pfed.learn.randomness import derive_seed
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
 from sim.identities import identity_of
-from sim.rounds.coalition import Coalition, answering
+from sim.rounds.coalition import Coalition
 from sim.rounds.config import RoundsConfig
 from sim.rounds.model import ClassScores
 from sim.rounds.neighborhood import Neighborhood, neighborhoods
+from sim.rounds.peer_round import PeerRound
 from sim.rounds.pipeline import MakePipeline, Post, make_pipeline
 from sim.rounds.population import Batched, Population, Sequential
 from sim.rounds.result import RoundsResult, Tally, plain_counts, rejected_ratio
@@ -145,29 +146,19 @@ class _Session:
         self, place: Neighborhood, published: Tensor, before: Tensor, round: int
     ) -> robust.Integration | None:
         """Return what a peer's pipeline says; None if nobody sent it anything."""
-        pipeline = self.pipelines[place.peer]
-        progress = round / self.config.rounds
-        caps = self._mass_caps(place, round)
-        lies = self.coalition.rows(
-            place,
-            published,
-            before,
+        peer_round = PeerRound(
+            pipeline=self.pipelines[place.peer],
+            place=place,
+            names=self.names,
+            mass_caps=self._mass_caps(place, round),
             round=round,
-            rule=answering(pipeline, place, mass_caps=caps, round=round, progress=progress),
+            progress=round / self.config.rounds,
         )
+        lies = self.coalition.rows(place, published, before, round=round, rule=peer_round.answer)
         received = {number: published[number] for number in place.honest} | lies
         if not received:
             return None
-        integration = pipeline.integrate(
-            published[place.peer],
-            [
-                robust.Row(self.names[number], row, place.weights[number])
-                for number, row in sorted(received.items())
-            ],
-            mass_caps={self.names[number]: cap for number, cap in caps.items()},
-            round=round,
-            progress=progress,
-        )
+        integration = peer_round.integrate(published[place.peer], received)
         self.tally.add(place, integration, self.number_of)
         if place.peer in self.gates:
             self._probe(place, published, lies, round)

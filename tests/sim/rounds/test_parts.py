@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import robust
 import topologies
 from p2pfed.learn.examples import Examples
 from p2pfed.learn.task import Task
 from p2pfed.updates.methods import Full
 from sim.adversaries.view import View
-from sim.rounds.coalition import Coalition, answering
+from sim.rounds.coalition import Coalition
 from sim.rounds.model import ClassScores, Model
 from sim.rounds.neighborhood import Neighborhood, mixing_rows, neighborhoods
 from sim.rounds.threat import Threat
@@ -100,17 +99,6 @@ def test_liars_mix_what_all_would_publish() -> None:
     liars, _ = coalition(Spy())
     rows = torch.randn(6, 3)
     assert torch.allclose(liars.mix(rows), rows.mean(dim=0).expand(2, 3), atol=1e-6)
-
-
-def test_liars_know_the_targets_answer() -> None:
-    place = places_of("star")[0]
-    integrator = robust.Integrator("mean", norm_cap_ratio=None)
-    answer = answering(integrator, place, mass_caps={}, round=0, progress=0.0)
-    rows = torch.randn(6, 3)  # own, honest 2, 3, 5, liars 1, 4: each weighs 1/6
-    assert torch.allclose(answer(rows), rows.mean(dim=0))
-    assert torch.allclose(answer(rows[:3]), rows[:3].mean(dim=0))
-    capped = answering(integrator, place, mass_caps={1: 0.0, 4: 0.0}, round=0, progress=0.0)
-    assert torch.allclose(capped(rows), (3 * rows[0] + rows[1:4].sum(dim=0)) / 6)
 
 
 def test_scores_are_f1_of_known_classes() -> None:
