@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def kept_values(block: Tensor, start: int | Tensor, count: int) -> Tensor:
+def kept_values(block: Tensor, start: int, count: int) -> Tensor:
     """Count, for each row, its values among the ranks from `start` to `start + count - 1`.
 
     Of equal values some may be in the run and some not; each then counts for the share of them that
@@ -12,7 +12,7 @@ def kept_values(block: Tensor, start: int | Tensor, count: int) -> Tensor:
 
     Args:
         block: Shape (n, columns).
-        start: The first rank of the run, one for all columns or of shape (columns,).
+        start: The first rank of the run.
         count: The length of the run.
 
     Returns:

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robust.blocks import column_blocks
 from robust.inputs import Inputs
 from robust.rule import Aggregation
-from robust.sorted_runs import kept_values
-from robust.sorting_network import sort_middle
+from robust.rules.mean_around_median import aggregate_around_median, average_around_median
 
 
 def bulyan_vector(inputs: Inputs, byzantine_count: int) -> Tensor:
@@ -31,17 +29,14 @@ def bulyan_vector(inputs: Inputs, byzantine_count: int) -> Tensor:
         `pick_by_krum`.
     Cost: O(n^2 d + n^3 log(n)) time in two passes, two blocks of n rows in memory.
     """
-    return _mean_around_median(inputs, _pick(inputs, byzantine_count), byzantine_count, None)
+    kept_count = inputs.row_count - 4 * byzantine_count
+    return average_around_median(inputs, kept_count, rows=_pick(inputs, byzantine_count))
 
 
 def bulyan(inputs: Inputs, byzantine_count: int) -> Aggregation:
     """Do as `bulyan_vector`, and say what each row contributed."""
-    rows = _pick(inputs, byzantine_count)
-    kept = torch.zeros(len(rows), dtype=torch.float64)
-    vector = _mean_around_median(inputs, rows, byzantine_count, kept)
-    shares = torch.zeros(inputs.row_count, dtype=torch.float64)
-    shares[rows] = kept / ((len(rows) - 2 * byzantine_count) * inputs.dimension)
-    return Aggregation.of_rows(vector, inputs, shares.tolist())
+    kept_count = inputs.row_count - 4 * byzantine_count
+    return aggregate_around_median(inputs, kept_count, rows=_pick(inputs, byzantine_count))
 
 
 def pick_by_krum(distances: Tensor, order: Sequence[int], byzantine_count: int) -> list[int]:
@@ -70,33 +65,3 @@ def pick_by_krum(distances: Tensor, order: Sequence[int], byzantine_count: int) 
 
 def _pick(inputs: Inputs, byzantine_count: int) -> list[int]:
     return pick_by_krum(inputs.measure().squared_distances(), inputs.order, byzantine_count)
-
-
-def _mean_around_median(
-    inputs: Inputs, rows: Sequence[int], byzantine_count: int, kept: Tensor | None
-) -> Tensor:
-    """Average the nearest values; add to `kept` (rows,) how many of each row they are."""
-    count = len(rows)
-    kept_count = count - 2 * byzantine_count
-    share = 1.0 / kept_count
-    result = torch.empty_like(inputs.vectors[0])
-    for columns in column_blocks(inputs.vectors):
-        block = inputs.block(columns)[torch.tensor(rows, device=result.device)]
-        ranks = sort_middle(block.clone(), 0)
-        median = ranks[count // 2]
-        if count % 2 == 0:
-            median = ranks[count // 2 - 1] * 0.5 + median * 0.5
-        # The nearest values are a run of ranks. It begins one further up for each value below that
-        # is further away than the one that comes in above.
-        start = torch.zeros_like(median, dtype=torch.int64)
-        for low, high in zip(ranks, ranks[kept_count:], strict=False):
-            start += (median - low) > (high - median)
-        total = torch.zeros_like(median)
-        for rank, values in enumerate(ranks):
-            is_kept = (start <= rank) & (rank < start + kept_count)
-            # Scaled before they are summed: the mean of values near the maximum must not overflow.
-            total += torch.where(is_kept, values, 0.0) * share
-        result[columns] = total.to(result.dtype)
-        if kept is not None:
-            kept += kept_values(block, start, kept_count)
-    return result

@@ -121,6 +121,18 @@ def reference(screening: str, vectors: Tensor, own: int, liars: int) -> Tensor:
     return rows.gather(0, order[: len(rows) - 2 * liars]).mean(dim=0)
 
 
+@pytest.mark.parametrize(("n", "liars"), [(12, 2), (16, 3), (17, 3), (24, 5), (40, 9)])
+def test_bulyan_that_drops_more_values_than_it_keeps_is_its_formula(n: int, liars: int) -> None:
+    vectors = make_vectors(n, 300, n).double()
+    result = make("bulyan", liars).aggregate(vectors, own=vectors[1])
+    torch.testing.assert_close(result.vector, reference("bulyan", vectors, 1, liars))
+    # And column by column, what the shares say: their mean of the kept values is the result.
+    for column in range(3):
+        single = make("bulyan", liars).aggregate(vectors[:, [column]], own=vectors[1, [column]])
+        explained = single.coefficients @ vectors[:, [column]]
+        torch.testing.assert_close(explained, single.vector, rtol=0.0, atol=1e-6)
+
+
 def best_by_krum(vectors: Tensor, count: int) -> int:
     distances = [sorted((vectors - row).square().sum(dim=1).tolist()) for row in vectors]
     scores = [sum(row[1 : 1 + count]) for row in distances]
@@ -226,9 +238,6 @@ def test_equal_values_share_what_is_kept_of_them() -> None:
     block = torch.tensor([[0.0, 4.0], [0.0, 1.0], [4.0, 2.0], [0.0, 4.0]])
     kept = kept_values(block, 1, 2).tolist()
     assert kept == pytest.approx([2 / 3 + 1 / 2, 2 / 3, 1.0, 2 / 3 + 1 / 2])
-    # One start for each column: ranks 2 and 3 of the second, both fours.
-    kept = kept_values(block, torch.tensor([1, 2]), 2).tolist()
-    assert kept == pytest.approx([2 / 3 + 1.0, 2 / 3, 0.0, 2 / 3 + 1.0])
 
 
 def test_unknown_screening_lists_the_known() -> None:
