@@ -12,6 +12,7 @@ import robust
 from p2pfed.learn.partition import Dirichlet, Iid, PartitionRule
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
+from robust.reputation.loss_gate import LossGatePolicy
 from sim.adversaries.attacks.data import corner
 from sim.rounds import RoundsConfig, run
 
@@ -24,6 +25,7 @@ TOPOLOGIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 # Rows before which a sleeper behaves, as a share of all.
 AWAKE_RATIO = 0.5
+_NEIGHBORS_MAX = max(params.get("degree", 2) for _, params in TOPOLOGIES.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,17 +139,19 @@ def pipeline_of(label: str) -> tuple[str, dict[str, Any]]:
 
     Args:
         label: A name that `robust.create` knows; "@ledger" behind it keeps a reputation ledger,
-            "@no-cap" takes the norm cap away.
+            "@gate" a loss gate that probes all neighbors, "@no-cap" takes the norm cap away.
     """
     rule, *suffixes = label.split("@")
     fields: dict[str, Any] = {}
     for suffix in suffixes:
         if suffix == "ledger":
             fields["reputation"] = robust.ReputationPolicy()
+        elif suffix == "gate":
+            fields["loss_gate"] = LossGatePolicy(probe_count=_NEIGHBORS_MAX)
         elif suffix == "no-cap":
             fields["integrator"] = {"norm_cap_ratio": None}
         else:
-            raise ValueError(f"{label}: write @ledger or @no-cap")
+            raise ValueError(f"{label}: write @gate, @ledger or @no-cap")
     return rule, fields
 
 

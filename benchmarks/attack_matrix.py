@@ -56,7 +56,11 @@ COMBINED = (
     "reputation@ledger",
     "trimmed-mean@ledger",
     "self-centered-clipping@ledger",
+    "mean@gate",
+    "nnm+trimmed-mean@gate",
 )
+# Run with all seeds beside the default and the best: the self-centered rule behind the same mixing.
+ALSO = ("nnm+self-centered-clipping",)
 # What decides a cell: a result from other sources may not be what these would give.
 SOURCES = ("robust", "sim/rounds", "sim/adversaries/attacks", "p2pfed/learn", "topologies")
 
@@ -87,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(found=found, rules=known, attacks=attacks, seeds=options.seeds, shape=shape)
     best = [rule for rule in results.ranked() if rule != options.default][:BEST_COUNT]
     chosen = [options.default, *best] if options.default in known else best
+    chosen += [rule for rule in options.also if rule in known and rule not in chosen]
     complete(cells(chosen, options.seeds[1:]), found, options)
     options.out.mkdir(parents=True, exist_ok=True)
     text = attack_report.document(results, chosen, options.default, describe_place(options))
@@ -114,6 +119,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"{', '.join(ATTACKS)}, or an attack's name; silent and none are always run",
     )
     parser.add_argument("--default", default=default, help=f"rule to be judged ({default})")
+    parser.add_argument(
+        "--also", nargs="*", default=list(ALSO), help="rules to run with all seeds, too"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--peers", type=int, default=16)
     parser.add_argument("--liars", type=int, default=4)

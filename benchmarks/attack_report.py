@@ -18,7 +18,8 @@ who has which rows follows from the seed. {rounds} rounds of 4 steps of SGD (rat
 32), a network of 2,410 parameters. Every honest peer integrates with `robust.Integrator` (norm cap
 3, f from beta_max 0.3: 2 with 6 neighbors, 1 with 2); rules that need held-out data get the F1 of
 each class that a peer knows, on the 200 validation rows. Behind a rule's name, `@no-cap` means that
-no row is too long, `@ledger` that every peer keeps a reputation ledger.
+no row is too long, `@ledger` that every peer keeps a reputation ledger, `@gate` that it probes all
+its neighbors in each round and turns away who harms its held-out loss.
 
 Accuracy is on test data, in percent, mean and worst of the honest peers. `{silent}` is the same run
 with liars that send nothing. Liars know every honest row, and the same peers lie under every attack
@@ -37,6 +38,15 @@ _VERDICTS = """\
 Points of mean honest accuracy that `{rule}` loses on {topology}, over the paired seeds.
 "Covered" leaves out peers with more lying neighbors than their f, to whom no such rule promises
 anything.
+"""
+_DISTANCES = """\
+## Why skewed data cost more
+
+How far from the mean of the honest rows `{rule}` ends on {topology}, peers with more lying
+neighbors than f left out. A rule can promise no more than to stay within so many honest spreads:
+root mean squared distances of the honest rows from their mean. The spread itself is what the data
+make it; it is given as a share of the drift, the way that the honest mean has come from the initial
+model. Their product is the error in shares of the drift. Over all rounds and seeds.
 """
 _RANKING = """\
 ## All rules, seed {seed}
@@ -73,6 +83,7 @@ def document(results: Results, chosen: Sequence[str], default: str, place: str) 
     parts = [
         head,
         verdicts(results, default),
+        distances(results, default),
         ranking(results),
         seeds_of_chosen(results, chosen),
         matrices(results),
@@ -100,6 +111,33 @@ def verdicts(results: Results, rule: str) -> str:
     titles = ["attack", f"at most {LOSS_POINTS_MAX:g}?", *(f"lost, {it}" for it in PARTITIONS)]
     titles += [f"lost, {it}, covered" for it in PARTITIONS]
     head = _VERDICTS.format(points=LOSS_POINTS_MAX, rule=rule, topology=JUDGED_TOPOLOGY)
+    return f"{head}\n{_table(titles, lines)}"
+
+
+def distances(results: Results, rule: str) -> str:
+    """Return how far honest rows are apart, and the rule's result from their mean."""
+    lines = []
+    for attack in results.attacks:
+        cells = [attack]
+        for partition in PARTITIONS:
+            runs = [
+                results.result(rule, attack, (partition, JUDGED_TOPOLOGY), seed)
+                for seed in results.seeds
+            ]
+            measured = [
+                (run["result_error"], run["honest_spread"])
+                for run in runs
+                if run is not None and run["honest_spread"] is not None
+            ]
+            if measured:
+                errors, spreads = zip(*measured, strict=True)
+                cells += [f"{fmean(it):.2f}" for it in (errors, spreads)]
+                cells.append(f"{fmean(e * s for e, s in measured):.3f}")
+        lines.append(cells)
+    titles = ["attack"]
+    for partition in PARTITIONS:
+        titles += [f"error in spreads, {partition}", f"spread, {partition}", f"error, {partition}"]
+    head = _DISTANCES.format(rule=rule, topology=JUDGED_TOPOLOGY)
     return f"{head}\n{_table(titles, lines)}"
 
 

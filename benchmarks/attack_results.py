@@ -28,6 +28,8 @@ _COLUMNS = (
     "liar_ban_ratio",
     "kept_own_ratio",
     "consensus_distance",
+    "honest_spread",
+    "result_error",
     "bytes_per_peer",
     "attack_success",
 )

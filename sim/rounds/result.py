@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any, Final, final
 
 from blake3 import blake3
+from torch import Tensor
 
 import robust
 from sim.rounds.neighborhood import Neighborhood
@@ -37,6 +38,12 @@ class RoundsResult:
         honest_reasons: How often honest rows came to each verdict.
         liar_reasons: How often lying rows did.
         consensus_distance: Mean squared distance of the honest peers' vectors from their mean.
+        honest_spread: How far the rows of an honest neighborhood are apart: their root mean squared
+            distance from their mean, over the length of that mean, which is a drift from the
+            initial vector. Mean over the integrations of honest peers that are not overrun; None
+            without any.
+        result_error: How far from that mean an integration ends, in units of that distance: the
+            square root of the kappa that it shows. Mean over the same integrations.
         bytes_per_peer: Payload bytes that an honest peer sends, without headers, on average.
         overrun_peers: Honest peers with more lying neighbors than f, the number that their rule
             allows for: no rule promises them anything.
@@ -56,6 +63,8 @@ class RoundsResult:
     honest_reasons: Mapping[str, int]
     liar_reasons: Mapping[str, int]
     consensus_distance: float
+    honest_spread: float | None
+    result_error: float | None
     bytes_per_peer: float
     overrun_peers: tuple[int, ...]
     attack_success: float | None
@@ -110,6 +119,8 @@ class Tally:
     liar_reasons: Counter[str] = field(default_factory=Counter)
     banned: set[tuple[int, int]] = field(default_factory=set)
     kept: list[bool] = field(default_factory=list)
+    spreads: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
 
     def add(
         self, place: Neighborhood, integration: robust.Integration, number_of: Mapping[bytes, int]
@@ -132,9 +143,31 @@ class Tally:
             self.liar_weights.append(liar_weight)
         self.kept.append(integration.kept_own)
 
+    def add_distances(self, honest: Tensor, result: Tensor) -> None:
+        """Measure how far honest rows are apart, and the result from their mean.
+
+        Args:
+            honest: The rows of an honest neighborhood, shape (h, d).
+            result: What the peer made of them and of the lies, shape (d,).
+        """
+        mean = honest.double().mean(dim=0)
+        spread = float((honest.double() - mean).square().sum(dim=1).mean().sqrt())
+        length = float(mean.norm())
+        if spread > 0.0 and length > 0.0:  # else there is no unit
+            self.spreads.append(spread / length)
+            self.errors.append(float((result.double() - mean).norm()) / spread)
+
     def add_bans(self, place: Neighborhood, banned: Iterable[int]) -> None:
         """Take note of whom a peer bans in a round, by number."""
         self.banned.update((place.peer, number) for number in banned)
+
+    def honest_spread(self) -> float | None:
+        """Return the mean over the measured integrations."""
+        return fmean(self.spreads) if self.spreads else None
+
+    def result_error(self) -> float | None:
+        """Return the mean over the measured integrations."""
+        return fmean(self.errors) if self.errors else None
 
     def liar_weight(self) -> float | None:
         """Return the mean over integrations with lying neighbors."""

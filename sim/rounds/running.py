@@ -97,6 +97,7 @@ class _Session:
             for peer in self.honest
             if config.loss_gate is not None
         }
+        self.overrun = self._find_overrun()
         self.tally = Tally()
 
     def play(self, round: int) -> None:
@@ -133,8 +134,10 @@ class _Session:
             honest_reasons=plain_counts(self.tally.honest_reasons),
             liar_reasons=plain_counts(self.tally.liar_reasons),
             consensus_distance=float(spread.mean()),
+            honest_spread=self.tally.honest_spread(),
+            result_error=self.tally.result_error(),
             bytes_per_peer=self._bytes_per_peer(),
-            overrun_peers=self._overrun(),
+            overrun_peers=self.overrun,
             attack_success=self.threat.success(model, vectors, rows),
             model_digests={
                 peer: model.specification.digest(vector).hex()
@@ -160,6 +163,8 @@ class _Session:
             return None
         integration = peer_round.integrate(published[place.peer], received)
         self.tally.add(place, integration, self.number_of)
+        if place.peer not in self.overrun:
+            self.tally.add_distances(published[place.honest_rows()], integration.vector)
         if place.peer in self.gates:
             self._probe(place, published, lies, round)
         if place.peer in self.ledgers:
@@ -233,7 +238,7 @@ class _Session:
         sent_rows = self.config.rounds * fmean(self.degrees[peer] for peer in self.honest)
         return sent_rows * self.initial.numel() * self.initial.element_size()
 
-    def _overrun(self) -> tuple[int, ...]:
+    def _find_overrun(self) -> tuple[int, ...]:
         beta_max = self.config.integrator.get("beta_max", robust.Integrator().beta_max)
         return tuple(
             peer

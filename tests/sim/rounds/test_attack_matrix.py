@@ -87,8 +87,10 @@ def test_labels_say_what_stands_around_a_rule() -> None:
         "mean",
         {"integrator": {"norm_cap_ratio": None}, **ledger},
     )
-    with pytest.raises(ValueError, match="write @ledger or @no-cap"):
+    with pytest.raises(ValueError, match="write @gate, @ledger or @no-cap"):
         pipeline_of("mean@sea")
+    _, fields = pipeline_of("mean@gate")
+    assert fields["loss_gate"].probe_count == 6  # everybody
     assert why_unusable("trimmed-mean@ledger") is None
     assert "ranks" in str(why_unusable("rank-vote"))
     assert "unknown rule" in str(why_unusable("fashion"))
@@ -136,6 +138,8 @@ def make_line(cell: Cell, accuracy: float, **changes: Any) -> dict[str, Any]:
         "false_rejected_ratio": 0.0,
         "kept_own_ratio": 0.0,
         "consensus_distance": 1.0,
+        "honest_spread": 0.25 if cell.partition == "iid" else 0.5,
+        "result_error": 0.4 if is_lie else 0.2,
         "bytes_per_peer": 100.0,
         "overrun_peers": [5] if is_lie else [],
     }
@@ -176,6 +180,30 @@ def test_the_verdict_compares_with_silent_liars() -> None:
     lifted = make_results(lambda it: 0.9 if it.attack in (SILENT, NONE) else 0.93)
     assert "| nan | yes | 2.0 (2.0 to 2.0) |" in attack_report.verdicts(lifted, "good")
     assert attack_report.verdicts(results, "unknown") == ""
+
+
+def test_distances_tell_what_the_rule_and_what_the_data_do() -> None:
+    table = attack_report.distances(make_results(by_attack), "good")
+    assert "| alie | 0.40 | 0.25 | 0.100 | 0.40 | 0.50 | 0.200 |" in table
+    assert "| silent | 0.20 | 0.25 | 0.050 | 0.20 | 0.50 | 0.100 |" in table
+
+
+def test_a_rule_may_be_run_with_all_seeds_beside_the_best(tmp_path: Path) -> None:
+    words = ["--rules", "mean", "median", "krum", "bridge", "monna", "--also", "krum"]
+    words += ["--attacks", "nan", "--seeds", "0", "1", "--rounds", "1", "--jobs", "1"]
+    words += ["--store", str(tmp_path / "store.jsonl"), "--out", str(tmp_path), "--default", "mean"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            attack_matrix,
+            "run_cell",
+            lambda cell: make_line(cell, 0.1 if cell.rule == "krum" else 0.9),
+        )
+        assert attack_matrix.main(words) == 0
+    cells = [
+        json.loads(line)["cell"] for line in (tmp_path / "store.jsonl").read_text().splitlines()
+    ]
+    second = {cell["rule"] for cell in cells if cell["seed"] == 1}
+    assert second == {"mean", "median", "bridge", "monna", "krum"}
 
 
 def test_the_document_holds_all_runs() -> None:

@@ -18,6 +18,7 @@ from p2pfed.errors import ConfigError
 from p2pfed.learn.partition import Iid
 from p2pfed.learn.task import Task
 from sim.rounds import RoundsConfig, run
+from sim.rounds.result import Tally
 from sim.rounds.running import _share_out
 
 MakeConfig = Callable[..., RoundsConfig]
@@ -94,6 +95,27 @@ def test_liars_that_behave_are_honest_peers(make_config: MakeConfig) -> None:
     for peer, accuracy in liars.accuracies.items():
         assert accuracy == pytest.approx(honest.accuracies[peer], abs=0.0026)
     assert liars.liar_weight == pytest.approx(0.2)
+
+
+def test_errors_are_measured_in_spreads_of_the_honest_rows() -> None:
+    tally = Tally()
+    # Mean (3, 0), both at a distance of 1: a spread of 1/3 of the drift, and a result 2 away.
+    tally.add_distances(torch.tensor([[2.0, 0.0], [4.0, 0.0]]), torch.tensor([3.0, 2.0]))
+    assert tally.honest_spread() == pytest.approx(1.0 / 3.0)
+    assert tally.result_error() == pytest.approx(2.0)
+    # Equal rows, or a mean of zero, are no unit.
+    tally.add_distances(torch.ones(2, 2), torch.zeros(2))
+    tally.add_distances(torch.tensor([[1.0], [-1.0]]), torch.zeros(1))
+    assert tally.result_error() == pytest.approx(2.0)
+    assert Tally().honest_spread() is None
+
+
+def test_the_mean_of_honest_peers_is_right_where_all_hear_all(make_config: MakeConfig) -> None:
+    everybody = {"topology": "complete", "topology_params": {}}
+    honest = run(make_config(rule="mean", **everybody))
+    assert honest.result_error == pytest.approx(0.0, abs=1e-5)
+    lied = run(make_config(rule="mean", liars=2, attack="sign-flip", **everybody))
+    assert lied.result_error > 0.5
 
 
 def test_bytes_are_those_of_all_rows_sent(make_config: MakeConfig) -> None:
