@@ -2,37 +2,37 @@
 
 import hashlib
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, Final, Protocol, Self, final
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Final, Self, final
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from robust.agreement import agreements
-from robust.blocks import accumulator, distance, is_supported, supported_names
+from robust.blocks import distance, is_supported, supported_names
 from robust.errors import InfeasibleError, InputError, RuleError
 from robust.evaluation import Evaluate
 from robust.inputs import check_like
+from robust.intake import (
+    Call,
+    Prioritizer,
+    find_passed_over,
+    find_too_long,
+    find_without_mass,
+    observe,
+    sanitize,
+)
 from robust.pre_aggregation.step import PreAggregated
 from robust.registry import accepts, create
 from robust.reputation.record import Observation
 from robust.rule import Aggregation, Rule
-from robust.sanitizer import Reason, Row, find_above_cap, find_malformed, measure_norms, peer_key
+from robust.sanitizer import Row, peer_key
 from robust.tolerance import byzantine_count, check_beta_max
 from robust.verdicts import Integration, judge
 from robust.weights import MassCaps, check_mass_caps, mixing_weights, pulls_under_caps
 
 _NO_CAPS: Final[Mapping[bytes | str, float]] = {}
-
-
-class Prioritizer(Protocol):
-    """Chooses which rows are worth an expensive look."""
-
-    def select(self, distances: Mapping[bytes, float], *, round: int) -> set[bytes]:
-        """Return the peer keys to keep, given each row's distance from the own vector."""
 
 
 @final
@@ -53,34 +53,6 @@ class _RoundKey(bytes):
     @override
     def __lt__(self, other: bytes) -> bool:
         return isinstance(other, _RoundKey) and self.place < other.place
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Call:
-    """The checked arguments of one integration.
-
-    Attributes:
-        own: The own vector.
-        genesis: What drifts are measured from, or None.
-        peers: Every neighbor by its key, sorted.
-        accepted: Rows that nothing has rejected so far, sorted by peer.
-        rejected: Why each of the others was turned away.
-        weights: Mixing weight by peer key.
-        mass_caps: Largest share by peer key, for some.
-        round: Of the run.
-        progress: Share of the run that is over, in [0, 1].
-    """
-
-    own: Tensor
-    genesis: Tensor | None
-    peers: Mapping[bytes, bytes | str]
-    accepted: Sequence[Row]
-    rejected: Mapping[bytes, Reason]
-    weights: Mapping[bytes, float]
-    mass_caps: Mapping[bytes, float]
-    round: int
-    progress: float
 
 
 @final
@@ -184,7 +156,7 @@ class Integrator:
             own_norm = _check_own(own, genesis)
             ordered = sorted(rows, key=lambda row: peer_key(row.peer))
             peers = {peer_key(row.peer): row.peer for row in ordered}
-            call = _Call(
+            call = Call(
                 own=own,
                 genesis=genesis,
                 peers=peers,
@@ -195,12 +167,17 @@ class Integrator:
                 round=round,
                 progress=progress,
             )
-            norms, malformed = _sanitize(call)
-            call = _without(call, malformed)
-            observations = self._observe(call, norms)
-            call = _without(call, _find_without_mass(call))
-            call = _without(call, self._find_too_long(call, norms, own_norm))
-            call = _without(call, self._find_passed_over(call))
+            norms, malformed = sanitize(call)
+            call = call.without(malformed)
+            observations: dict[bytes | str, Observation] = {}
+            if self.observes:
+                observations = observe(call, norms, beta_max=self.beta_max, gram=self.gram)
+            call = call.without(find_without_mass(call))
+            too_long = find_too_long(
+                call, norms, own_norm=own_norm, norm_cap_ratio=self.norm_cap_ratio
+            )
+            call = call.without(too_long)
+            call = call.without(find_passed_over(call, self.prioritizer))
             rule = self._rule_for(call)
             vector, shares, note = own.clone(), [1.0] + [0.0] * len(call.accepted), ""
             try:
@@ -218,48 +195,7 @@ class Integrator:
                 observations=observations,
             )
 
-    def _observe(self, call: _Call, norms: Mapping[bytes, float]) -> dict[bytes | str, Observation]:
-        """Compare all rows that can be compared, those without mass among them."""
-        if not self.observes:
-            return {}
-        nothing = Observation(agreement=0.0, norm_ratio=0.0, validity=0.0)
-        observations = dict.fromkeys(call.peers.values(), nothing)
-        if not call.accepted:
-            return observations
-        drifts = _stack_drifts([call.own, *(row.vector for row in call.accepted)], call.genesis)
-        gram = None if self.gram is None else self.gram(drifts)
-        count = byzantine_count(len(call.peers) + 1, self.beta_max)
-        try:
-            _, *found = agreements(drifts, own=drifts[0], byzantine_count=count, gram=gram)
-        except InfeasibleError:  # lengths beyond float64: nothing can be said of this round
-            return {}
-        median = statistics.median(norms.values())
-        for row, agreement in zip(call.accepted, found, strict=True):
-            norm = norms[peer_key(row.peer)]
-            # Where most have not moved yet, no length is unusual.
-            ratio = norm / median if median > 0.0 else 1.0
-            observations[row.peer] = Observation(agreement=agreement, norm_ratio=ratio)
-        return observations
-
-    def _find_too_long(
-        self, call: _Call, norms: Mapping[bytes, float], own_norm: float
-    ) -> dict[bytes, Reason]:
-        if self.norm_cap_ratio is None:
-            return {}
-        keys = [peer_key(row.peer) for row in call.accepted]
-        above = find_above_cap(
-            {key: norms[key] for key in keys}, own_norm, norm_cap_ratio=self.norm_cap_ratio
-        )
-        return dict.fromkeys(above, Reason.NORM_CAP)
-
-    def _find_passed_over(self, call: _Call) -> dict[bytes, Reason]:
-        if self.prioritizer is None:
-            return {}
-        distances = {peer_key(row.peer): distance(row.vector, call.own) for row in call.accepted}
-        kept = self.prioritizer.select(distances, round=call.round)
-        return dict.fromkeys(distances.keys() - kept, Reason.NOT_PRIORITIZED)
-
-    def _rule_for(self, call: _Call) -> Rule:
+    def _rule_for(self, call: Call) -> Rule:
         if isinstance(self.rule, Rule):
             return self.rule
         expected = byzantine_count(len(call.peers) + 1, self.beta_max)
@@ -279,7 +215,7 @@ class Integrator:
         params = {"byzantine_count": count, **known, **_by_peer_key(self.params)}
         return create(name, **params)
 
-    def _step(self, rule: Rule, call: _Call) -> tuple[Tensor, list[float]]:
+    def _step(self, rule: Rule, call: Call) -> tuple[Tensor, list[float]]:
         """Return the new vector, in the type of the own one, and each row's share, own first.
 
         Raises:
@@ -287,7 +223,7 @@ class Integrator:
         """
         if not call.accepted:
             raise InfeasibleError("no neighbor's row was left to integrate")
-        drifts = _stack_drifts([call.own, *(row.vector for row in call.accepted)], call.genesis)
+        drifts = call.drifts()
         result = self._aggregate(rule, drifts, call)
         drift = result.vector
         if self.gamma < 1.0:
@@ -301,7 +237,7 @@ class Integrator:
         own_share, *shares = result.coefficients.tolist()
         return vector, [own_share + result.own_coefficient, *shares]
 
-    def _aggregate(self, rule: Rule, drifts: Tensor, call: _Call) -> Aggregation:
+    def _aggregate(self, rule: Rule, drifts: Tensor, call: Call) -> Aggregation:
         keys = [peer_key(row.peer) for row in call.accepted]
         weights = [call.weights[key] for key in keys]
         # What was rejected counts for the own row.
@@ -317,26 +253,6 @@ class Integrator:
             keys=[_RoundKey(b""), *(_RoundKey(key, call.round) for key in keys)],
             gram=None if self.gram is None else self.gram(drifts),
         )
-
-
-def _without(call: _Call, rejected: Mapping[bytes, Reason]) -> _Call:
-    accepted = [row for row in call.accepted if peer_key(row.peer) not in rejected]
-    return replace(call, accepted=accepted, rejected={**call.rejected, **rejected})
-
-
-def _sanitize(call: _Call) -> tuple[dict[bytes, float], dict[bytes, Reason]]:
-    """Return the length of every row that can be compared, and why the others cannot."""
-    malformed = find_malformed(call.accepted, call.own)
-    sound = [row for row in call.accepted if peer_key(row.peer) not in malformed]
-    norms = measure_norms(sound, call.genesis)
-    finite = {key: norm for key, norm in norms.items() if math.isfinite(norm)}
-    malformed |= dict.fromkeys(norms.keys() - finite.keys(), Reason.NOT_FINITE)
-    return finite, malformed
-
-
-def _find_without_mass(call: _Call) -> dict[bytes, Reason]:
-    without = (key for key in call.peers if call.mass_caps.get(key) == 0.0)
-    return dict.fromkeys(without, Reason.NO_MASS)
 
 
 def _of_drift(evaluate: Evaluate, genesis: Tensor, dtype: torch.dtype) -> Evaluate:
@@ -370,8 +286,3 @@ def _check_own(own: Tensor, genesis: Tensor | None) -> float:
     if not math.isfinite(norm):
         raise InputError("own, or its difference from genesis, has NaN or infinity")
     return norm
-
-
-def _stack_drifts(vectors: Sequence[Tensor], genesis: Tensor | None) -> Tensor:
-    drifts = torch.stack([vector.to(accumulator(vector.dtype)) for vector in vectors])  # (n, d)
-    return drifts if genesis is None else drifts.sub_(genesis.to(drifts.dtype))
