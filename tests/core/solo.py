@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from p2pfed.core.config import ScheduleConfig
 from p2pfed.core.effects import (
     CancelTimer,
     Effect,
+    IntegrationRow,
     Notify,
     Save,
     SendFrame,
@@ -34,9 +36,9 @@ from p2pfed.core.notices import Notice
 from p2pfed.core.peer import PeerCore
 from p2pfed.core.timers import Timer, TimerKind
 from p2pfed.identity import Identity, PeerId
-from p2pfed.messages import Deliver, Heartbeat, Hello, Message, Sighting, SignedHeader
+from p2pfed.messages import Deliver, Heartbeat, Hello, Message, Role, Sighting, SignedHeader
 from p2pfed.wire import frames
-from tests.core.peers import START_S, make_core, make_hello, make_payload
+from tests.core.peers import START_S, make_config, make_core, make_hello, make_payload
 
 
 @dataclass(frozen=True)
@@ -253,3 +255,16 @@ def beat(*sightings: Sighting) -> Heartbeat:
     """Return a heartbeat of a peer that still trains."""
     ordered = sorted(sightings, key=lambda seen: (seen.author, seen.incarnation))
     return Heartbeat(active=True, sightings=tuple(ordered))
+
+
+def solo(schedule: ScheduleConfig, *neighbors, role: Role = Role.TRAIN) -> Solo:
+    return Solo(make_core(make_config(neighbors=neighbors, schedule=schedule, role=role)))
+
+
+def row(author, signed, staleness: int = 0) -> IntegrationRow:
+    return IntegrationRow(peer=author.peer, header=signed.header, staleness=staleness)
+
+
+def finish_round(peer: Solo, payload: bytes) -> list[object]:
+    peer.train(payload)
+    return peer.integrate()
