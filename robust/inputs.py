@@ -156,6 +156,22 @@ class Inputs:
         ).tolist()
         return given
 
+    def given_shares_of_scaled(self, shares: Sequence[float]) -> list[float]:
+        """Return shares in the rows as the rule scaled them as shares in the vectors given.
+
+        How far a mixing shortened a row is lost on a rule that scales the row, so each share is
+        split among the vectors by their parts in the row, and none of it is missing.
+        """
+        if self.mixing is None:
+            return list(shares)
+        totals = self.mixing[:, torch.tensor(self.given_order)].sum(dim=1).tolist()
+        return self.given_shares(
+            [
+                share / total if share > 0.0 else 0.0
+                for share, total in zip(shares, totals, strict=True)
+            ]
+        )
+
     def _find_own(self, own: Tensor) -> int:
         for row, vector in enumerate(self.vectors):
             if torch.equal(vector, own):

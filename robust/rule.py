@@ -233,5 +233,9 @@ class SpanRule(Rule):
     def _aggregate(self, inputs: Inputs) -> Aggregation:
         shares = self._shares(inputs)
         vector = inputs.combine(shares.rows, is_self_centered=shares.own is not None)
-        reported = shares.rows if shares.scaled is None else shares.scaled
-        return Aggregation.of_rows(vector, inputs, reported, shares.own or 0.0)
+        if shares.scaled is None:
+            return Aggregation.of_rows(vector, inputs, shares.rows, shares.own or 0.0)
+        coefficients = inputs.given_shares_of_scaled(shares.scaled)
+        return Aggregation(
+            vector, torch.tensor(coefficients, dtype=torch.float64), shares.own or 0.0
+        )
