@@ -66,6 +66,15 @@ def find_references(pattern: str) -> Finder:
     return lambda tree: (hit for hit in references(tree) if banned.fullmatch(hit[1]))
 
 
+def find_draws_without_generator(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    draw = re.compile(r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial)")
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not draw.fullmatch(ast.unparse(node.func)):
+            continue
+        if all(keyword.arg != "generator" for keyword in node.keywords):
+            yield node.lineno, ast.unparse(node.func)
+
+
 def find_device_literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
     device = re.compile(r"(cuda|cpu|mps)(:\d*)?")
     for node in ast.walk(tree):
@@ -139,6 +148,13 @@ def test_peer_data_is_never_unpickled() -> None:
 def test_no_global_random_generator() -> None:
     pattern = r"random\.(?!(Random|SystemRandom)\b)\w+|numpy\.random\.(?!default_rng\b)[a-z]\w*"
     assert violations(python_files(*PACKAGES), find_references(pattern)) == []
+
+
+def test_every_draw_has_a_generator() -> None:
+    files = python_files(*PACKAGES, "tests", "benchmarks", "examples")
+    assert violations(files, find_draws_without_generator) == []
+    control = ast.parse("torch.randn(3)\ntorch.randn(3, generator=g)")
+    assert list(find_draws_without_generator(control)) == [(1, "torch.randn")]
 
 
 def test_no_test_sleeps() -> None:

@@ -135,7 +135,7 @@ def test_redealt_scores_are_the_initial_ones_in_the_order_of_the_vote(seed: int,
 
 def test_redealing_needs_a_ranking_of_as_many() -> None:
     with pytest.raises(robust.RankError, match="2 ranks for 3 scores"):
-        redeal(torch.rand(3), torch.tensor([1, 0]))
+        redeal(torch.tensor([0.5, 0.1, 0.9]), torch.tensor([1, 0]))
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,10 @@ class Spy:
         return -view.own
 
 
+def make_rows(seed: int) -> Tensor:
+    return torch.randn(6, 3, generator=torch.Generator().manual_seed(seed))
+
+
 def coalition(spy: Spy, *, is_agreed: bool = False) -> tuple[Coalition, tuple[Neighborhood, ...]]:
     places = places_of("complete")
     threat = Threat(attack=spy, is_agreed=is_agreed, is_silent=False, data_attack=None)
@@ -63,7 +67,7 @@ def coalition(spy: Spy, *, is_agreed: bool = False) -> tuple[Coalition, tuple[Ne
 def test_liars_see_the_targets_neighborhood() -> None:
     spy = Spy()
     liars, places = coalition(spy)
-    published, before = torch.randn(6, 3), torch.randn(6, 3)
+    published, before = make_rows(0), make_rows(1)
     sent = [
         liars.rows(places[2], published, before, round=round, rule=lambda rows: rows[0])
         for round in range(12)
@@ -89,7 +93,7 @@ def test_liars_see_the_targets_neighborhood() -> None:
 def test_liars_that_agree_send_one_row() -> None:
     spy = Spy()
     liars, places = coalition(spy, is_agreed=True)
-    rows = torch.randn(6, 3)
+    rows = make_rows(0)
     sent = liars.rows(places[2], rows, rows, round=0, rule=lambda rows: rows[0])
     assert len(spy.views) == 1
     assert torch.equal(sent[1], sent[4])
@@ -97,7 +101,7 @@ def test_liars_that_agree_send_one_row() -> None:
 
 def test_liars_mix_what_all_would_publish() -> None:
     liars, _ = coalition(Spy())
-    rows = torch.randn(6, 3)
+    rows = make_rows(0)
     assert torch.allclose(liars.mix(rows), rows.mean(dim=0).expand(2, 3), atol=1e-6)
 
 
