@@ -159,7 +159,7 @@ def why_unusable(label: str) -> str | None:
     """Return why an integrator refuses a rule, None if it does not."""
     rule, _ = pipeline_of(label)
     try:
-        robust.Integrator(rule, evaluate=lambda _: [0.0])
+        robust.Integrator(rule, evaluate=lambda _: [0.0], seed=0)  # nothing is drawn here
     except robust.RuleError as error:
         return str(error)
     return None

@@ -82,10 +82,11 @@ class Integrator:
             themselves do not measure what an update does; None where they do.
         observes: Whether to compare the rows, for a `ReputationLedger`.
         params: Further parameters of a rule given by name; a mapping is one by peer.
-        seed: Secret of this peer, from which rules that draw get a seed of their own each round.
+        seed: Secret of this peer, from which a rule given by name that draws gets a seed of its
+            own each round. It needs this one, or a `seed` among `params` that serves all rounds.
 
     Raises:
-        RuleError: If a parameter is unknown or out of range.
+        RuleError: If a parameter is unknown or out of range, or the rule draws and has no seed.
 
     Cost: That of the rule, one pass over all rows for their norms, and one copy of all rows.
     """
@@ -101,7 +102,7 @@ class Integrator:
     gram: Callable[[Tensor], Tensor] | None = None
     observes: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: int | None = None  # a secret that had a default would be none
 
     def __post_init__(self) -> None:
         check_beta_max(self.beta_max)
@@ -116,6 +117,7 @@ class Integrator:
                     f"params {sorted(self.params)} are for a rule given by name; it is made"
                 )
         else:  # wrong names fail now
+            self._check_seed(self.rule)
             rule = self._create(self.rule, 0, self.evaluate, round=0, progress=0.0)
         if rule.reads_ranks:
             raise RuleError(
@@ -195,6 +197,13 @@ class Integrator:
                 observations=observations,
             )
 
+    def _check_seed(self, name: str) -> None:
+        if self.seed is None and "seed" not in self.params and accepts(name, "seed"):
+            raise RuleError(
+                f"rule={name!r} draws and has no seed; give the Integrator seed=, a whole number "
+                "that other peers do not know, or they know the draws before they send"
+            )
+
     def _rule_for(self, call: Call) -> Rule:
         if isinstance(self.rule, Rule):
             return self.rule
@@ -208,9 +217,11 @@ class Integrator:
     def _create(
         self, name: str, count: int, evaluate: Evaluate | None, *, round: int, progress: float
     ) -> Rule:
-        given: dict[str, Any] = {"progress": progress, "seed": _draw_seed(self.seed, round)}
+        given: dict[str, Any] = {"progress": progress}
         if evaluate is not None:
             given["evaluate"] = evaluate
+        if self.seed is not None:
+            given["seed"] = _draw_seed(self.seed, round)
         known = {key: value for key, value in given.items() if accepts(name, key)}
         params = {"byzantine_count": count, **known, **_by_peer_key(self.params)}
         return create(name, **params)

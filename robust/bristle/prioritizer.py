@@ -27,11 +27,11 @@ class DistancePrioritizer:
             else as many as the three quotas add up to, which rounding may make one more or fewer.
         exploration_ratio: From 0 (near models only) to 1 (far ones only); the paper's alpha.
         draw: "random" keeps a uniform sample of each third, "nearest" its nearest models.
-        seed: Where the samples come from, together with the round. Who knows it can choose a
-            distance that is always sampled: keep it from other peers.
+        seed: Where the samples come from, together with the round; "nearest" needs none. Who knows
+            it can choose a distance that is always sampled: keep it from other peers.
 
     Raises:
-        RuleError: If a parameter is out of range.
+        RuleError: If a parameter is out of range, or samples are to be drawn without a seed.
 
     Source: Verbraeken, de Vos and Pouwelse 2021, "Bristle: decentralized federated learning in
         Byzantine, non-i.i.d. environments", the distance-based prioritizer.
@@ -44,7 +44,7 @@ class DistancePrioritizer:
     model_count_max: int = 30  # the constants of a public implementation, as is the ratio
     exploration_ratio: float = 0.4
     draw: Draw = "random"
-    seed: int = 0
+    seed: int | None = None  # a secret that had a default would be none
 
     def __post_init__(self) -> None:
         if self.model_count_max < 1:
@@ -53,6 +53,11 @@ class DistancePrioritizer:
             raise RuleError(f"exploration_ratio={self.exploration_ratio} is not in [0, 1]")
         if self.draw not in get_args(Draw):
             raise RuleError(f"unknown draw {self.draw!r}; known: {', '.join(get_args(Draw))}")
+        if self.draw == "random" and self.seed is None:
+            raise RuleError(
+                'draw="random" needs a seed that other peers do not know: who knows it can choose '
+                'a distance that is always sampled; give seed=, or draw="nearest"'
+            )
 
     def select(self, distances: Mapping[Key, float], *, round: int) -> set[Key]:
         """Choose the models to evaluate.

@@ -1,6 +1,7 @@
 """The integrator: what is rejected and why, what the rest is combined to, and what is said."""
 
 import math
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -313,6 +314,25 @@ def test_row_on_another_device_raises() -> None:
 def test_wrong_parameters_are_refused(parameters: dict[str, object]) -> None:
     with pytest.raises(robust.RuleError):
         Integrator(**parameters)
+
+
+@pytest.mark.parametrize("rule", ["bucketing+median", "nnm+bucketing+median"])
+def test_a_rule_that_draws_needs_a_seed(rule: str) -> None:
+    complaint = rf"rule='{re.escape(rule)}' draws and has no seed; give the Integrator seed="
+    with pytest.raises(robust.RuleError, match=complaint):
+        Integrator(rule)
+    assert Integrator(rule, params={"seed": 0}).seed is None
+
+
+def test_another_seed_is_another_draw() -> None:
+    own, rows = torch.tensor([0.0]), make_rows(*([float(2**i)] for i in range(8)))
+
+    def draws(**given: object) -> list[float]:
+        integrator = Integrator("bucketing+median", norm_cap_ratio=None, **given)
+        return [float(integrator.integrate(own, rows, round=it).vector) for it in range(4)]
+
+    assert draws(seed=0) == draws(seed=0)
+    assert draws(seed=0) != draws(seed=1)
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -57,7 +57,7 @@ def test_each_third_gives_its_quota(
     draw: str, exploration_ratio: float, model_count_max: int, expected: tuple[int, ...]
 ) -> None:
     prioritizer = DistancePrioritizer(
-        model_count_max=model_count_max, exploration_ratio=exploration_ratio, draw=draw
+        model_count_max=model_count_max, exploration_ratio=exploration_ratio, draw=draw, seed=0
     )
     kept = prioritizer.select(make_distances(90), round=0)
     assert per_third(kept, 90) == expected
@@ -80,7 +80,7 @@ def test_what_the_far_third_cannot_give_is_taken_from_the_near_one() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
 def test_few_models_are_all_taken(count: int) -> None:
     distances = make_distances(count)
-    prioritizer = DistancePrioritizer(model_count_max=10)
+    prioritizer = DistancePrioritizer(model_count_max=10, seed=0)
     assert prioritizer.select(distances, round=0) == set(distances)
 
 
@@ -94,7 +94,7 @@ def test_no_slot_is_wasted(
     count: int, model_count_max: int, exploration_ratio: float, draw: str
 ) -> None:
     prioritizer = DistancePrioritizer(
-        model_count_max=model_count_max, exploration_ratio=exploration_ratio, draw=draw
+        model_count_max=model_count_max, exploration_ratio=exploration_ratio, draw=draw, seed=0
     )
     distances = make_distances(count)
     kept = prioritizer.select(distances, round=3)
@@ -119,7 +119,7 @@ def test_draw_depends_on_seed_and_round_and_on_nothing_else() -> None:
 
 def test_draw_within_a_third_is_uniform() -> None:
     # 4 of 20 near models a round: each 80 times in 400 rounds, give or take 8 (one deviation).
-    prioritizer = DistancePrioritizer(model_count_max=10)
+    prioritizer = DistancePrioritizer(model_count_max=10, seed=0)
     distances = make_distances(60)
     counts = Counter(
         rank for round in range(400) for rank in ranks(prioritizer.select(distances, round=round))
@@ -142,7 +142,7 @@ def test_infinitely_far_is_last() -> None:
 @pytest.mark.parametrize("distance", [-1.0, math.nan])
 def test_impossible_distance_is_refused(distance: float) -> None:
     with pytest.raises(robust.InputError, match=f"distance {distance} of 'a'"):
-        DistancePrioritizer().select({"a": distance}, round=0)
+        DistancePrioritizer(seed=0).select({"a": distance}, round=0)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,14 @@ def test_impossible_distance_is_refused(distance: float) -> None:
 def test_wrong_parameter_is_refused(parameters: dict[str, object]) -> None:
     (name,) = parameters
     with pytest.raises(robust.RuleError, match=name):
-        DistancePrioritizer(**parameters)
+        DistancePrioritizer(**{"seed": 0, **parameters})
+
+
+def test_draws_need_a_secret_and_nearest_models_none() -> None:
+    with pytest.raises(robust.RuleError, match="needs a seed that other peers do not know"):
+        DistancePrioritizer()
+    assert DistancePrioritizer(seed=0).seed == 0
+    assert DistancePrioritizer(draw="nearest").seed is None
 
 
 def test_it_integrates_with_the_integrator() -> None:
