@@ -26,7 +26,21 @@ def cross_entropy(outputs: Any, labels: Tensor) -> Tensor:
 
 def accuracy(outputs: Any, labels: Tensor) -> Tensor:
     """Return the share of rows whose largest logit is that of their label."""
-    return (_logits(outputs).argmax(dim=-1) == labels).float().mean()
+    return (predicted_classes(outputs) == labels).float().mean()
+
+
+def predicted_classes(outputs: Any) -> Tensor:
+    """Return the class that each row is taken for: that of its largest logit.
+
+    Args:
+        outputs: Logits of shape (b, ..., classes), or an object whose `logits` they are.
+
+    Returns:
+        Shape (b, ...), int64; the number of classes, which no label is, where a logit is NaN.
+    """
+    logits = _logits(outputs)
+    # argmax takes NaN for the largest, and a model that answers nothing must not be right.
+    return logits.argmax(dim=-1).masked_fill(logits.isnan().any(dim=-1), logits.shape[-1])
 
 
 @final

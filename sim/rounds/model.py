@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from p2pfed.errors import ConfigError
 from p2pfed.learn.examples import Examples, Rows
-from p2pfed.learn.task import Task
+from p2pfed.learn.task import Task, predicted_classes
 from p2pfed.updates.method import AdaptedModel, local_statistics
 from p2pfed.updates.specification import ParameterSpecification
 from robust.bristle.f1 import f1_per_class
@@ -53,9 +53,7 @@ class Model:
 
     def classes(self, vector: Tensor, inputs: Inputs) -> Tensor:
         """Return the class that a vector takes each row for, shape (rows,)."""
-        outputs = self.outputs(vector, inputs)
-        logits: Tensor = getattr(outputs, "logits", outputs)
-        return logits.argmax(dim=-1)
+        return predicted_classes(self.outputs(vector, inputs))
 
     def loss(self, vector: Tensor, task: Task, rows: Examples) -> float:
         """Return the task's loss on rows."""

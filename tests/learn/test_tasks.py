@@ -15,7 +15,7 @@ from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.partition import Dirichlet, Iid
 from p2pfed.learn.reuters import CLASSES, read_texts, reuters
 from p2pfed.learn.steps import AdamW
-from p2pfed.learn.task import Task
+from p2pfed.learn.task import Task, accuracy, predicted_classes
 from p2pfed.learn.tasks import TASKS, load_task
 from p2pfed.updates.methods import Lora
 from tests.learn.peers import make_examples
@@ -190,3 +190,10 @@ def test_mistakes_are_named(name: str | Task, options: dict[str, object], words:
 def test_a_share_that_is_not_there_is_named(index: int) -> None:
     with pytest.raises(ConfigError, match="from 0 to 1"):
         load_task("digits", partition=Iid(), peer_index=index, peer_count=2)
+
+
+def test_an_answer_of_nan_is_no_class() -> None:
+    # To argmax NaN is the largest: the first row would be right about class 0.
+    logits = torch.tensor([[float("nan"), 0.0, 0.0], [0.0, 2.0, float("inf")]])
+    assert predicted_classes(logits).tolist() == [3, 2]
+    assert float(accuracy(logits, torch.tensor([0, 2]))) == 0.5
