@@ -3,6 +3,7 @@
 import math
 from typing import final
 
+import torch
 from torch import Tensor
 
 from p2pfed.errors import LocalError
@@ -26,26 +27,35 @@ class Scoring:
     def __call__(self, difference: Tensor) -> list[float]:
         """Score a difference from the initial vector; the model is afterwards as it was before.
 
+        What a neighbor sent cannot make its score raise: one outside of [0, 1] counts as the
+        nearest number in it, and one that is no finite number as 0.
+
         Args:
-            difference: Shape (d,).
+            difference: Shape (d,); the learner's own, or one that a neighbor had a part in.
 
         Returns:
-            One score in [0, 1], larger is better; 0 for a model whose score is no number.
+            One score in [0, 1], larger is better.
 
         Raises:
-            LocalError: If the learner's score is not one in [0, 1], or it cannot evaluate.
+            LocalError: If the score of the learner's own model is not in [0, 1], or the learner
+                cannot evaluate.
         """
         before = self._learner.vector()
+        given = difference.to(self._initial)
         try:
-            self._learner.load_vector(self._initial + difference.to(self._initial))
+            self._learner.load_vector(self._initial + given)
             score, _ = self._learner.evaluate("validation", should_stop=lambda: False)
         finally:
             self._learner.load_vector(before)
-        if not math.isfinite(score):
-            return [0.0]
-        if not 0.0 <= score <= 1.0:
-            raise LocalError(
-                f"validation score {score} is not in [0, 1]: rules that compare models by their "
-                "score need such a metric; take accuracy, or a rule that does not evaluate"
-            )
-        return [score]
+        if torch.equal(given, before - self._initial):
+            _check_own(score)
+        return [min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0]
+
+
+def _check_own(score: float) -> None:
+    if not 0.0 <= score <= 1.0:
+        raise LocalError(
+            f"the own model's validation score {score} is not in [0, 1], which rules that compare "
+            "models by their scores need: take accuracy for a metric, or a rule that does not "
+            "evaluate"
+        )
