@@ -278,6 +278,7 @@ def join(
         train_data: The program's training data; only its length is used, as a claim.
         evaluate: Called without arguments, while the program waits in `exchange`, with the
             integrated values in the model; returns a score (larger is better), or (score, loss).
+            Rules that score models call it for neighbors' too, and need scores in [0, 1].
         state: State folder; by default the run file's.
         transport: The network; by default libp2p.
 
@@ -363,7 +364,8 @@ async def open_node(
 
     Args:
         run: The run file, or its content.
-        learner: Who learns; by default the run file's task is loaded.
+        learner: Who learns; by default the run file's task is loaded. For rules that score models
+            it can be a `p2pfed.learn.learner.ShardScorer`.
         state: State folder; by default the run file's.
         on_notice: Called with everything that happens, on the trio thread.
         transport: The network; by default libp2p.

@@ -88,7 +88,8 @@ class ApplicationLearner:
     def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:  # noqa: ARG002
         """Evaluate the vector that the peer holds with the application's function.
 
-        An application has one set of evaluation data: it decides, and is reported as well.
+        An application has one set of evaluation data: it decides, and is reported as well. To
+        rules that score models it is one shard; a `Learner` of one's own can say more.
 
         Raises:
             LocalError: If the application gave no function.
@@ -124,7 +125,8 @@ class ApplicationLearner:
     def _call_evaluate(self) -> Score:
         if self._evaluate is None:
             raise LocalError(
-                "give join an evaluate function, or set evaluate_every_rounds = 0 and no loss gate"
+                "give join an evaluate function, or set evaluate_every_rounds = 0, no loss gate "
+                "and a rule that does not evaluate"
             )
         before = self._adapted.vector()
         self._adapted.load_vector(self._vector)

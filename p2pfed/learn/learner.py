@@ -1,19 +1,21 @@
 """What trains and evaluates on one machine: the interface, and what does it for a `Task`."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, final
+from functools import cached_property
+from typing import Final, Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from p2pfed.errors import LocalError, P2PFedError
 from p2pfed.learn.device import Placement
-from p2pfed.learn.examples import Examples
+from p2pfed.learn.examples import Examples, Rows
+from p2pfed.learn.familiar import FamiliarClasses
 from p2pfed.learn.randomness import global_generator, torch_generator
 from p2pfed.learn.steps import AdamW, StepRule
-from p2pfed.learn.task import Task
+from p2pfed.learn.task import Task, predicted_classes
 from p2pfed.updates.construction import check_integer
 from p2pfed.updates.method import AdaptedModel, Method, has_statistics, local_statistics
 from p2pfed.updates.specification import ParameterSpecification
@@ -26,6 +28,7 @@ _BUFFER: Final = "buffer"
 _PROBE_ROWS: Final = 8
 
 ShouldStop = Callable[[], bool]
+Measure = TypeVar("Measure")
 
 
 class JobCancelled(P2PFedError):
@@ -82,6 +85,22 @@ class Learner(Protocol):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned, to the same bits."""
+
+
+@runtime_checkable
+class ShardScorer(Protocol):
+    """What a `Learner` may have beside: scores of parts of its validation rows, its shards.
+
+    Rules that look at held-out data then see more than one number. A learner without it is scored
+    by `evaluate`: all validation rows are one shard.
+    """
+
+    def shard_scores(self, *, should_stop: ShouldStop) -> Sequence[float]:
+        """Return a score per shard, in [0, 1], larger is better; always as many, at least one.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two batches.
+        """
 
 
 @final
@@ -214,18 +233,37 @@ class TaskLearner:
         rows = self.task.rows(split)
         if not len(rows):
             raise LocalError(f"the task has no {split} rows; give it some, or do not evaluate")
-        _set_modes(self.adapted.model, training=False)
+
+        def measure(outputs: object, labels: Tensor) -> tuple[float, float, int]:
+            score, loss = self.task.metric(outputs, labels), self.task.loss(outputs, labels)
+            return float(score), float(loss), len(labels)
+
         score = loss = 0.0
-        for indices in torch.arange(len(rows)).split(self.plan.evaluation_batch_size):
-            if should_stop():
-                raise JobCancelled(f"evaluation on {split} rows was cancelled")
-            batch = rows.batch(indices).to(self.placement.device)
-            share = len(indices) / len(rows)
-            with torch.no_grad(), self.placement.computing():
-                outputs = _call(self.adapted.model, batch)
-                score += share * float(self.task.metric(outputs, batch.labels))
-                loss += share * float(self.task.loss(outputs, batch.labels))
+        for batch_score, batch_loss, count in self._measure(rows, measure, split, should_stop):
+            share = count / len(rows)
+            score += share * batch_score
+            loss += share * batch_loss
         return score, loss
+
+    def shard_scores(self, *, should_stop: ShouldStop) -> Sequence[float]:
+        """Return the F1 of each familiar class on their validation rows, predicted among all.
+
+        Where the task's metric is not `p2pfed.learn.task.accuracy`, or there are no training rows
+        that could make a class familiar, it is the one score of all validation rows.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two batches.
+            LocalError: If there are no such rows.
+        """
+        if self._familiar is None:
+            return [self.evaluate("validation", should_stop=should_stop)[0]]
+
+        def measure(outputs: object, _: Tensor) -> Tensor:
+            return predicted_classes(outputs).cpu()
+
+        return self._familiar.scores(
+            lambda rows: torch.cat(list(self._measure(rows, measure, "validation", should_stop)))
+        )
 
     def sample_loss(self, round: int, *, should_stop: ShouldStop) -> float:
         """Return the mean loss on a few validation rows that are drawn anew in each round.
@@ -284,6 +322,28 @@ class TaskLearner:
                 buffers[rest].copy_(value)
             elif kind != _VECTOR:
                 raise LocalError(f"the saved state has {key}, which this model does not know")
+
+    @cached_property
+    def _familiar(self) -> FamiliarClasses | None:
+        # Only when it is asked for: it reads the labels of all rows.
+        return FamiliarClasses.of(self.task)
+
+    def _measure(
+        self,
+        rows: Rows,
+        measure: Callable[[object, Tensor], Measure],
+        split: str,
+        should_stop: ShouldStop,
+    ) -> Iterator[Measure]:
+        """Measure outputs and labels batch by batch, in evaluation mode."""
+        _set_modes(self.adapted.model, training=False)
+        for indices in torch.arange(len(rows)).split(self.plan.evaluation_batch_size):
+            if should_stop():
+                raise JobCancelled(f"evaluation on {split} rows was cancelled")
+            batch = rows.batch(indices).to(self.placement.device)
+            with torch.no_grad(), self.placement.computing():
+                measured = measure(_call(self.adapted.model, batch), batch.labels)
+            yield measured
 
     def _load_optimizer_value(self, path: str, value: Tensor) -> None:
         key, _, name = path.partition("/")

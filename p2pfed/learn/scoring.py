@@ -1,20 +1,22 @@
 """Scores a neighbor's model on own validation rows, for rules that look before they believe."""
 
 import math
+from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
 from p2pfed.errors import LocalError
-from p2pfed.learn.learner import Learner
+from p2pfed.learn.learner import Learner, ShardScorer
 
 
 @final
 class Scoring:
     """Tells how good the own model would be at another place: `robust.Integrator(evaluate=...)`.
 
-    All validation rows are one evaluation shard.
+    A learner that has the method of `ShardScorer` says the shards of its validation rows; with
+    any other, all of them are one shard.
 
     Args:
         learner: As it was created: its vector is taken for the run's initial one.
@@ -27,35 +29,49 @@ class Scoring:
     def __call__(self, difference: Tensor) -> list[float]:
         """Score a difference from the initial vector; the model is afterwards as it was before.
 
-        What a neighbor sent cannot make its score raise: one outside of [0, 1] counts as the
-        nearest number in it, and one that is no finite number as 0.
+        What a neighbor sent cannot make its scores raise: those outside of [0, 1] count as the
+        nearest number in it, and those that are no finite number as 0.
 
         Args:
             difference: Shape (d,); the learner's own, or one that a neighbor had a part in.
 
         Returns:
-            One score in [0, 1], larger is better.
+            One score in [0, 1] per shard, larger is better.
 
         Raises:
-            LocalError: If the score of the learner's own model is not in [0, 1], or the learner
-                cannot evaluate.
+            LocalError: If the learner's own model has no scores, or one that is not in [0, 1], or
+                the learner cannot evaluate.
         """
         before = self._learner.vector()
         given = difference.to(self._initial)
         try:
             self._learner.load_vector(self._initial + given)
-            score, _ = self._learner.evaluate("validation", should_stop=lambda: False)
+            scores = self._evaluate()
         finally:
             self._learner.load_vector(before)
         if torch.equal(given, before - self._initial):
-            _check_own(score)
-        return [min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0]
+            _check_own(scores)
+        return [min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0 for score in scores]
+
+    def _evaluate(self) -> list[float]:
+        learner = self._learner
+        if isinstance(learner, ShardScorer):
+            return [float(score) for score in learner.shard_scores(should_stop=_never)]
+        score, _ = learner.evaluate("validation", should_stop=_never)
+        return [float(score)]
 
 
-def _check_own(score: float) -> None:
-    if not 0.0 <= score <= 1.0:
-        raise LocalError(
-            f"the own model's validation score {score} is not in [0, 1], which rules that compare "
-            "models by their scores need: take accuracy for a metric, or a rule that does not "
-            "evaluate"
-        )
+def _check_own(scores: Sequence[float]) -> None:
+    fix = "take accuracy for a metric, or a rule that does not evaluate"
+    if not scores:
+        raise LocalError(f"the learner gave its own model no validation score; give one, or {fix}")
+    for score in scores:
+        if not 0.0 <= score <= 1.0:
+            raise LocalError(
+                f"the own model's validation score {score} is not in [0, 1], which rules that "
+                f"compare models by their scores need: {fix}"
+            )
+
+
+def _never() -> bool:
+    return False

@@ -1,23 +1,20 @@
-"""What a gossip vector means: outputs, accuracy and scores per class."""
+"""What a gossip vector means: outputs, accuracy and scores on held-out rows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
 from p2pfed.errors import ConfigError
-from p2pfed.learn.examples import Examples, Rows
+from p2pfed.learn.examples import Examples
+from p2pfed.learn.familiar import FamiliarClasses
 from p2pfed.learn.task import Task, predicted_classes
 from p2pfed.updates.method import AdaptedModel, local_statistics
 from p2pfed.updates.specification import ParameterSpecification
-from robust.bristle.f1 import f1_per_class
 
 Inputs = Tensor | Mapping[str, Tensor]
-
-# Rows of a class below which its score says little: one more right answer is worth 0.1.
-_CLASS_ROWS_MIN: Final = 10
 
 
 @final
@@ -65,32 +62,31 @@ class Model:
 
 
 @final
-class ClassScores:
-    """Scores vectors on held-out rows of the classes that a peer knows: F1 of each.
+class HeldOutScores:
+    """Scores vectors on a peer's validation rows, as its learner would score its own model.
+
+    One score per familiar class, or one for all rows: see `FamiliarClasses`. Real learners
+    evaluate in batches, here all rows are one.
 
     Args:
         model: What a vector means.
-        held_out: Rows that nobody trains on; those of other classes are left out.
-        own_labels: Labels of the peer's own training rows. The classes with at least ten of them
-            are the shards; without any such class, the most common ones are.
-
-    Attributes:
-        classes: The classes that have a score, ascending.
+        task: With the peer's own training rows.
     """
 
-    def __init__(self, model: Model, held_out: Rows, own_labels: Tensor) -> None:
-        counts = torch.bincount(own_labels)
-        known = torch.nonzero(counts >= min(_CLASS_ROWS_MIN, int(counts.max()))).flatten()
-        self.classes: tuple[int, ...] = tuple(known.tolist())
-        indices = torch.nonzero(torch.isin(held_out.labels, known)).flatten()
-        self._rows = held_out.batch(indices)
+    def __init__(self, model: Model, task: Task) -> None:
         self._model = model
+        self._task = task
+        self._familiar = FamiliarClasses.of(task)
+        rows = task.rows("validation") if self._familiar is None else self._familiar.rows
+        self._rows = rows.batch(torch.arange(len(rows)))
 
     def __call__(self, vector: Tensor) -> Sequence[float]:
-        """Return one score in [0, 1] per class, ascending."""
-        outputs = self._model.outputs(vector, self._rows.inputs)
-        logits = getattr(outputs, "logits", outputs)
-        scores = f1_per_class(
-            logits.argmax(dim=-1), self._rows.labels, class_count=logits.shape[-1]
-        ).tolist()
-        return [scores[number] for number in self.classes]
+        """Return one score per shard.
+
+        Raises:
+            LocalError: If no validation row is of a class that the peer knows.
+        """
+        if self._familiar is None:
+            return [self._model.score(vector, self._task, self._rows)]
+        # The rows are at hand in one batch.
+        return self._familiar.scores(lambda _: self._model.classes(vector, self._rows.inputs))

@@ -36,7 +36,7 @@ class Post:
         rule: A name that `robust.create` knows.
         options: Further arguments of `robust.Integrator`.
         observes: Whether to compare rows for a `robust.ReputationLedger`.
-        scores: Of a drift on the peer's held-out rows, one per class that it knows.
+        scores: Of a drift on the peer's validation rows, one per shard.
         seed: Of the run.
     """
 

@@ -17,7 +17,7 @@ from p2pfed.learn.tasks import load_task
 from sim.identities import identity_of
 from sim.rounds.coalition import Coalition
 from sim.rounds.config import RoundsConfig
-from sim.rounds.model import ClassScores
+from sim.rounds.model import HeldOutScores
 from sim.rounds.neighborhood import Neighborhood, neighborhoods
 from sim.rounds.peer_round import PeerRound
 from sim.rounds.pipeline import MakePipeline, Post, make_pipeline
@@ -214,8 +214,7 @@ class _Session:
         return {names[name]: mass for name, mass in masses.items()}
 
     def _post(self, peer: int, task: Task) -> Post:
-        model = self.population.model
-        scores = ClassScores(model, task.rows("validation"), task.rows("train").labels)
+        scores = HeldOutScores(self.population.model, task)
         return Post(
             index=peer,
             rule=self.config.rule,

@@ -1,6 +1,7 @@
 """Looking at a neighbor's model on own data before believing it."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -30,6 +31,19 @@ class OneNumber:
         return self.factor * float(self.value), 0.0
 
 
+class Shards(OneNumber):
+    """A learner with one score per parameter."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.value = torch.tensor(values)
+
+    def shard_scores(self, *, should_stop: object) -> list[float]:
+        del should_stop
+        scores: list[float] = (self.factor * self.value).tolist()
+        return scores
+
+
 def make_scoring(learner: OneNumber | None = None) -> tuple[Scoring, OneNumber]:
     learner = learner or OneNumber()
     return Scoring(learner), learner  # type: ignore[arg-type]  # it has what is asked of it here
@@ -42,18 +56,29 @@ def test_scores_the_place_that_a_difference_leads_to_and_comes_back() -> None:
     assert float(learner.value) == pytest.approx(0.7)
 
 
+def test_learner_with_shards_is_scored_on_each() -> None:
+    scoring, learner = make_scoring(Shards(0.5, 0.25, 0.0))
+    assert scoring(torch.tensor([0.25, 0.25, 1.0])) == [0.75, 0.5, 1.0]
+    assert learner.value.tolist() == [0.5, 0.25, 0.0]
+
+
 @pytest.mark.parametrize(
     ("sent", "score"), [(math.nan, 0.0), (math.inf, 0.0), (-math.inf, 0.0), (2.0, 1.0), (-3.0, 0.0)]
 )
 def test_no_model_of_a_neighbor_raises(sent: float, score: float) -> None:
     scoring, learner = make_scoring()
     assert scoring(torch.tensor([sent])) == [score]
+    shards, _ = make_scoring(Shards(0.5, 0.5))
+    assert shards(torch.tensor([0.25, sent])) == [0.75, score]
     assert float(learner.value) == 0.5
 
 
 @pytest.mark.parametrize("score", [2.5, -0.5, math.nan, math.inf])
-def test_own_score_that_is_no_share_is_the_users_error(score: float) -> None:
-    scoring, learner = make_scoring()
+@pytest.mark.parametrize("make", [OneNumber, lambda: Shards(0.5, 0.5)])
+def test_own_score_that_is_no_share_is_the_users_error(
+    make: Callable[[], OneNumber], score: float
+) -> None:
+    scoring, learner = make_scoring(make())
     own = learner.value + 0.25
     learner.load_vector(own)
     learner.factor = score / 0.75
@@ -61,6 +86,12 @@ def test_own_score_that_is_no_share_is_the_users_error(score: float) -> None:
     with pytest.raises(LocalError, match=expected):
         scoring(torch.full_like(own, 0.25))
     assert torch.equal(learner.value, own)
+
+
+def test_learner_without_any_shard_is_the_users_error() -> None:
+    scoring, _ = make_scoring(Shards())
+    with pytest.raises(LocalError, match="no validation score; give one"):
+        scoring(torch.empty(0))
 
 
 @pytest.mark.parametrize("error", [JobCancelled("stopped"), RuntimeError("out of memory")])

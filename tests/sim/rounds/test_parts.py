@@ -1,20 +1,25 @@
-"""Neighborhoods, what liars know, and scores per class."""
+"""Neighborhoods, what liars know, and scores on held-out rows."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import topologies
-from p2pfed.learn.examples import Examples
-from p2pfed.learn.task import Task
+from p2pfed.learn.learner import Plan, TaskLearner
+from p2pfed.learn.task import Task, accuracy
 from p2pfed.updates.methods import Full
 from sim.adversaries.view import View
 from sim.rounds.coalition import Coalition
-from sim.rounds.model import ClassScores, Model
+from sim.rounds.model import HeldOutScores, Model
 from sim.rounds.neighborhood import Neighborhood, mixing_rows, neighborhoods
+from sim.rounds.population import never
 from sim.rounds.threat import Threat
+
+Metric = Callable[[Any, Tensor], Tensor]
 
 LIARS = (1, 4)
 
@@ -105,19 +110,17 @@ def test_liars_mix_what_all_would_publish() -> None:
     assert torch.allclose(liars.mix(rows), rows.mean(dim=0).expand(2, 3), atol=1e-6)
 
 
-def test_scores_are_f1_of_known_classes() -> None:
-    # Identity: the class is the larger feature. Classes 0 and 1 are known, 2 is not.
-    adapted = Full(initial="given").adapt(nn.Linear(3, 3, bias=False), seed=0)
-    model = Model(adapted)
-    inputs = torch.eye(3)[[0, 0, 1, 1, 2]]
-    held_out = Examples(inputs, torch.tensor([0, 1, 1, 1, 2]))
-    scores = ClassScores(model, held_out, torch.tensor([0] * 10 + [1] * 12 + [2] * 9))
-    assert scores.classes == (0, 1)
-    # Of class 0: one hit, one false alarm: 2 / 3. Of class 1: two hits, one missed: 4 / 5.
-    assert scores(torch.eye(3).flatten()) == pytest.approx([2 / 3, 4 / 5])
-    few = ClassScores(model, held_out, torch.tensor([2, 2, 1]))
-    assert few.classes == (2,)
-    assert few(torch.eye(3).flatten()) == [1.0]
+@pytest.mark.parametrize("metric", [accuracy, lambda outputs, labels: accuracy(outputs, labels)])
+def test_held_out_scores_are_those_of_a_real_learner(blobs: Task, metric: Metric) -> None:
+    own = torch.nonzero(blobs.rows("train").labels <= 2).flatten()
+    task = replace(blobs, train=blobs.rows("train").subset(own), metric=metric)
+    learner = TaskLearner(task, Full(), plan=Plan(), seed=0, peer="a")
+    learner.train(0, should_stop=never)
+    expected = learner.shard_scores(should_stop=never)
+    assert len(expected) == (3 if metric is accuracy else 1)
+    assert min(expected) > 0.0
+    scores = HeldOutScores(Model(learner.adapted), task)
+    assert scores(learner.vector()) == pytest.approx(expected)
 
 
 def test_a_vector_scores_as_its_model_does(blobs: Task) -> None:
