@@ -174,7 +174,7 @@ def _bench(
             beta_max=integration.beta_max,
             norm_cap_ratio=None if isinstance(ratio, str) else ratio,
             gamma=integration.gamma,
-            evaluate=Scoring(learner),
+            evaluate=Scoring(learner=learner, initial=learner.vector()),
             observes=standing_config(config) is not None,
             gram=method.gram(learner.specification, learner.vector()),
             params=integration.params,

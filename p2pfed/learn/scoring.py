@@ -2,29 +2,37 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor
 
 from p2pfed.errors import LocalError
-from p2pfed.learn.learner import Learner, ShardScorer
+from p2pfed.learn.learner import Learner, ShardScorer, ShouldStop
+
+
+def _never() -> bool:
+    return False
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scoring:
     """Tells how good the own model would be at another place: `robust.Integrator(evaluate=...)`.
 
     A learner that has the method of `ShardScorer` says the shards of its validation rows; with
     any other, all of them are one shard.
 
-    Args:
-        learner: As it was created: its vector is taken for the run's initial one.
+    Attributes:
+        learner: Has model and data.
+        initial: The run's initial vector, shape (d,).
+        should_stop: Asked by the learner between two batches.
     """
 
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
-        self._initial = learner.vector()
+    learner: Learner
+    initial: Tensor
+    should_stop: ShouldStop = _never
 
     def __call__(self, difference: Tensor) -> list[float]:
         """Score a difference from the initial vector; the model is afterwards as it was before.
@@ -39,25 +47,26 @@ class Scoring:
             One score in [0, 1] per shard, larger is better.
 
         Raises:
+            JobCancelled: If `should_stop` said so.
             LocalError: If the learner's own model has no scores, or one that is not in [0, 1], or
                 the learner cannot evaluate.
         """
-        before = self._learner.vector()
-        given = difference.to(self._initial)
+        before = self.learner.vector()
+        given = difference.to(self.initial)
         try:
-            self._learner.load_vector(self._initial + given)
+            self.learner.load_vector(self.initial + given)
             scores = self._evaluate()
         finally:
-            self._learner.load_vector(before)
-        if torch.equal(given, before - self._initial):
+            self.learner.load_vector(before)
+        if torch.equal(given, before - self.initial):
             _check_own(scores)
         return [min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0 for score in scores]
 
     def _evaluate(self) -> list[float]:
-        learner = self._learner
+        learner = self.learner
         if isinstance(learner, ShardScorer):
-            return [float(score) for score in learner.shard_scores(should_stop=_never)]
-        score, _ = learner.evaluate("validation", should_stop=_never)
+            return [float(score) for score in learner.shard_scores(should_stop=self.should_stop)]
+        score, _ = learner.evaluate("validation", should_stop=self.should_stop)
         return [float(score)]
 
 
@@ -71,7 +80,3 @@ def _check_own(scores: Sequence[float]) -> None:
                 f"the own model's validation score {score} is not in [0, 1], which rules that "
                 f"compare models by their scores need: {fix}"
             )
-
-
-def _never() -> bool:
-    return False

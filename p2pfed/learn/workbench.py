@@ -1,7 +1,7 @@
 """The workbench: does the jobs that the core orders, for the node and the simulator alike."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from safetensors import SafetensorError
@@ -16,6 +16,7 @@ from p2pfed.learn.decoded import DecodeCache, DecodedUpdate, check_header, decod
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
 from p2pfed.learn.probing import held_out_loss, relative_gains
+from p2pfed.learn.scoring import Scoring
 from p2pfed.messages import UpdateHeader
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.construction import check_choice
@@ -154,7 +155,7 @@ class Workbench:
         Args:
             effect: The job; its rows have been validated.
             load_payload: Content hash to payload.
-            should_stop: Asked between batches of an evaluation.
+            should_stop: Asked between batches of evaluations, of neighbors' models too.
 
         Raises:
             JobCancelled: If `should_stop` said so; nothing is changed.
@@ -212,7 +213,7 @@ class Workbench:
         # Sorted, so that no sum depends on the order in which updates arrived.
         peers = sorted(updates)
         weights = MIXINGS[self.exchange.mixing](own, [updates[peer].claim for peer in peers])
-        integration = self.exchange.integrator.integrate(
+        integration = self._integrator(should_stop).integrate(
             before - self.initial,
             [
                 robust.Row(peer, updates[peer].difference, weight)
@@ -247,6 +248,14 @@ class Workbench:
             for row in effect.rows
         )
         return verdicts, integration.own_weight, integration.note
+
+    def _integrator(self, should_stop: ShouldStop) -> robust.Integrator:
+        integrator = self.exchange.integrator
+        if not isinstance(integrator.evaluate, Scoring):
+            return integrator
+        # To score every neighbor's model can take longer than all else in a round.
+        scoring = replace(integrator.evaluate, should_stop=should_stop)
+        return replace(integrator, evaluate=scoring)
 
     def _decode(
         self, header: UpdateHeader, load_payload: Callable[[bytes], bytes]

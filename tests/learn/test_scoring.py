@@ -46,7 +46,8 @@ class Shards(OneNumber):
 
 def make_scoring(learner: OneNumber | None = None) -> tuple[Scoring, OneNumber]:
     learner = learner or OneNumber()
-    return Scoring(learner), learner  # type: ignore[arg-type]  # it has what is asked of it here
+    scoring = Scoring(learner=learner, initial=learner.vector())  # type: ignore[arg-type]
+    return scoring, learner
 
 
 def test_scores_the_place_that_a_difference_leads_to_and_comes_back() -> None:

@@ -14,12 +14,21 @@ from p2pfed.errors import ConfigError, LocalError, RemoteError, SchemaError, Spe
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.learner import JobCancelled
+from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.workbench import Exchange, Workbench
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.codecs import BFloat16, Float32, Int8
 from p2pfed.wire.payload import decode_payload, encode_payload
-from tests.learn.peers import MEAN, integration, make_bench, make_header, make_peer, training
+from tests.learn.peers import (
+    MEAN,
+    integration,
+    make_bench,
+    make_header,
+    make_learner,
+    make_peer,
+    training,
+)
 
 SIZE = 64 * 32 + 32 + 32 * 10 + 10
 NOBODY: dict[PeerId, UpdateHeader] = {}
@@ -153,6 +162,24 @@ def test_a_cancelled_evaluation_undoes_the_integration() -> None:
     effect = integration(neighbors.headers, evaluate=True)
     with pytest.raises(JobCancelled):
         bench.integrate(effect, neighbors.payloads.__getitem__, lambda: True)
+    assert bench.save() == before
+
+
+@pytest.mark.parametrize("batches", [0, 1, 5])  # of four for each of two models
+def test_a_cancelled_scoring_of_neighbors_leaves_no_trace(batches: int) -> None:
+    neighbors = Neighbors(2)
+    learner = make_learner()
+    scoring = Scoring(learner=learner, initial=learner.vector())
+    integrator = robust.Integrator("ubar", evaluate=scoring)
+    bench = Workbench(learner, Exchange(method="full", codec=Float32(), integrator=integrator))
+    before = bench.save()
+    answers = iter([False] * batches)
+    with pytest.raises(JobCancelled, match="validation"):
+        bench.integrate(
+            integration(neighbors.headers),
+            neighbors.payloads.__getitem__,
+            lambda: next(answers, True),
+        )
     assert bench.save() == before
 
 
