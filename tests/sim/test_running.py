@@ -6,13 +6,8 @@ from pathlib import Path
 import pytest
 
 import sim
-from p2pfed.config.learning import assemble
-from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
-from p2pfed.identity import PeerId
-from p2pfed.messages import UpdateHeader, UpdateKind
-from p2pfed.wire.hashes import content_hash
-from sim.identities import identity_of
 from sim.scenario import load_scenario
+from tests.sim.by_hand import PeersByHand
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
@@ -114,48 +109,7 @@ def test_loss_gate_of_a_run_file_turns_a_sleeper_away() -> None:
 def test_rounds_taken_by_hand_end_with_the_same_models() -> None:
     # Without network, time or protocol: whoever simulates or runs this gets these very bits.
     scenario = load_scenario(SCENARIOS / "digits-ring.toml")
-    nodes = scenario.world.topology.nodes
-    graph = scenario.world.topology.create(seed=5)
-    identities = [identity_of(5, index) for index in range(nodes)]
-    peers = [identity.peer for identity in identities]
-    configs = [scenario.run_config(index, seed=5) for index in range(nodes)]
-    benches = [
-        assemble(config, identity).bench
-        for config, identity in zip(configs, identities, strict=True)
-    ]
-    for number in range(configs[0].schedule.rounds_max):
-        payloads, headers = {}, {}
-        for index, bench in enumerate(benches):
-            payload, _ = bench.train(StartTraining(job=1, round=number, train=True, degree=2))
-            payloads[content_hash(payload)] = payload
-            headers[peers[index]] = make_header(peers[index], number, payload)
-        for index, bench in enumerate(benches):
-            authors = sorted(peers[other] for other in graph.neighbors(index))
-            rows = tuple(
-                IntegrationRow(peer=author, header=headers[author], staleness=0)
-                for author in authors
-            )
-            effect = StartIntegration(
-                job=2, round=number, rows=rows, degree=2, evaluate=False, test=False
-            )
-            bench.integrate(effect, payloads.__getitem__)
-    digests = tuple(bench.digest().hex() for bench in benches)
-    assert digests == sim.run(scenario, seed=5).model_digests
-
-
-def make_header(author: PeerId, number: int, payload: bytes) -> UpdateHeader:
-    return UpdateHeader(
-        run_id=bytes(32),
-        author=author,
-        incarnation=0,
-        sequence=number + 1,
-        previous=bytes(32),
-        kind=UpdateKind.FULL,
-        base=0,
-        round=number,
-        gossip_step=1,
-        method="full",
-        codec="float32",
-        payload_bytes=len(payload),
-        payload_hash=content_hash(payload),
-    )
+    peers = PeersByHand(scenario, seed=5)
+    for number in range(peers.configs[0].schedule.rounds_max):
+        peers.play(number)
+    assert peers.digests() == sim.run(scenario, seed=5).model_digests
