@@ -9,7 +9,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
-from p2pfed.config.model import RunConfig
+from p2pfed.config.model import PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
@@ -174,6 +174,7 @@ def _bench(
             beta_max=integration.beta_max,
             norm_cap_ratio=None if isinstance(ratio, str) else ratio,
             gamma=integration.gamma,
+            prioritizer=_prioritizer(integration.prioritizer, identity),
             evaluate=Scoring(learner=learner, initial=learner.vector()),
             observes=standing_config(config) is not None,
             gram=method.gram(learner.specification, learner.vector()),
@@ -191,6 +192,18 @@ def _bench(
         before_publish=before_publish,
     )
     return Workbench(learner, exchange, cache=cache)
+
+
+def _prioritizer(table: PrioritizerTable, identity: Identity) -> robust.DistancePrioritizer | None:
+    if not table.enabled:
+        return None
+    return robust.DistancePrioritizer(
+        model_count_max=table.model_count_max,
+        exploration_ratio=table.exploration_ratio,
+        draw=table.draw,
+        # Not the rule's number: what one of the two reveals must say nothing about the other.
+        seed=identity.secret_number("prioritizer"),
+    )
 
 
 def _agree(

@@ -85,6 +85,21 @@ class TrainingTable(_Table):
     step_rule: StepRuleTable = StepRuleTable()
 
 
+class PrioritizerTable(_Table):
+    """`[integration.prioritizer]`: which rows reach the rule; see robust.DistancePrioritizer."""
+
+    enabled: bool = Field(default=False, description="whether only some of many rows are used")
+    model_count_max: int = Field(
+        default=30, ge=1, description="rows used, if more came; one more or fewer"
+    )
+    exploration_ratio: float = Field(
+        default=0.4, ge=0.0, le=1.0, description="0 takes near rows only, 1 far ones only"
+    )
+    draw: Literal["random", "nearest"] = Field(
+        default="random", description="of near, middle and far rows: random ones, or the nearest"
+    )
+
+
 class IntegrationTable(_Table):
     """`[integration]`: whom to believe, and how much."""
 
@@ -100,6 +115,7 @@ class IntegrationTable(_Table):
     )
     gamma: float = Field(default=1.0, gt=0.0, le=1.0, description="step towards the result")
     weights: str = Field(default="metropolis", description="metropolis, uniform or examples")
+    prioritizer: PrioritizerTable = PrioritizerTable()
 
 
 class LossGateTable(_Table):

@@ -55,6 +55,30 @@ def own_tasks(tmp_path):
             "above",
         ),
         (("--set", "integration.weights=nonsense"), "integration.weights", "nonsense", "uniform"),
+        (
+            ("--set", "integration.prioritizer.model_count_max=0"),
+            "integration.prioritizer.model_count_max",
+            0,
+            "greater than or equal to 1",
+        ),
+        (
+            ("--set", "integration.prioritizer.exploration_ratio=1.5"),
+            "integration.prioritizer.exploration_ratio",
+            1.5,
+            "less than or equal to 1",
+        ),
+        (
+            ("--set", "integration.prioritizer.draw=furthest"),
+            "integration.prioritizer.draw",
+            "furthest",
+            "'random' or 'nearest'",
+        ),
+        (
+            ("--set", "integration.prioritizer.count=3"),
+            "integration.prioritizer.count",
+            3,
+            "no such field",
+        ),
         (("--set", "training.device=nonsense"), "training.device", "nonsense", "auto"),
         (("--set", "reputation.policy.decay=2"), "reputation.policy", "{'decay': 2}", "below 1"),
         (

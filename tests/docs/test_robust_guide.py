@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import robust
 from p2pfed.config.files import parse
+from p2pfed.config.model import RunConfig
 
 TEXT = (Path(__file__).parents[2] / "docs" / "robust.md").read_text(encoding="utf-8")
 
@@ -39,7 +41,14 @@ def test_run_file_is_one() -> None:
     config = parse(tomllib.loads(block))
     assert config.integration.rule == "nnm+trimmed-mean"
     assert not config.reputation.enabled
+    assert config.integration.prioritizer == RunConfig().integration.prioritizer
 
 
 def test_run_files_and_integrators_default_to_the_same_rule() -> None:
     assert parse({}).integration.rule == robust.Integrator().rule
+
+
+def test_run_files_and_prioritizers_have_the_same_defaults() -> None:
+    table = parse({}).integration.prioritizer.model_dump(exclude={"enabled"})
+    known = {field.name: field.default for field in fields(robust.DistancePrioritizer)}
+    assert table == {name: value for name, value in known.items() if name != "seed"}
