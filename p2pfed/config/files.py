@@ -88,11 +88,18 @@ def _table(name: str, table: BaseModel) -> list[str]:
         if value is None:
             lines.append(f"# {field} = …{comment}")
         else:
-            # For numbers, texts and lists of texts JSON and TOML are the same.
-            lines.append(f"{field} = {json.dumps(value, ensure_ascii=False)}{comment}")
+            lines.append(f"{field} = {_value(value)}{comment}")
     if table.model_extra:
         lines += tomli_w.dumps(table.model_extra).splitlines()
     return [*lines, "", *inner]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = [f"{json.dumps(key)} = {_value(inner)}" for key, inner in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+    # For numbers, texts and lists of texts JSON and TOML are the same.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(name: str, table: Mapping[str, Any]) -> list[str]:

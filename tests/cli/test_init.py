@@ -40,6 +40,20 @@ def test_new_run(p2pfed, tmp_path):
     assert found["next"] == "p2pfed node run mine"
 
 
+def test_constants_of_rules_and_policies_can_be_read_again(p2pfed, tmp_path):
+    found = p2pfed.json(
+        *("init", "mine", "--set", "integration.rule=norm-clipping"),
+        *("--set", "integration.params.radius=0.5", "--set", "reputation.policy.ban_streak=5"),
+        *("--set", "integration.prioritizer.enabled=true"),
+        *("--set", "integration.prioritizer.draw=nearest"),
+    )
+    config = load(tmp_path / found["run_file"])
+    assert config.integration.params == {"radius": 0.5}
+    assert config.reputation.policy == {"ban_streak": 5}
+    assert config.integration.prioritizer.enabled
+    assert config.integration.prioritizer.draw == "nearest"
+
+
 def test_shown_to_people(p2pfed):
     assert p2pfed("init", "mine") == 0
     assert "12D3KooW" in p2pfed.out
