@@ -103,6 +103,20 @@ class ShardScorer(Protocol):
         """
 
 
+@runtime_checkable
+class LossSampler(Protocol):
+    """What a `Learner` may have beside: a cheap loss, so that probing neighbors costs little."""
+
+    def sample_loss(self, round: int, *, should_stop: ShouldStop) -> float:
+        """Return the mean loss on a few validation rows that are drawn anew in each round.
+
+        Within a round the rows are always the same.
+
+        Raises:
+            JobCancelled: If `should_stop` said so.
+        """
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

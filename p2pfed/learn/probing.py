@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, TypeVar
 
 from torch import Tensor
 
-from p2pfed.learn.learner import Learner, ShouldStop
+from p2pfed.learn.foreign_models import measure_foreign
+from p2pfed.learn.learner import Learner, LossSampler, ShouldStop
 
 KeyT = TypeVar("KeyT")
 
@@ -15,27 +16,13 @@ KeyT = TypeVar("KeyT")
 STEP_RATIO: Final = 0.2
 
 
-@runtime_checkable
-class SampledLoss(Protocol):
-    """What a learner may be able to do beyond `Learner`, so that probing costs little."""
-
-    def sample_loss(self, round: int, *, should_stop: ShouldStop) -> float:
-        """Return the mean loss on a few validation rows that are drawn anew in each round.
-
-        Within a round the rows are always the same.
-
-        Raises:
-            JobCancelled: If `should_stop` said so.
-        """
-
-
 def held_out_loss(
     learner: Learner, round: int, *, should_stop: ShouldStop
 ) -> Callable[[Tensor], float]:
     """Return what measures the loss of a whole vector, shape (d,), on a learner's held-out data.
 
-    The learner is afterwards as it was before. One without `SampledLoss` is evaluated on all of its
-    validation rows.
+    The learner is afterwards as it was before. One that is no `LossSampler` is evaluated on all of
+    its validation rows.
 
     Args:
         learner: Has model and data.
@@ -47,7 +34,7 @@ def held_out_loss(
         before = learner.vector()
         learner.load_vector(vector)
         try:
-            if isinstance(learner, SampledLoss):
+            if isinstance(learner, LossSampler):
                 return learner.sample_loss(round, should_stop=should_stop)
             return learner.evaluate("validation", should_stop=should_stop)[1]
         finally:
@@ -69,7 +56,8 @@ def relative_gains(
         rows: Finite vectors, shape (d,), by what tells them apart.
 
     Returns:
-        The gains, negative where a row harms; -inf for one that makes the loss infinite or NaN.
+        The gains, negative where a row harms; -inf for one that makes the loss infinite or NaN, or
+        raise anything but a P2PFedError.
         Nothing if the own loss is not a number: then nothing can be said of others.
 
     Source: Lidin et al. 2025, "Incentivizing permissionless distributed learning of LLMs", the loss
@@ -81,9 +69,11 @@ def relative_gains(
     before = loss(own)
     if not math.isfinite(before):
         return {}
-    return {
-        key: _relative(before, loss(own + STEP_RATIO * (row - own))) for key, row in rows.items()
-    }
+    return {key: _relative(before, _foreign_loss(loss, own, row)) for key, row in rows.items()}
+
+
+def _foreign_loss(loss: Callable[[Tensor], float], own: Tensor, row: Tensor) -> float:
+    return measure_foreign(lambda: loss(own + STEP_RATIO * (row - own)), worst=math.inf)
 
 
 def _relative(before: float, after: float) -> float:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
 from torch import Tensor
 
 from p2pfed.errors import LocalError
+from p2pfed.learn.foreign_models import measure_foreign
 from p2pfed.learn.learner import Learner, ShardScorer, ShouldStop
 
 
@@ -17,7 +18,7 @@ def _never() -> bool:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Scoring:
     """Tells how good the own model would be at another place: `robust.Integrator(evaluate=...)`.
 
@@ -33,12 +34,14 @@ class Scoring:
     learner: Learner
     initial: Tensor
     should_stop: ShouldStop = _never
+    _shard_count: int | None = field(default=None, init=False)
 
     def __call__(self, difference: Tensor) -> list[float]:
         """Score a difference from the initial vector; the model is afterwards as it was before.
 
         What a neighbor sent cannot make its scores raise: those outside of [0, 1] count as the
-        nearest number in it, and those that are no finite number as 0.
+        nearest number in it, those that are no finite number as 0, and all of them as 0 where the
+        learner has scored the own model and fails on the neighbor's.
 
         Args:
             difference: Shape (d,); the learner's own, or one that a neighbor had a part in.
@@ -53,13 +56,19 @@ class Scoring:
         """
         before = self.learner.vector()
         given = difference.to(self.initial)
+        is_own = torch.equal(given, before - self.initial)
         try:
             self.learner.load_vector(self.initial + given)
-            scores = self._evaluate()
+            if is_own or self._shard_count is None:
+                scores = self._evaluate()
+            else:
+                worst = [0.0] * self._shard_count
+                scores = measure_foreign(self._evaluate, worst=worst)
         finally:
             self.learner.load_vector(before)
-        if torch.equal(given, before - self.initial):
+        if is_own:
             _check_own(scores)
+            self._shard_count = len(scores)
         return [min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0 for score in scores]
 
     def _evaluate(self) -> list[float]:

@@ -50,6 +50,27 @@ def test_what_ruins_the_loss_is_the_worst() -> None:
     assert relative_gains(parabola, torch.tensor([1.0]), rows)["near"] == -math.inf
 
 
+def test_what_a_loss_refuses_is_the_worst() -> None:
+    def picky(vector: Tensor) -> float:
+        if float(vector) < 0.0:
+            raise ValueError("no such model")
+        return parabola(vector)
+
+    rows = {"odd": torch.tensor([-1.0]), "good": torch.tensor([1.0])}
+    gains = relative_gains(picky, torch.tensor([0.0]), rows)
+    assert gains == {"odd": -math.inf, "good": pytest.approx(0.36)}
+    with pytest.raises(ValueError, match="no such model"):
+        relative_gains(picky, torch.tensor([-0.5]), rows)  # its own
+
+    def stopped(vector: Tensor) -> float:
+        if float(vector) > 0.0:
+            raise JobCancelled("stopped")
+        return 1.0
+
+    with pytest.raises(JobCancelled):
+        relative_gains(stopped, torch.tensor([0.0]), rows)
+
+
 def test_a_broken_own_model_judges_nobody() -> None:
     assert relative_gains(lambda _: math.nan, torch.tensor([0.0]), {"a": torch.tensor([1.0])}) == {}
 

@@ -107,3 +107,39 @@ def test_model_is_as_before_after_an_error(error: Exception) -> None:
     with pytest.raises(type(error), match=str(error)):
         scoring(torch.tensor([0.25]))
     assert float(learner.value) == pytest.approx(0.7)
+
+
+class Picky(OneNumber):
+    """A learner whose metric refuses models below 0."""
+
+    def evaluate(self, split: str, *, should_stop: object) -> tuple[float, float]:
+        score, loss = super().evaluate(split, should_stop=should_stop)
+        if score < 0.0:
+            raise ValueError("Input contains what the metric does not take")
+        return score, loss
+
+
+def test_what_a_metric_refuses_is_the_worst(caplog: pytest.LogCaptureFixture) -> None:
+    scoring, learner = make_scoring(Picky())
+    with pytest.raises(ValueError, match="does not take"):
+        scoring(torch.tensor([-2.0]))  # before the own score: it may be this machine
+    assert scoring(torch.tensor([0.0])) == [0.5]
+    assert not caplog.records
+    assert scoring(torch.tensor([-2.0])) == [0.0]
+    assert "counts as the worst" in caplog.text
+    learner.load_vector(torch.tensor([-1.0]))
+    with pytest.raises(ValueError, match="does not take"):
+        scoring(torch.tensor([-1.5]))  # its own model is no neighbor's
+
+
+def test_a_job_that_is_to_stop_is_no_bad_model() -> None:
+    scoring, learner = make_scoring(Shards(0.5))
+    assert scoring(torch.tensor([0.0])) == [0.5]
+
+    def stop(*, should_stop: object) -> list[float]:
+        del should_stop
+        raise JobCancelled("stopped")
+
+    learner.shard_scores = stop  # type: ignore[attr-defined]
+    with pytest.raises(JobCancelled):
+        scoring(torch.tensor([0.25]))
