@@ -50,8 +50,10 @@ class FamiliarClasses:
             `p2pfed.learn.task.accuracy`, a row has more than one label, or the peer, a relay, has
             no training rows.
         """
+        if task.metric is not accuracy:  # before the labels, which may take long to read
+            return None
         own_labels, held_out = task.rows("train").labels, task.rows("validation")
-        if task.metric is not accuracy or own_labels.ndim != 1 or not len(own_labels):
+        if own_labels.ndim != 1 or not len(own_labels):
             return None
         counts = torch.bincount(own_labels.long())
         familiar = torch.nonzero(counts >= min(_CLASS_ROWS_MIN, int(counts.max()))).flatten()

@@ -145,6 +145,15 @@ def test_else_validation_rows_are_one_shard(changes: dict[str, object]) -> None:
     assert learner.shard_scores(should_stop=never) == [score]
 
 
+def test_labels_are_not_read_for_another_metric() -> None:
+    class Unreadable(TensorDataset):
+        def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+            raise AssertionError(f"row {index} was read")
+
+    dataset = Unreadable(torch.eye(3), torch.arange(3))
+    assert FamiliarClasses.of(make_task(train=dataset, metric=scaled_accuracy)) is None
+
+
 def test_nothing_to_judge_on_is_named() -> None:
     learner = make_learner(make_task([2] * 10, validation=rows_of([0, 1], [0, 1])))
     with pytest.raises(LocalError, match=r"knows \(2,\); give the task some, or take a rule"):
