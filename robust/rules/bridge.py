@@ -16,7 +16,7 @@ from robust.rule import Aggregation, Rule
 from robust.rules.bulyan import bulyan, bulyan_vector
 from robust.rules.coordinate_wise import Median
 from robust.rules.krum import Krum
-from robust.sorted_runs import kept_values
+from robust.sorted_runs import Run, kept_values
 from robust.sorting_network import sort_middle
 from robust.tolerance import check_byzantine_count
 
@@ -141,5 +141,6 @@ def _trim(
             total += values * share
         result[columns] = total.to(result.dtype)
         if kept is not None:
-            kept[neighbors] += kept_values(block, byzantine_count, kept_count)
+            run = Run(byzantine_count, kept_count, middle[0], middle[-1])
+            kept[neighbors] += kept_values(block, run)
     return result

@@ -10,6 +10,7 @@ from typing_extensions import override
 from robust.blocks import column_blocks
 from robust.inputs import Inputs
 from robust.rule import Aggregation, Rule
+from robust.sorted_runs import Run, kept_values
 from robust.sorting_network import sort_middle
 from robust.tolerance import check_byzantine_count
 
@@ -99,58 +100,24 @@ def _median_cut(inputs: Inputs) -> int:
 
 
 def _aggregate_middle(inputs: Inputs, cut: int) -> Aggregation:
-    kept_values = torch.zeros(inputs.row_count, dtype=torch.float64)
-    vector = _mean_of_middle(inputs, cut, kept_values)
-    shares = kept_values / ((inputs.row_count - 2 * cut) * inputs.dimension)
+    kept = torch.zeros(inputs.row_count, dtype=torch.float64)
+    vector = _mean_of_middle(inputs, cut, kept)
+    shares = kept / ((inputs.row_count - 2 * cut) * inputs.dimension)
     return Aggregation.of_rows(vector, inputs, shares.tolist())
 
 
-def _mean_of_middle(inputs: Inputs, cut: int, kept_values: Tensor | None) -> Tensor:
-    """Average the middle ranks; add to `kept_values` (rows,) how many values each had in them."""
+def _mean_of_middle(inputs: Inputs, cut: int, kept: Tensor | None) -> Tensor:
+    """Average the middle ranks; add to `kept` (rows,) how many values each had in them."""
     share = 1.0 / (inputs.row_count - 2 * cut)
     result = torch.empty_like(inputs.vectors[0])
     for columns in column_blocks(inputs.vectors):
         block = inputs.block(columns)  # (rows, columns)
-        middle = sort_middle(block if kept_values is None else block.clone(), cut)
+        middle = sort_middle(block if kept is None else block.clone(), cut)
         # Scaled before it is summed: a mean of values near the type's maximum must not overflow.
         total = middle[0] * share
         for values in middle[1:]:
             total += values * share
         result[columns] = total.to(result.dtype)
-        if kept_values is not None:
-            kept_values += _kept_per_row(block, middle[0], middle[-1], cut)
+        if kept is not None:
+            kept += kept_values(block, Run(cut, len(middle), middle[0], middle[-1]))
     return result
-
-
-def _kept_per_row(block: Tensor, low: Tensor, high: Tensor, cut: int) -> Tensor:
-    """Count each row's values among the middle ranks, which go from `low` to `high`.
-
-    Of equal values some may be cut and some kept; each then counts for the kept share of them,
-    so that no row gains by its place or its name.
-    """
-    kept_count = block.shape[0] - 2 * cut
-    is_kept = block.ge(low).logical_and_(block.le(high))  # (n, columns)
-    per_row = is_kept.sum(dim=1).cpu().to(torch.float64)
-    if int(per_row.sum()) == kept_count * block.shape[1]:
-        return per_row
-    is_split = is_kept.sum(dim=0) != kept_count  # (columns,)
-    whole = is_kept[:, ~is_split].sum(dim=1).cpu().to(torch.float64)
-    split = _shares_of_ties(block[:, is_split], low[is_split], high[is_split], cut)
-    return whole + split.sum(dim=1).cpu().to(torch.float64)
-
-
-def _shares_of_ties(block: Tensor, low: Tensor, high: Tensor, cut: int) -> Tensor:
-    """Return each value's share in the middle ranks, shape (n, columns)."""
-    row_count = block.shape[0]
-    is_low, is_high = block == low, block == high
-    low_count, high_count = is_low.sum(dim=0), is_high.sum(dim=0)
-    # The run of `low` begins at or below rank `cut`, so it is kept from there to its end, which is
-    # beyond the middle if all of the middle is equal. `high`, where it differs, is the mirror.
-    low_end = (block < low).sum(dim=0) + low_count
-    high_end = (block > high).sum(dim=0) + high_count
-    low_kept = low_end.clamp(max=row_count - cut) - cut
-    high_kept = high_end - cut
-    inside = ((block > low) & (block < high)).to(block.dtype)
-    return torch.where(
-        is_low, low_kept / low_count, torch.where(is_high, high_kept / high_count, inside)
-    )

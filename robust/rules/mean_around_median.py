@@ -12,6 +12,7 @@ from typing_extensions import override
 from robust.blocks import column_blocks
 from robust.inputs import Inputs
 from robust.rule import Aggregation, Rule
+from robust.sorted_runs import Run, kept_values
 from robust.sorting_network import sort_middle
 from robust.tolerance import check_byzantine_count
 
@@ -80,24 +81,24 @@ def aggregate_around_median(
 ) -> Aggregation:
     """Do as `average_around_median`, and say what each row contributed."""
     chosen = list(range(inputs.row_count) if rows is None else rows)
-    kept_values = torch.zeros(len(chosen), dtype=torch.float64)
-    vector = _average(inputs, kept_count, rows, kept_values)
+    kept = torch.zeros(len(chosen), dtype=torch.float64)
+    vector = _average(inputs, kept_count, rows, kept)
     shares = torch.zeros(inputs.row_count, dtype=torch.float64)
-    shares[chosen] = kept_values / (kept_count * inputs.dimension)
+    shares[chosen] = kept / (kept_count * inputs.dimension)
     return Aggregation.of_rows(vector, inputs, shares.tolist())
 
 
 def _average(
-    inputs: Inputs, kept_count: int, rows: Sequence[int] | None, kept_values: Tensor | None
+    inputs: Inputs, kept_count: int, rows: Sequence[int] | None, kept: Tensor | None
 ) -> Tensor:
-    """Average the nearest values; add to `kept_values` (rows,) how many of each row they are."""
+    """Average the nearest values; add to `kept` (rows,) how many of each row they are."""
     share = 1.0 / kept_count
     result = torch.empty_like(inputs.vectors[0])
     for columns in column_blocks(inputs.vectors):
         block = inputs.block(columns)  # (rows, columns)
         if rows is not None:
             block = block[torch.tensor(rows, device=block.device)]
-        ranks = sort_middle(block if kept_values is None else block.clone(), 0)
+        ranks = sort_middle(block if kept is None else block.clone(), 0)
         median = ranks[len(ranks) // 2]
         if len(ranks) % 2 == 0:
             median = ranks[len(ranks) // 2 - 1] * 0.5 + median * 0.5
@@ -107,9 +108,8 @@ def _average(
         for values in others:
             total += values * share
         result[columns] = total.to(result.dtype)
-        if kept_values is not None:
-            low, high = reduce(torch.minimum, nearest), reduce(torch.maximum, nearest)
-            kept_values += _kept_per_row(block, low, median, high, kept_count)
+        if kept is not None:
+            kept += kept_values(block, _run(ranks, nearest, median))
     return result
 
 
@@ -133,24 +133,10 @@ def _nearest(ranks: Sequence[Tensor], median: Tensor, kept_count: int) -> list[T
     return nearest
 
 
-def _kept_per_row(
-    block: Tensor, low: Tensor, median: Tensor, high: Tensor, kept_count: int
-) -> Tensor:
-    """Count each row's values in the run of ranks that goes from `low` to `high`.
-
-    Of equal values some may be dropped and some kept; each then counts for the kept share of them,
-    so that no row gains by its place or its name.
-    """
-    is_kept = block.ge(low).logical_and_(block.le(high))  # (n, columns)
-    counts = is_kept.sum(dim=0)
-    per_row = is_kept.sum(dim=1).cpu().to(torch.float64)
-    is_split = counts != kept_count
-    if not bool(is_split.any()):
-        return per_row
-    block, low, median, high = (part[..., is_split] for part in (block, low, median, high))
-    excess = counts[is_split] - kept_count
-    # Were values cut off at both ends, one of the two would be nearer and not the first to go.
-    edge = torch.where((median - low) > (high - median), low, high)
-    is_edge = block == edge
-    lost = is_edge * (excess / is_edge.sum(dim=0))
-    return per_row - lost.sum(dim=1).cpu().to(torch.float64)
+def _run(ranks: Sequence[Tensor], nearest: Sequence[Tensor], median: Tensor) -> Run:
+    """Return which ranks the nearest values are: see `_nearest`."""
+    start = torch.zeros_like(median, dtype=torch.int64)
+    for below, above in zip(ranks, ranks[len(nearest) :], strict=False):
+        start += (median - below) > (above - median)
+    low, high = reduce(torch.minimum, nearest), reduce(torch.maximum, nearest)
+    return Run(start, len(nearest), low, high)

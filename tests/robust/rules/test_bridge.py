@@ -8,7 +8,6 @@ from torch import Tensor
 
 import robust
 from robust.rules.bulyan import pick_by_krum
-from robust.sorted_runs import kept_values
 
 # Each example runs a rule on a few rows; a quarter of the usual number shows as much.
 SOME = settings(max_examples=max(1, settings().max_examples // 4))
@@ -231,13 +230,6 @@ def test_nothing_is_changed_and_order_does_not_matter(screening: str) -> None:
     assert torch.equal(first.vector, rule(vectors, own=vectors[0], keys=keys))
     torch.testing.assert_close(first.coefficients[order], second.coefficients)
     assert torch.equal(vectors, before)
-
-
-def test_equal_values_share_what_is_kept_of_them() -> None:
-    # Ranks 1 and 2 of 0, 0, 0, 4: two of three zeros. And of 1, 2, 4, 4: the 2 and one 4 of two.
-    block = torch.tensor([[0.0, 4.0], [0.0, 1.0], [4.0, 2.0], [0.0, 4.0]])
-    kept = kept_values(block, 1, 2).tolist()
-    assert kept == pytest.approx([2 / 3 + 1 / 2, 2 / 3, 1.0, 2 / 3 + 1 / 2])
 
 
 def test_unknown_screening_lists_the_known() -> None:
