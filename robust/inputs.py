@@ -38,7 +38,7 @@ class Inputs:
         given_order: The indices of the vectors by ascending key, or as given without keys.
         keys: The keys of the vectors, in their order; None without keys.
         is_checked: Whether the vectors are known to be finite; if not, `measure` and `combine`
-            refuse those that they read and that are not.
+            refuse those that they read and that are not, and whoever reads them by `block` has to.
     """
 
     vectors: Tensor

@@ -76,8 +76,8 @@ class Rule(ABC):
     # Ranks: int64, each row a permutation of 0..d-1. All other rules read floating point.
     reads_ranks: ClassVar[bool] = False
 
-    # Whether it reads every row by `Inputs.measure` or `Inputs.combine`, which then refuse NaN and
-    # infinity on their way: that saves a pass over the vectors for it alone.
+    # Whether it refuses NaN and infinity on its way, as `Inputs.measure` and `Inputs.combine` do
+    # for it if it reads every row by them: that saves a pass over the vectors for it alone.
     finds_wild_values: ClassVar[bool] = False
 
     byzantine_count: int

@@ -1,13 +1,13 @@
 """Rules that treat each coordinate by itself: the trimmed mean and the median."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from robust.blocks import column_blocks
+from robust.blocks import check_finite, column_blocks
 from robust.inputs import Inputs
 from robust.rule import Aggregation, Rule
 from robust.sorted_runs import Run, kept_values
@@ -34,6 +34,8 @@ class TrimmedMean(Rule):
     Differs: the paper drops a share beta of the values; here a count.
     Cost: O(d n log(n)^2) time, one block of n rows beyond the result in memory.
     """
+
+    finds_wild_values: ClassVar[bool] = True
 
     byzantine_count: int
 
@@ -74,6 +76,8 @@ class Median(Rule):
     Cost: O(d n log(n)^2) time, one block of n rows beyond the result in memory.
     """
 
+    finds_wild_values: ClassVar[bool] = True
+
     byzantine_count: int = 0
 
     def __post_init__(self) -> None:
@@ -108,16 +112,23 @@ def _aggregate_middle(inputs: Inputs, cut: int) -> Aggregation:
 
 def _mean_of_middle(inputs: Inputs, cut: int, kept: Tensor | None) -> Tensor:
     """Average the middle ranks; add to `kept` (rows,) how many values each had in them."""
-    share = 1.0 / (inputs.row_count - 2 * cut)
     result = torch.empty_like(inputs.vectors[0])
     for columns in column_blocks(inputs.vectors):
-        block = inputs.block(columns)  # (rows, columns)
-        middle = sort_middle(block if kept is None else block.clone(), cut)
-        # Scaled before it is summed: a mean of values near the type's maximum must not overflow.
-        total = middle[0] * share
-        for values in middle[1:]:
-            total += values * share
-        result[columns] = total.to(result.dtype)
-        if kept is not None:
-            kept += kept_values(block, Run(cut, len(middle), middle[0], middle[-1]))
+        result[columns] = _average(inputs, columns, cut, kept)
     return result
+
+
+def _average(inputs: Inputs, columns: slice, cut: int, kept: Tensor | None) -> Tensor:
+    """Do some columns of what `_mean_of_middle` does."""
+    if not inputs.is_checked:
+        check_finite(inputs.vectors[:, columns], "vectors")
+    block = inputs.block(columns)  # (rows, columns)
+    middle = sort_middle(block if kept is None else block.clone(), cut)
+    share = 1.0 / len(middle)
+    # Scaled before it is summed: a mean of values near the type's maximum must not overflow.
+    mean = middle[0] * share
+    for values in middle[1:]:
+        mean += values * share
+    if kept is not None:
+        kept += kept_values(block, Run(cut, len(middle), middle[0], middle[-1]))
+    return mean

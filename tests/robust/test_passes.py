@@ -98,7 +98,10 @@ def test_wild_values_that_cancel_are_found_and_large_ones_are_not_wild() -> None
     assert is_finite(torch.full((3, 100), 6e4, dtype=torch.float16))
 
 
-@pytest.mark.parametrize("name", ["mean", "krum", "geometric-median", "caf", "minimum-diameter"])
+@pytest.mark.parametrize(
+    "name",
+    ["mean", "krum", "geometric-median", "caf", "minimum-diameter", "median", "trimmed-mean"],
+)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_rules_that_look_on_their_way_refuse_what_the_others_do(name: str, value: float) -> None:
     vectors = make_vectors(7, 30)
