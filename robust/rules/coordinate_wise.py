@@ -8,6 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from robust.blocks import check_finite, column_blocks
+from robust.compiled import find_middle
 from robust.inputs import Inputs
 from robust.rule import Aggregation, Rule
 from robust.sorted_runs import Run, kept_values
@@ -113,13 +114,15 @@ def _aggregate_middle(inputs: Inputs, cut: int) -> Aggregation:
 def _mean_of_middle(inputs: Inputs, cut: int, kept: Tensor | None) -> Tensor:
     """Average the middle ranks; add to `kept` (rows,) how many values each had in them."""
     result = torch.empty_like(inputs.vectors[0])
+    compiled = find_middle(inputs, cut)
     for columns in column_blocks(inputs.vectors):
-        result[columns] = _average(inputs, columns, cut, kept)
+        mean = None if compiled is None else compiled.average(inputs, columns, kept)
+        result[columns] = _average(inputs, columns, cut, kept) if mean is None else mean
     return result
 
 
 def _average(inputs: Inputs, columns: slice, cut: int, kept: Tensor | None) -> Tensor:
-    """Do some columns of what `_mean_of_middle` does."""
+    """Do some columns by torch, which `CompiledMiddle.average` does as well."""
     if not inputs.is_checked:
         check_finite(inputs.vectors[:, columns], "vectors")
     block = inputs.block(columns)  # (rows, columns)

@@ -20,6 +20,7 @@ HEAVY = {
     "libp2p",
     "matplotlib",
     "networkx",
+    "numba",
     "numpy",
     "peft",
     "pydantic",
