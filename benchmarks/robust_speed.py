@@ -26,6 +26,7 @@ from benchmarks.document import DOCUMENT, write_section
 from benchmarks.robust_pairs import DIMENSIONS, PAIRS, Pair
 from benchmarks.robust_report import TITLE, Cells, key_of, missed, section
 from benchmarks.transfer import describe_machine
+from robust.compiled import COLUMNS_MIN
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "build" / "robust_speed.jsonl"
@@ -39,7 +40,7 @@ PROCESS_S_MAX = 1_800.0
 def versions() -> dict[str, str]:
     """Return what a measurement depends on; it is measured anew when one of these changes."""
     found = {"robust": _digest_of_rules()}
-    for name in ("torch", "byzfl"):
+    for name in ("torch", "numba", "byzfl"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -64,9 +65,9 @@ def jobs(names: Sequence[str], dimensions: Sequence[int]) -> Iterator[tuple[Pair
     """Yield each measurement, small ones first: they tell which large ones to leave out."""
     for dimension in sorted(dimensions):
         for pair in PAIRS:
-            if pair.name not in names:
+            if pair.name not in names or (pair.is_compiled and dimension < COLUMNS_MIN):
                 continue
-            job = {"name": pair.name, "dimension": dimension}
+            job = {"name": pair.title, "dimension": dimension}
             for side in ("ours", "byzfl") if pair.byzfl else ("ours",):
                 yield pair, {"kind": "memory", "side": side, **job}
             for threads in THREADS:
@@ -115,7 +116,7 @@ def measure(names: Sequence[str], dimensions: Sequence[int], cells: Cells) -> in
         key = key_of(**job)
         if key in cells or (job.get("side") == "byzfl" and not has_byzfl):
             continue
-        skip = reason_to_skip_byzfl(cells, pair.name, job["dimension"])
+        skip = reason_to_skip_byzfl(cells, pair.title, job["dimension"])
         if job.get("side") == "byzfl" and skip:
             print(f"{key}: left out, byzfl {skip}", flush=True)
             continue
@@ -146,7 +147,7 @@ def _digest_of_rules() -> str:
 
 def main() -> int:
     """Measure and write the section; 0 if every target is met and nothing failed."""
-    known = [pair.name for pair in PAIRS]
+    known = list(dict.fromkeys(pair.name for pair in PAIRS))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--name", action="append", choices=known, help="only this rule; repeatable")
     parser.add_argument("--dimension", action="append", type=int, choices=DIMENSIONS)
