@@ -25,15 +25,15 @@ from robust.sorted_runs import UNITS
 from robust.sorting_network import comparators
 
 # Compiling pays after some calls, inversely to the columns. Measured, trimmed mean of 1e6 columns
-# of fp32 on one core, with f a fifth of the rows:
+# of fp32, f a fifth of the rows, CPU time of one core:
 #     rows   to compile   compiled     torch   pays after
-#        3       240 ms     0.3 ms    2.7 ms    100 calls
-#        7       180 ms     0.5 ms    7.1 ms     28 calls
-#       20       670 ms     4.6 ms     35 ms     22 calls
-#       32     1,030 ms      10 ms     65 ms     19 calls
-#       50     2,020 ms     104 ms    129 ms     81 calls
-# The first loop of a process takes 600 ms more. With this many columns and a few rows, 100 to 150
-# calls pay for it: a peer calls in every round, and the number of its neighbors changes seldom.
+#        3       120 ms     0.8 ms    3.0 ms     54 calls
+#        7       360 ms     1.4 ms    7.7 ms     58 calls
+#       20       820 ms     3.8 ms     34 ms     27 calls
+#       32     1,780 ms     5.8 ms     62 ms     31 calls
+#       50     5,500 ms     101 ms    120 ms    295 calls
+# The first loop of a process takes 600 ms more. With this many columns, 100 to 220 calls pay for a
+# loop: a peer calls in every round, and the number of its neighbors changes seldom.
 COLUMNS_MIN: Final = 2**18
 # From about 40 rows on, a loop takes one column at a time: LLVM makes no more than 128 comparisons
 # to learn that no result lies over a row, and there are three results.
