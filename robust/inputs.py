@@ -70,9 +70,11 @@ class Inputs:
         if self.mixing is None:
             return self.vectors[:, columns].to(wide, copy=True)
         # Summed in the order of the keys, so that the order of the vectors does not matter.
-        order = torch.tensor(self.given_order)
-        block = self.vectors[:, columns][order.to(self.vectors.device)].to(wide)
-        return self.mixing[:, order].to(block.device, wide) @ block
+        block, mixing = self.vectors[:, columns], self.mixing
+        if self.given_order != tuple(range(len(block))):
+            order = torch.tensor(self.given_order)
+            block, mixing = block[order.to(block.device)], mixing[:, order]
+        return mixing.to(block.device, wide) @ block.to(wide)
 
     def required_own(self) -> Tensor:
         """Return the own vector.

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Final, Self, final
 
 import torch
@@ -180,6 +180,8 @@ class Integrator:
             )
             call = call.without(too_long)
             call = call.without(find_passed_over(call, self.prioritizer))
+            # As rules sum them: then none has to move a row.
+            call = replace(call, accepted=sorted(call.accepted, key=lambda it: _key(it, round)))
             rule = self._rule_for(call)
             vector, shares, note = own.clone(), [1.0] + [0.0] * len(call.accepted), ""
             try:
@@ -261,9 +263,13 @@ class Integrator:
             drifts,
             own=drifts[0],
             weights=[own_weight, *weights],
-            keys=[_RoundKey(b""), *(_RoundKey(key, call.round) for key in keys)],
+            keys=[_RoundKey(b""), *(_key(row, call.round) for row in call.accepted)],
             gram=None if self.gram is None else self.gram(drifts),
         )
+
+
+def _key(row: Row, round: int) -> _RoundKey:
+    return _RoundKey(peer_key(row.peer), round)
 
 
 def _of_drift(evaluate: Evaluate, genesis: Tensor, dtype: torch.dtype) -> Evaluate:
