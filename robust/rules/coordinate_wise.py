@@ -115,17 +115,16 @@ def _mean_of_middle(inputs: Inputs, cut: int, kept: Tensor | None) -> Tensor:
     """Average the middle ranks; add to `kept` (rows,) how many values each had in them."""
     result = torch.empty_like(inputs.vectors[0])
     compiled = find_middle(inputs, cut)
-    # One for all blocks: what each allocates for itself, the system may take back and give again.
-    # Measured, with coefficients, trimmed mean of 20 rows of 1e7 fp32: 1,820 ms so and 560 here.
+    block: Tensor | None = None
     spare: Tensor | None = None
     for columns in column_blocks(inputs.vectors):
         mean = None if compiled is None else compiled.average(inputs, columns, kept)
         if mean is None:
             if not inputs.is_checked:
                 check_finite(inputs.vectors[:, columns], "vectors")
-            block = inputs.block(columns)  # (rows, columns)
+            block = inputs.block(columns, into=block)  # (rows, columns), the first the widest
             if kept is not None and spare is None:
-                spare = torch.empty_like(block)  # the first block is the widest
+                spare = torch.empty_like(block)
             copy = block if spare is None else spare[:, : block.shape[1]].copy_(block)
             mean = _average(block, copy, cut, kept)
         result[columns] = mean
