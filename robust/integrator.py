@@ -142,7 +142,9 @@ class Integrator:
             rows: The neighbors' rows, in any order; nothing in their vectors is trusted.
             genesis: What every peer started from, shape (d,), type and device of `own`; the zero
                 vector if left out.
-            mass_caps: The largest share, in [0, 1], that some neighbors may have; 0 bans one.
+            mass_caps: The largest share, in [0, 1], that some neighbors may have; 0 bans one. It
+                holds behind rules that weigh rows alike; behind one that chooses rows, a chosen
+                one has up to the cap times the number of rows.
             round: Of the run; what is drawn differs from round to round.
             progress: Share of the run that is over, in [0, 1], for rules that tighten with time.
 
@@ -258,7 +260,8 @@ class Integrator:
         if call.mass_caps:
             caps = [call.mass_caps.get(key, 1.0) for key in keys]
             pulls = pulls_under_caps(weights, caps, row_count=len(drifts))
-            rule = PreAggregated((MassCaps(pulls=(1.0, *pulls)),), rule)
+            if min(pulls) < 1.0:
+                rule = PreAggregated((MassCaps(pulls=(1.0, *pulls)),), rule)
         return rule.aggregate(
             drifts,
             own=drifts[0],

@@ -12,7 +12,8 @@ def find_own_rows(inputs: Inputs) -> list[int]:
     """List the rows that are equal to the own vector, by ascending key.
 
     One of them is the own row and the others are neighbors that agree with it; which one is which
-    makes no difference to a sum. Behind a pre-aggregation no row is the own one.
+    makes no difference to a sum. Behind a pre-aggregation, a row is an own one if nothing else is
+    in it: caps on others' shares leave own as it is, an average does not.
 
     Args:
         inputs: With the own vector.
@@ -21,9 +22,11 @@ def find_own_rows(inputs: Inputs) -> list[int]:
         InputError: If the caller did not give it.
     """
     own = inputs.required_own()
+    is_own = torch.tensor([torch.equal(vector, own) for vector in inputs.vectors])
     if inputs.mixing is not None:
-        return []
-    return [row for row in inputs.order if torch.equal(inputs.vectors[row], own)]
+        foreign = inputs.mixing[:, ~is_own].abs().sum(dim=1)
+        is_own = (foreign == 0.0) & (inputs.mixing.sum(dim=1) == 1.0)
+    return [row for row in inputs.order if is_own[row]]
 
 
 def find_equal_rows(inputs: Inputs, distances: Sequence[float]) -> list[list[int]]:

@@ -58,8 +58,10 @@ def check_mass_caps(mass_caps: Mapping[bytes | str, float]) -> dict[bytes, float
 class MassCaps(PreAggregation):
     """Draw rows towards the own one, which is the first: a row whose pull is s counts s times.
 
-    A cap on a weight binds only rules that use weights. Here the row itself comes nearer, so that
-    the cap holds behind any rule that weighs rows alike or by their weights, medians included.
+    A cap on a weight binds only rules that use weights. Here the row itself comes nearer, which
+    any rule sees. Behind one that weighs rows alike or by their weights, nobody has more than its
+    cap. Behind one that chooses rows, as a median does, a chosen row has up to its pull, which is
+    the cap times the number of rows; and so have rows together, if they are enough to be chosen.
 
     Args:
         pulls: One number in [0, 1] per row; the own one's does not matter.
@@ -87,6 +89,8 @@ def pulls_under_caps(
     weights: Sequence[float], caps: Sequence[float], *, row_count: int
 ) -> tuple[float, ...]:
     """Return how far each row may pull: min(1, cap / weight), or / (1 / n) if that is more.
+
+    A rule moves the own vector towards neighbors by no more than the largest pull among them.
 
     Args:
         weights: The neighbors' mixing weights.

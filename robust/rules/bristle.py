@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final, get_args
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -120,7 +119,7 @@ class Bristle(Rule):
         if inputs.dimension % class_count != 0:
             raise InputError(f"{inputs.dimension} entries are no matrix of {class_count} columns")
         foreign = [it for it in range(class_count) if it not in familiar]
-        copies = _copies_of_own(inputs)
+        copies = find_own_rows(inputs)
         weights = self._weigh(inputs, copies)
         columns = column_weights(weights, familiar, class_count)
         vector, shares = integrate_columns(
@@ -175,17 +174,6 @@ class Bristle(Rule):
             return set()
         lengths = {row: length for row, length in enumerate(norms(inputs)) if row not in copies[:1]}
         return find_above_cap(lengths, norm_of_own(inputs), norm_cap_ratio=self.norm_cap_ratio)
-
-
-def _copies_of_own(inputs: Inputs) -> list[int]:
-    """List the rows that equal own, by key; the first is own itself.
-
-    A cap on others' shares leaves the own row as it is, though it is a pre-aggregation.
-    """
-    if inputs.mixing is None:
-        return find_own_rows(inputs)
-    own = inputs.required_own()
-    return [row for row in inputs.order if torch.equal(_row(inputs, row), own)]
 
 
 def _row(inputs: Inputs, row: int) -> Tensor:

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from typing_extensions import override
 
 from robust.agreement import measure_agreements
 from robust.errors import InfeasibleError
 from robust.inputs import Inputs
+from robust.neighbors import find_own_rows
 from robust.rule import Shares, SpanRule
 from robust.tolerance import check_byzantine_count
 
@@ -53,13 +53,12 @@ class Reputation(SpanRule):
 
     @override
     def _shares(self, inputs: Inputs) -> Shares:
-        is_own = _find_own_rows(inputs)
+        own_rows = find_own_rows(inputs)
         agreements = measure_agreements(inputs, self.byzantine_count)
-        others = (phi for phi, own in zip(agreements, is_own, strict=True) if not own)
-        best = max(others, default=1.0)
+        best = max((phi for row, phi in enumerate(agreements) if row not in own_rows), default=1.0)
         counts = [
-            weight * (best if own else phi)
-            for weight, phi, own in zip(inputs.weights, agreements, is_own, strict=True)
+            weight * (best if row in own_rows else phi)
+            for row, (weight, phi) in enumerate(zip(inputs.weights, agreements, strict=True))
         ]
         total = math.fsum(counts)
         if total == 0.0:
@@ -68,14 +67,3 @@ class Reputation(SpanRule):
                 "own vector"
             )
         return Shares(tuple(count / total for count in counts))
-
-
-def _find_own_rows(inputs: Inputs) -> list[bool]:
-    """Tell which rows are the own vector, unmixed; a copy of it is as good."""
-    own = inputs.required_own()
-    is_own = torch.tensor([torch.equal(vector, own) for vector in inputs.vectors])
-    if inputs.mixing is not None:
-        foreign = inputs.mixing[:, ~is_own].abs().sum(dim=1)
-        is_own = (foreign == 0.0) & (inputs.mixing.sum(dim=1) == 1.0)
-    found: list[bool] = is_own.tolist()
-    return found

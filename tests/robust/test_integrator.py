@@ -401,24 +401,6 @@ def test_observations_tell_a_liar_from_the_others_and_need_no_weight() -> None:
     assert Integrator("mean").integrate(own, rows).observations == {}
 
 
-@pytest.mark.parametrize("rule", ["mean", "median", "trimmed-mean", "self-centered-clipping"])
-def test_mass_cap_bounds_a_row_behind_any_rule(rule: str) -> None:
-    own = torch.zeros(4)
-    rows = [Row(f"peer {i}", torch.full((4,), 1.0)) for i in range(3)]
-    free = Integrator(rule).integrate(own, rows)
-    capped = Integrator(rule).integrate(own, rows, mass_caps={f"peer {i}": 0.05 for i in range(3)})
-    banned = Integrator(rule).integrate(own, rows, mass_caps={f"peer {i}": 0.0 for i in range(3)})
-    assert 0.0 < float(capped.vector[0]) <= 0.2 * float(free.vector[0]) + 1e-6
-    assert torch.equal(banned.vector, own)
-    assert {verdict.reason for verdict in banned.verdicts} == {Reason.NO_MASS}
-    assert capped.own_weight + sum(v.weight for v in capped.verdicts) == pytest.approx(1.0)
-
-
-def test_mass_cap_out_of_range_is_refused() -> None:
-    with pytest.raises(robust.InputError, match=r"mass cap 2\.0 of 'a'"):
-        Integrator("mean").integrate(torch.ones(2), [], mass_caps={"a": 2.0})
-
-
 def test_ties_go_to_another_peer_in_another_round() -> None:
     peers = [bytes([number]) * 4 for number in range(8)]
     orders = {

@@ -1,0 +1,74 @@
+"""Caps on what neighbors may count: how far they bind behind each rule, and that they do no more."""
+
+import pytest
+import torch
+from torch import Tensor
+
+import robust
+from robust import Integrator, Reason, Row
+from robust.weights import pulls_under_caps
+
+NEIGHBORS = 6
+WEIGHT = 1 / (NEIGHBORS + 1)
+# Those that an Integrator can use: votes on ranks need other inputs.
+RULES = [name for name in robust.names() if name != "rank-vote"]
+
+
+def score(vector: Tensor) -> list[float]:
+    del vector
+    return [0.5]
+
+
+def make_own_and_rows() -> tuple[Tensor, list[Row]]:
+    generator = torch.Generator().manual_seed(0)
+    own = torch.ones(40)
+    rows = [own + 0.2 * torch.randn(40, generator=generator) for _ in range(NEIGHBORS)]
+    return own, [Row(f"peer {index}", row) for index, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("rule", ["mean", "median", "trimmed-mean", "self-centered-clipping"])
+def test_mass_cap_bounds_a_row_behind_any_rule(rule: str) -> None:
+    own = torch.zeros(4)
+    rows = [Row(f"peer {i}", torch.full((4,), 1.0)) for i in range(3)]
+    free = Integrator(rule).integrate(own, rows)
+    capped = Integrator(rule).integrate(own, rows, mass_caps={f"peer {i}": 0.05 for i in range(3)})
+    banned = Integrator(rule).integrate(own, rows, mass_caps={f"peer {i}": 0.0 for i in range(3)})
+    assert 0.0 < float(capped.vector[0]) <= 0.2 * float(free.vector[0]) + 1e-6
+    assert torch.equal(banned.vector, own)
+    assert {verdict.reason for verdict in banned.verdicts} == {Reason.NO_MASS}
+    assert capped.own_weight + sum(v.weight for v in capped.verdicts) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("cap", [1.0, WEIGHT, WEIGHT * (1.0 - 1e-7)])
+@pytest.mark.parametrize("rule", RULES)
+def test_caps_that_bind_nobody_change_nothing(rule: str, cap: float) -> None:
+    own, rows = make_own_and_rows()
+    integrator = Integrator(rule, evaluate=score, seed=1)
+    free = integrator.integrate(own, rows)
+    capped = integrator.integrate(own, rows, mass_caps={row.peer: cap for row in rows})
+    torch.testing.assert_close(capped.vector, free.vector)
+    assert capped.own_weight == pytest.approx(free.own_weight, abs=1e-5)
+    assert [it.weight for it in capped.verdicts] == pytest.approx(
+        [it.weight for it in free.verdicts], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("rule", ["median", "krum", "nnm+trimmed-mean", "geometric-median"])
+def test_many_rows_that_are_chosen_have_their_largest_pull_together(rule: str) -> None:
+    # Eight of fifteen rows: no rule that chooses rows can tell that they are not the honest ones.
+    own = torch.zeros(4)
+    honest = [Row(f"honest {i}", torch.full((4,), 0.001 * i)) for i in range(6)]
+    sybils = [Row(f"sybil {i}", torch.ones(4)) for i in range(8)]
+    caps = {row.peer: 0.3 / 8 for row in sybils}
+    found = Integrator(rule, norm_cap_ratio=None).integrate(own, honest + sybils, mass_caps=caps)
+    pull = pulls_under_caps([1 / 15], [0.3 / 8], row_count=15)[0]
+    assert pull == 0.5625
+    assert 0.3 < float(found.vector.max()) <= pull + 1e-6
+    mean = Integrator("mean", norm_cap_ratio=None).integrate(own, honest + sybils, mass_caps=caps)
+    sybil_share = sum(it.weight for it in mean.verdicts if str(it.peer).startswith("sybil"))
+    assert sybil_share == pytest.approx(0.3)
+
+
+def test_mass_cap_out_of_range_is_refused() -> None:
+    with pytest.raises(robust.InputError, match=r"mass cap 2\.0 of 'a'"):
+        Integrator("mean").integrate(torch.ones(2), [], mass_caps={"a": 2.0})
