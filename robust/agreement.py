@@ -1,7 +1,6 @@
 """How well each row agrees with the others, without a vote of its own."""
 
 import math
-import statistics
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +18,7 @@ def agreements(
     byzantine_count: int,
     keys: Sequence[bytes] | Sequence[str] | Sequence[int] | None = None,
     gram: Tensor | None = None,
+    voices: Sequence[float] | None = None,
 ) -> tuple[float, ...]:
     """Measure each row's cosine with the others.
 
@@ -26,11 +26,15 @@ def agreements(
     are dropped, and the rest is averaged: the trimmed mean of the others' directions, seen along
     x_j. Below zero, or for a row 4 times as long as the median or a quarter of it, it is 0.
 
+    With `voices`, cosines and lengths count as much as their rows' voices, and what is dropped at
+    either end is f mean voices. Where the voices are the masses of a `ReputationLedger`, new
+    identities have none, however many they are.
+
     Rows are to be drifts from a common start: in the updates of single rounds, noise hides what
     peers agree on, and of whole models, all angles are small.
 
     Row j has no say in its own agreement. Own, beside its row, speaks as often again as it takes
-    for f liars to be a minority of those who speak: among n >= 2 f + 2 rows never.
+    for f liars to be a minority of those who speak: among n >= 2 f + 2 equal voices never.
 
     Args:
         vectors: One row per peer, the own one included, shape (n, d), as rules take them.
@@ -39,6 +43,7 @@ def agreements(
         keys: As rules take them; the result does not depend on them beyond rounding.
         gram: Shape (n, n), the rows' inner products, where those of the vectors do not measure
             what the update does. `own` has to be among the rows then.
+        voices: n numbers >= 0, the own row's included, in any unit; equal ones by default.
 
     Returns:
         n numbers in [0, 1].
@@ -60,31 +65,67 @@ def agreements(
     """
     check_byzantine_count(byzantine_count)
     with torch.no_grad():
-        inputs = check_inputs(vectors, own=own, weights=None, keys=keys, gram=gram)
-        return measure_agreements(inputs, byzantine_count)
+        inputs = check_inputs(vectors, own=own, weights=voices, keys=keys, gram=gram)
+        return measure_agreements(inputs, byzantine_count, voices=inputs.weights)
 
 
-def measure_agreements(inputs: Inputs, byzantine_count: int) -> tuple[float, ...]:
+def measure_agreements(
+    inputs: Inputs, byzantine_count: int, *, voices: Sequence[float] | None = None
+) -> tuple[float, ...]:
     """Measure agreements as `agreements` does, between the rows that a rule sees.
 
     Args:
         inputs: The rows, with `own`.
         byzantine_count: As in `agreements`.
+        voices: As in `agreements`, not all 0.
     """
+    row_count = inputs.row_count
+    total = row_count if voices is None else math.fsum(voices)
+    spoken = torch.tensor(voices or [1.0] * row_count, dtype=torch.float64) * (row_count / total)
     geometry = inputs.measure_about_origin()
     norms = geometry.squared_norms().sqrt()  # (n,)
     own_norm = math.sqrt(geometry.squared_norm_of_own())
     cosines = _cosines(geometry.gram(), norms[:, None] * norms)  # (n, n)
     own_cosines = _cosines(geometry.products_with_own(), norms * own_norm)  # (n,)
-    row_count = inputs.row_count
-    own_repeats = max(0, 2 * byzantine_count + 2 - row_count)
-    others = cosines[~torch.eye(row_count, dtype=torch.bool)].view(row_count, -1)  # (n, n - 1)
-    voices = torch.cat((others, own_cosines[:, None].expand(-1, own_repeats)), dim=1)
-    voices = voices.sort(dim=1).values
-    middle = voices[:, byzantine_count : voices.shape[1] - byzantine_count].mean(dim=1)  # (n,)
-    median = statistics.median(norms.tolist())
+    # Each row hears the others, and own once more if it takes that to outvote f liars.
+    own_repeats = (2 * byzantine_count + 1 - (row_count - spoken)).clamp(min=0.0)  # (n,)
+    heard = spoken.repeat(row_count, 1).fill_diagonal_(0.0)  # (n, n)
+    middle = _trimmed_means(
+        torch.cat((cosines, own_cosines[:, None]), dim=1),
+        torch.cat((heard, own_repeats[:, None]), dim=1),
+        byzantine_count,
+    )
+    median = weighted_median(norms.tolist(), spoken.tolist())
     is_usual = (norms * NORM_RATIO_MAX > median) & (norms < median * NORM_RATIO_MAX)
     return tuple(torch.where(is_usual, middle.clamp(0.0, 1.0), 0.0).tolist())
+
+
+def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+    """Return what half of the weight is below, and half above; the middle if two values are that.
+
+    Args:
+        values: At least one.
+        weights: Theirs, >= 0, not all 0.
+    """
+    pairs = sorted((value, weight) for value, weight in zip(values, weights, strict=True) if weight)
+    half = math.fsum(weight for _, weight in pairs) / 2.0
+    below, low = 0.0, None
+    for value, weight in pairs:
+        below += weight
+        if low is None and below >= half:
+            low = value
+        if below > half:
+            return value if low is None else low / 2.0 + value / 2.0
+    return pairs[-1][0]
+
+
+def _trimmed_means(values: Tensor, weights: Tensor, cut: float) -> Tensor:
+    """Average each line of values, shape (n, m), without `cut` of the weight at either end."""
+    values, order = values.sort(dim=1)
+    above = weights.gather(1, order).cumsum(dim=1)
+    below = above - weights.gather(1, order)
+    kept = (above.minimum(above[:, -1:] - cut) - below.clamp(min=cut)).clamp(min=0.0)
+    return (kept * values).sum(dim=1) / kept.sum(dim=1)
 
 
 def _cosines(products: Tensor, lengths: Tensor) -> Tensor:

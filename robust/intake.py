@@ -1,7 +1,6 @@
 """The steps of an integration before its rule: which rows go on, and what all of them show."""
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self, final
@@ -9,9 +8,10 @@ from typing import Protocol, Self, final
 import torch
 from torch import Tensor
 
-from robust.agreement import agreements
+from robust.agreement import agreements, weighted_median
 from robust.blocks import accumulator, distance
 from robust.errors import InfeasibleError
+from robust.reputation.policy import NORM_RATIO_MAX
 from robust.reputation.record import Observation
 from robust.sanitizer import Reason, Row, find_above_cap, find_malformed, measure_norms, peer_key
 from robust.tolerance import byzantine_count
@@ -77,37 +77,56 @@ def observe(
     call: Call,
     norms: Mapping[bytes, float],
     *,
+    own_norm: float,
     beta_max: float,
     gram: Callable[[Tensor], Tensor] | None,
 ) -> dict[bytes | str, Observation]:
     """Compare all rows that can be compared, those without mass among them.
 
+    Each neighbor speaks on the others by its mass cap, or by its weight if it has none; the own
+    row by what they leave, and at least as loud as they on average. Whoever has no mass is judged
+    and does not judge.
+
     Args:
         call: After `sanitize`.
         norms: The lengths of its accepted rows.
+        own_norm: The own row's.
         beta_max: Share of liars to survive.
         gram: As in `Integrator`.
 
     Returns:
-        What each neighbor showed; nothing if lengths are beyond float64.
+        What each neighbor showed; nothing if usual lengths are beyond float64.
     """
     nothing = Observation(agreement=0.0, norm_ratio=0.0, validity=0.0)
     observations = dict.fromkeys(call.peers.values(), nothing)
-    if not call.accepted:
+    keys = [peer_key(row.peer) for row in call.accepted]
+    if not keys:
         return observations
-    drifts = call.drifts()
-    products = None if gram is None else gram(drifts)
-    count = byzantine_count(len(call.peers) + 1, beta_max)
+    voices = {key: call.mass_caps.get(key, call.weights[key]) for key in keys}
+    total = math.fsum(voices.values())
+    own_voice = max(1.0 - total, total / len(voices))
+    lengths = [own_norm, *(norms[key] for key in keys)]
+    median = weighted_median(lengths, [own_voice, *voices.values()])
+    # Where most have not moved yet, no length is unusual.
+    ratios = {key: norms[key] / median if median > 0.0 else 1.0 for key in keys}
+    found = dict.fromkeys(keys, 0.0)
+    # One that is too long is not even compared: the square of its length may be beyond float64.
+    compared = [key for key in keys if ratios[key] < NORM_RATIO_MAX]
+    rows = [row for row in call.accepted if peer_key(row.peer) in compared]
+    drifts = replace(call, accepted=rows).drifts()
     try:
-        _, *found = agreements(drifts, own=drifts[0], byzantine_count=count, gram=products)
-    except InfeasibleError:  # lengths beyond float64: nothing can be said of this round
+        _, *agreeing = agreements(
+            drifts,
+            own=drifts[0],
+            byzantine_count=byzantine_count(len(call.peers) + 1, beta_max),
+            gram=None if gram is None else gram(drifts),
+            voices=[own_voice, *(voices[key] for key in compared)],
+        )
+    except InfeasibleError:  # nothing can be said of this round
         return {}
-    median = statistics.median(norms.values())
-    for row, agreement in zip(call.accepted, found, strict=True):
-        norm = norms[peer_key(row.peer)]
-        # Where most have not moved yet, no length is unusual.
-        ratio = norm / median if median > 0.0 else 1.0
-        observations[row.peer] = Observation(agreement=agreement, norm_ratio=ratio)
+    found |= zip(compared, agreeing, strict=True)
+    for key in keys:
+        observations[call.peers[key]] = Observation(agreement=found[key], norm_ratio=ratios[key])
     return observations
 
 

@@ -175,7 +175,9 @@ class Integrator:
             call = call.without(malformed)
             observations: dict[bytes | str, Observation] = {}
             if self.observes:
-                observations = observe(call, norms, beta_max=self.beta_max, gram=self.gram)
+                observations = observe(
+                    call, norms, own_norm=own_norm, beta_max=self.beta_max, gram=self.gram
+                )
             call = call.without(find_without_mass(call))
             too_long = find_too_long(
                 call, norms, own_norm=own_norm, norm_cap_ratio=self.norm_cap_ratio

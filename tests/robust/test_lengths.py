@@ -111,9 +111,15 @@ def test_equal_rows_are_found_among_others_at_the_same_distance() -> None:
     inputs = make_inputs(vectors, torch.tensor([0.0]))
     assert sorted(find_equal_rows(inputs, vectors.abs()[:, 0].tolist())) == [[0, 2], [3, 5]]
     assert find_own_rows(inputs) == [3, 5]
-    mixed = mix(inputs, torch.eye(6, dtype=torch.float64))
-    assert find_own_rows(mixed) == []
-    assert find_equal_rows(mixed, [0.0] * 6) == []
+    mixing = torch.eye(6, dtype=torch.float64)
+    assert find_equal_rows(mix(inputs, mixing), [0.0] * 6) == []
+    assert find_own_rows(mix(inputs, mixing)) == [3, 5]
+    # Own with a copy of own is own, and with anything else, or half of it, it is not.
+    mixing[3, 3] = mixing[3, 5] = 0.5
+    assert find_own_rows(mix(inputs, mixing)) == [3, 5]
+    mixing[3, 4] = 1e-9
+    mixing[5, 5] = 0.5
+    assert find_own_rows(mix(inputs, mixing)) == []
 
 
 def test_equal_rows_share() -> None:

@@ -1,4 +1,4 @@
-"""Caps on what neighbors may count: how far they bind behind each rule, and that they do no more."""
+"""Caps on what neighbors may count: how far they bind behind each rule, and no further."""
 
 import pytest
 import torch

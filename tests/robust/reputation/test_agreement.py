@@ -8,7 +8,7 @@ from torch import Tensor
 
 import robust
 from robust import Observation, ReputationLedger
-from robust.agreement import agreements
+from robust.agreement import agreements, weighted_median
 
 # Of ten rows, the last three lie. 3 of 10 is what rules allow for by default.
 HONEST, LIARS, DIMENSION = 7, 3, 400
@@ -31,6 +31,57 @@ def test_own_speaks_again_where_liars_could_be_half() -> None:
     # All others may lie: of 3 + 3 voices, own's are more than half.
     found = agreements(vectors, own=vectors[0], byzantine_count=2)
     assert found[1:] == pytest.approx((0.6, 0.0))
+
+
+def test_voices_by_hand() -> None:
+    # Voices 1, 1, 2, 0 and 1 are 5 of 5 rows, so f = 1 drops 1 at either end. Own (1, 0) hears 0
+    # twice, 0.6 and 0.8 once, and -1 not at all: 0 and 0.6 are left.
+    vectors = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 2.0], [-1.0, 0.0], [4.0, 3.0]])
+    voices = [1.0, 1.0, 2.0, 0.0, 1.0]
+    found = agreements(vectors, own=vectors[0], byzantine_count=1, voices=voices)
+    assert found[0] == pytest.approx(0.3)
+    # (0, 2) is heard by own 0, by (3, 4) 0.8 and by (4, 3) 0.6: the middle one.
+    assert found[2] == pytest.approx(0.6)
+
+
+def test_voices_of_zero_are_not_heard_and_are_judged() -> None:
+    base = torch.tensor([1.0, 0.0, 0.0])
+    vectors = torch.stack([base, base, base, *[-base] * 7])
+    voices = [1.0, 1.0, 1.0, *[0.0] * 7]
+    found = agreements(vectors, own=base, byzantine_count=3, voices=voices)
+    assert found == pytest.approx((1.0,) * 3 + (0.0,) * 7)
+    assert agreements(vectors, own=base, byzantine_count=3)[1] == 0.0  # seven voices outvote three
+    # A silent row that agrees is seen to agree, and the lengths of silent rows are no scale.
+    vectors[3:] *= 100.0
+    vectors[9] = base
+    found = agreements(vectors, own=base, byzantine_count=3, voices=voices)
+    assert found == pytest.approx((1.0,) * 3 + (0.0,) * 6 + (1.0,))
+
+
+def test_voices_may_be_split_and_scaled() -> None:
+    vectors = torch.randn(6, 40, generator=torch.Generator().manual_seed(1)) + 0.5
+    voices = [0.3, 0.1, 0.25, 0.05, 0.2, 0.1]
+    found = agreements(vectors, own=vectors[0], byzantine_count=1, voices=voices)
+    scaled = [7.0 * voice for voice in voices]
+    again = agreements(vectors, own=vectors[0], byzantine_count=1, voices=scaled)
+    assert again == pytest.approx(found)
+    plain = agreements(vectors, own=vectors[0], byzantine_count=1)
+    equal = agreements(vectors, own=vectors[0], byzantine_count=1, voices=[0.5] * 6)
+    assert equal == pytest.approx(plain)
+
+
+@pytest.mark.parametrize(
+    ("values", "weights", "median"),
+    [
+        ([1.0, 2.0, 9.0], [1.0, 1.0, 1.0], 2.0),
+        ([9.0, 1.0, 2.0, 4.0], [1.0, 1.0, 1.0, 1.0], 3.0),
+        ([1.0, 2.0, 9.0], [1.0, 1.0, 3.0], 9.0),
+        ([1.0, 2.0, 9.0], [0.0, 0.0, 3.0], 9.0),
+        ([5.0, 7.0], [1.0, 1.0], 6.0),
+    ],
+)
+def test_weighted_median_by_hand(values: list[float], weights: list[float], median: float) -> None:
+    assert weighted_median(values, weights) == median
 
 
 def test_rule_by_hand() -> None:

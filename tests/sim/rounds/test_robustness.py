@@ -118,7 +118,8 @@ def test_a_ledger_bans_liars_and_nobody_else(make_config: MakeConfig) -> None:
     result = run(config)
     assert (result.false_ban_ratio, result.liar_ban_ratio) == (0.0, 1.0)
     assert result.liar_reasons["no-mass"] > 8 * 2  # more than the first round, of strangers
-    assert result.honest_reasons["no-mass"] == 8 * 7  # the first round
+    # The first round, and a few that did not agree in it with the only one who had a say, own.
+    assert 8 * 7 <= result.honest_reasons["no-mass"] < 8 * 9
     unbound = run(replace(config, reputation=None))
     assert (unbound.false_ban_ratio, unbound.liar_ban_ratio) == (None, None)
     assert "no-mass" not in unbound.honest_reasons

@@ -1,0 +1,84 @@
+"""What many new identities of one person can do to those who were there before."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust import Integrator, ReputationLedger, ReputationPolicy, Row
+
+HONEST = [f"honest {number}" for number in range(6)]
+POLICY = ReputationPolicy(observations_min=4)
+
+
+class Peer:
+    """One honest peer over its rounds: its ledger, and what all honest peers tend towards."""
+
+    def __init__(self, seed: int) -> None:
+        self.ledger = ReputationLedger(POLICY)
+        self.integrator = Integrator("nnm+trimmed-mean", observes=True)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.base = self.drawn()
+        self.round = 0
+
+    def drawn(self) -> Tensor:
+        return torch.randn(100, generator=self.generator)
+
+    def integrate(self, liars: dict[str, Tensor]) -> dict[str, float]:
+        """Go through a round with all honest neighbors and some liars; return the masses."""
+        rows = [Row(name, self.base + 0.7 * self.drawn()) for name in HONEST]
+        rows += [Row(name, vector) for name, vector in liars.items()]
+        names = [*HONEST, *liars]
+        groups = {name: ("one block",) for name in liars}
+        masses = self.ledger.masses(self.round, names, groups)
+        own = self.base + 0.7 * self.drawn()
+        result = self.integrator.integrate(own, rows, mass_caps=masses, round=self.round)
+        self.ledger.observe(self.round, result.observations)
+        self.round += 1
+        return masses
+
+
+@pytest.mark.parametrize("count", [3, 8, 14])
+def test_new_identities_cannot_have_those_banned_who_were_there(count: int) -> None:
+    # Each of them with a voice as loud as an honest neighbor's, eight had all six banned.
+    peer = Peer(seed=0)
+    for _ in range(20):
+        peer.integrate({})
+    before = {name: peer.ledger.reputation(name, peer.round) for name in HONEST}
+    liars = {f"sybil {number}": -peer.base for number in range(count)}
+    for _ in range(40):
+        masses = peer.integrate(liars)
+    assert not any(peer.ledger.is_banned(name, peer.round) for name in HONEST)
+    assert sum(masses[name] for name in liars) == 0.0
+    for name in HONEST:
+        assert peer.ledger.reputation(name, peer.round) >= before[name]
+
+
+def test_a_majority_of_strangers_does_not_judge_in_a_fresh_network() -> None:
+    peer = Peer(seed=1)
+    liars = {f"sybil {number}": -peer.base for number in range(14)}
+    for _ in range(30):
+        masses = peer.integrate(liars)
+    assert sum(masses[name] for name in liars) == 0.0
+    assert sum(masses[name] for name in HONEST) > 0.8
+
+
+def test_lengths_of_new_identities_are_no_scale() -> None:
+    # Agreeing, but a hundred times as long: by their scale, the honest would be short.
+    peer = Peer(seed=2)
+    for _ in range(20):
+        peer.integrate({})
+    liars = {f"sybil {number}": 100.0 * peer.base for number in range(14)}
+    for _ in range(10):
+        masses = peer.integrate(liars)
+    assert sum(masses[name] for name in HONEST) > 0.8
+    assert sum(masses[name] for name in liars) == 0.0
+
+
+def test_one_enormous_row_does_not_stop_all_observations() -> None:
+    own = torch.ones(8, dtype=torch.float64)
+    rows = [Row(name, own + 0.01 * index) for index, name in enumerate(HONEST)]
+    rows.append(Row("liar", torch.full((8,), 1e200, dtype=torch.float64)))
+    found = Integrator("median", observes=True).integrate(own, rows).observations
+    assert found["liar"].agreement == 0.0
+    assert found["liar"].norm_ratio > 4.0
+    assert all(found[name].agreement > 0.9 for name in HONEST)
