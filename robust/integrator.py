@@ -27,7 +27,7 @@ from robust.pre_aggregation.step import PreAggregated
 from robust.registry import accepts, create
 from robust.reputation.record import Observation
 from robust.rule import Aggregation, Rule
-from robust.sanitizer import Row, peer_key
+from robust.sanitizer import Reason, Row, peer_key
 from robust.tolerance import byzantine_count, check_beta_max
 from robust.verdicts import Integration, judge
 from robust.weights import MassCaps, check_mass_caps, mixing_weights, pulls_under_caps
@@ -67,8 +67,9 @@ class Integrator:
     start would otherwise dominate every norm. A rejected row's mixing weight goes to the own row.
 
     A rule given by name gets its f from the number of neighbors before any rejection, so that
-    liars cannot lower it by sending garbage; only where too few rows are left for it, f is what
-    those bear. A `Rule` keeps the f that it was made with.
+    liars cannot lower it by sending garbage; but it is never more than half of the rows left.
+    Those that the prioritizer passed over do not count: f is that of a sample. A `Rule` keeps the
+    f that it was made with.
 
     Args:
         rule: A name that `robust.create` knows, or a rule.
@@ -213,7 +214,8 @@ class Integrator:
     def _rule_for(self, call: Call) -> Rule:
         if isinstance(self.rule, Rule):
             return self.rule
-        expected = byzantine_count(len(call.peers) + 1, self.beta_max)
+        passed_over = sum(it is Reason.NOT_PRIORITIZED for it in call.rejected.values())
+        expected = byzantine_count(len(call.peers) - passed_over + 1, self.beta_max)
         count = min(expected, len(call.accepted) // 2)
         evaluate = self.evaluate
         if evaluate is not None and call.genesis is not None:

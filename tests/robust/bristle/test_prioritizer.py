@@ -177,6 +177,18 @@ def test_it_integrates_with_the_integrator() -> None:
     assert accepted == {"01", "02", "03"}
 
 
+@pytest.mark.parametrize("rule", ["krum", "multi-krum", "bridge", "nnm+trimmed-mean"])
+def test_rule_allows_for_liars_among_those_who_were_chosen(rule: str) -> None:
+    # Of 40 neighbors 12 may lie, of the 10 that are looked at 3; 12 of 10 no rule bears.
+    generator = torch.Generator().manual_seed(0)
+    rows = [robust.Row(f"{i:02}", torch.randn(8, generator=generator)) for i in range(40)]
+    prioritizer = DistancePrioritizer(seed=1, model_count_max=10)
+    integrator = robust.Integrator(rule, norm_cap_ratio=None, prioritizer=prioritizer)
+    integration = integrator.integrate(torch.zeros(8), rows)
+    assert integration.byzantine_count == 3
+    assert not integration.kept_own
+
+
 @pytest.mark.parametrize("module", ["prioritizer", "weights", "shards"])
 def test_module_needs_no_torch(module: str) -> None:
     program = f"import robust.bristle.{module}, sys; print(*sys.modules)"
