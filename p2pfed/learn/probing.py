@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from torch import Tensor
 
+import robust
 from p2pfed.learn.foreign_models import measure_foreign
 from p2pfed.learn.learner import Learner, LossSampler, ShouldStop
 
@@ -14,6 +15,21 @@ KeyT = TypeVar("KeyT")
 # Of the way towards a row. Lidin et al. 2025, "Incentivizing permissionless distributed learning of
 # LLMs", probe with 0.2 of the step that an update makes; a whole one here leads to the row.
 STEP_RATIO: Final = 0.2
+# Rows that are no model of this run, or not of a length that a probe could judge.
+_NOT_PROBED: Final = frozenset(
+    {
+        robust.Reason.DUPLICATE_PEER,
+        robust.Reason.WRONG_SHAPE,
+        robust.Reason.WRONG_TYPE,
+        robust.Reason.NOT_FINITE,
+        robust.Reason.NORM_CAP,
+    }
+)
+
+
+def can_be_probed(reason: robust.Reason) -> bool:
+    """Return whether a row with a verdict is a model whose harm a probe can measure."""
+    return reason not in _NOT_PROBED
 
 
 def held_out_loss(

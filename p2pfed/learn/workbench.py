@@ -15,7 +15,7 @@ from p2pfed.errors import LocalError, RemoteError
 from p2pfed.learn.decoded import DecodeCache, DecodedUpdate, check_header, decode_update
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
-from p2pfed.learn.probing import held_out_loss, relative_gains
+from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
 from p2pfed.learn.scoring import Scoring
 from p2pfed.messages import UpdateHeader
 from p2pfed.updates.codec import Codec
@@ -24,16 +24,6 @@ from p2pfed.wire.payload import encode_payload
 
 # The core's words for a row used as it is, and for one whose largest share was 0.
 _ROW_REASONS: Final = {robust.Reason.ACCEPTED: "", robust.Reason.NO_MASS: NO_MASS}
-# Rows that are no model of this run, or not of a length that a probe could judge.
-_NOT_PROBED: Final = frozenset(
-    {
-        robust.Reason.DUPLICATE_PEER,
-        robust.Reason.WRONG_SHAPE,
-        robust.Reason.WRONG_TYPE,
-        robust.Reason.NOT_FINITE,
-        robust.Reason.NORM_CAP,
-    }
-)
 
 
 def never() -> bool:
@@ -233,9 +223,7 @@ class Workbench:
             {
                 row.peer: self.initial + updates[row.peer].difference
                 for row in effect.rows
-                if row.is_probed
-                and row.peer in updates
-                and found[row.peer].reason not in _NOT_PROBED
+                if row.is_probed and row.peer in updates and can_be_probed(found[row.peer].reason)
             },
         )
         if not integration.kept_own:

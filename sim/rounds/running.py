@@ -10,7 +10,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.learn.learner import draw_probe
-from p2pfed.learn.probing import relative_gains
+from p2pfed.learn.probing import can_be_probed, relative_gains
 from p2pfed.learn.randomness import derive_seed
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
@@ -166,7 +166,7 @@ class _Session:
         if place.peer not in self.overrun:
             self.tally.add_distances(published[place.honest_rows()], integration.vector)
         if place.peer in self.gates:
-            self._probe(place, published, lies, round)
+            self._probe(place.peer, published[place.peer], received, integration, round)
         if place.peer in self.ledgers:
             self.ledgers[place.peer].observe(round, self._observations(place, integration))
         return integration
@@ -184,20 +184,27 @@ class _Session:
         }
 
     def _probe(
-        self, place: Neighborhood, published: Tensor, lies: Mapping[int, Tensor], round: int
+        self,
+        peer: int,
+        own: Tensor,
+        received: Mapping[int, Tensor],
+        integration: robust.Integration,
+        round: int,
     ) -> None:
-        """Try out the rows of some neighbors on the peer's held-out data."""
-        gate, model = self.gates[place.peer], self.population.model
+        """Try out on a peer's held-out data those of its neighbors' rows that a node would."""
+        gate, model = self.gates[peer], self.population.model
         held_out = self.task.rows("validation")
-        name = self.names[place.peer].hex()
         rows = held_out.batch(
-            draw_probe(len(held_out), seed=self.config.seed, peer=name, round=round)
+            draw_probe(
+                len(held_out), seed=self.config.seed, peer=self.names[peer].hex(), round=round
+            )
         )
-        sent = {self.names[number]: lies.get(number, published[number]) for number in place.weights}
+        sent = {self.names[number]: row for number, row in received.items()}
+        reasons = {verdict.peer: verdict.reason for verdict in integration.verdicts}
         gains = relative_gains(
             lambda drift: model.loss(self.initial + drift, self.task, rows),
-            published[place.peer],
-            {name: sent[name] for name in gate.probes(round, sent)},
+            own,
+            {name: sent[name] for name in gate.probes(round, sent) if can_be_probed(reasons[name])},
         )
         gate.record(gains)
 

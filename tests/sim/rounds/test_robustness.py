@@ -141,6 +141,23 @@ def test_a_loss_gate_turns_liars_away_and_nobody_else(make_config: MakeConfig) -
     assert result.mean_accuracy > run(replace(config, loss_gate=None)).mean_accuracy + 0.1
 
 
+@pytest.mark.parametrize("attack", ["non-finite", "scaling"])
+def test_a_loss_gate_judges_no_rows_that_are_no_models(
+    make_config: MakeConfig, attack: str
+) -> None:
+    # A node says of them what the sanitizer or the norm cap says, and does not evaluate them.
+    config = make_config(
+        liars=2,
+        attack=attack,
+        rounds=12,
+        rule="mean",
+        integrator=TOLERANT,
+        loss_gate=LossGatePolicy(probe_count=9),
+    )
+    reason = {"non-finite": "not-finite", "scaling": "norm-cap"}[attack]
+    assert run(config).liar_reasons == {reason: 12 * 8 * 2}
+
+
 def test_a_ledger_gives_no_mass_to_whom_the_gate_turns_away(make_config: MakeConfig) -> None:
     # Who trains on wrong labels agrees with the others well enough for the ledger alone.
     config = make_config(
