@@ -63,6 +63,29 @@ class HalfSwap:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HalfSwapReverse:
+    """Send what the honest rankings elect with each half upside down: both other lies in a row.
+
+    Rank r becomes (d // 2 - 1 - r) mod d, reversed and then swapped. Of all that reorders the
+    halves it is nearest to the honest rankings, so that a filter by distance is the last to find
+    it. Measured: by a Borda count of 20 votes, up to 5 of them lies, at least 0.995 of the best
+    half, quarter and tenth of the weights stay.
+
+    Source: own combination of the two lies of public follow-up work on FRL, Mozaffari et al. 2023,
+        "Every vote counts: ranking-based training of federated learning to resist poisoning
+        attacks".
+    Differs: as in `ReverseRank`.
+    """
+
+    def __call__(self, view: View) -> Tensor:
+        """Return the lie, (d,), int64."""
+        elected = vote(_rankings(view))
+        dimension = elected.shape[0]
+        return (dimension // 2 - 1 - elected) % dimension
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeControl:
     """Vote as the honest do but for the weights near the border of what is kept.
 

@@ -25,7 +25,7 @@ from sim.adversaries.attacks.min_max import MinMax, MinSum
 from sim.adversaries.attacks.noise import GaussianNoise, UniformNoise
 from sim.adversaries.attacks.non_finite import NonFinite
 from sim.adversaries.attacks.optimized import OptimizedInnerProduct, OptimizedLittleIsEnough
-from sim.adversaries.attacks.ranks import EdgeControl, HalfSwap, ReverseRank
+from sim.adversaries.attacks.ranks import EdgeControl, HalfSwap, HalfSwapReverse, ReverseRank
 from sim.adversaries.attacks.scaling import ModelReplacement, Scaling
 from sim.adversaries.attacks.sign_flip import SignFlip
 from sim.adversaries.attacks.sleeper import Sleeper
@@ -87,6 +87,7 @@ _WRAPPED: Final = "sign-flip"
 RANK_ATTACKS: Final[Mapping[str, Callable[..., Attack]]] = {
     "edge-control": EdgeControl,
     "half-swap": HalfSwap,
+    "half-swap-reverse": HalfSwapReverse,
     "reverse-rank": ReverseRank,
 }
 

@@ -25,6 +25,7 @@ def test_rank_attacks_worked_by_hand(make_view: Any) -> None:
     view = make_view(RANKS, dtype=torch.int64)
     assert create_attack("reverse-rank")(view).tolist() == [1, 0, 5, 2, 4, 3]
     assert create_attack("half-swap")(view).tolist() == [1, 2, 3, 0, 4, 5]
+    assert create_attack("half-swap-reverse")(view).tolist() == [4, 3, 2, 5, 1, 0]
     # Elected order 2, 4, 5 | 3, 0, 1; one on each side of the border changes ends: 3 is worst,
     # 5 is best: 3, 2, 4, 0, 1, 5.
     lie = create_attack("edge-control", width_ratio=0.17)(view)
@@ -54,6 +55,19 @@ def test_half_swap_does_more_harm_than_reversing(make_view: Any) -> None:
     assert overlap["reverse-rank"] > 0.99
     assert overlap["half-swap"] < 0.9
     assert overlap["edge-control"] < 0.95
+
+
+def test_reversed_halves_hide_best_and_harm_least(make_view: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    base = torch.linspace(-1.0, 1.0, 2000)
+    scores = [base + 0.6 * torch.randn(2000, generator=generator) for _ in range(16)]
+    honest = torch.stack([score.argsort().argsort() for score in scores])
+    view = make_view(honest, dtype=torch.int64, byzantine_count=4)
+    lies = {name: create_attack(name)(view) for name in ("reverse-rank", "half-swap")}
+    lie = create_attack("half-swap-reverse")(view)
+    assert kept(torch.cat([honest, lie.expand(4, -1)])) == kept(honest)
+    near = (lie - honest).double().norm(dim=1).mean()
+    assert all(near < 0.8 * (it - honest).double().norm(dim=1).mean() for it in lies.values())
 
 
 def test_vectors_are_no_rankings(make_view: Any) -> None:
