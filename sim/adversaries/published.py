@@ -45,6 +45,8 @@ class Published(Adversary):
             byzantine_count=1,
             round=self._round,
             history=tuple(self._history),
+            own_history=tuple(self._history),
+            honest_history=tuple((row,) for row in self._history),
             rule=None,
             generator=self._generator,
         )

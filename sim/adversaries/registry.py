@@ -34,6 +34,7 @@ PUBLISHED: Final = (
     "sign-flip",
     "sleeper",
     "stale",
+    "stale-own",
     "uniform-noise",
     "value-inversion",
     "zero",

@@ -24,6 +24,8 @@ class View:
         byzantine_count: Liars among the target's neighbors, at least 1.
         round: Number of the round, from 0.
         history: Earlier means of the honest rows, (d,) each, oldest first, a few.
+        own_history: Earlier rounds of `own`, (d,) each, oldest first, a few.
+        honest_history: Earlier rounds of `honest`, h rows (d,) each, oldest first, a few.
         rule: The target's rule on (n, d) rows, `honest` and then those of the liars; None if it is
             not known.
         generator: Of the coalition, derived from seed and label.
@@ -39,6 +41,8 @@ class View:
     history: tuple[Tensor, ...]
     rule: Callable[[Tensor], Tensor] | None
     generator: torch.Generator
+    own_history: tuple[Tensor, ...] = ()
+    honest_history: tuple[tuple[Tensor, ...], ...] = ()
 
 
 # What this attacker sends to this target, (d,); the view is never changed.

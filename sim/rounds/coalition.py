@@ -42,6 +42,8 @@ class Coalition:
         self._generator = torch_generator(seed, "rounds/coalition")
         self._mixing = mixing_rows([places[number] for number in self.liars], len(places))
         self._weights = {place.peer: place.honest_weights() for place in places}
+        # Of this round and some before it, (n, d) each.
+        self._published: deque[tuple[int, Tensor]] = deque(maxlen=_HISTORY_ROUNDS + 1)
         self._history: dict[int, deque[Tensor]] = {
             place.peer: deque(maxlen=_HISTORY_ROUNDS) for place in places
         }
@@ -75,6 +77,7 @@ class Coalition:
         if attack is None:
             return {number: published[number] for number in place.liars}
         chosen = place.honest_rows()
+        earlier = self._earlier(published, round)
         view = View(
             honest=published[chosen],
             honest_before=before[chosen],
@@ -84,10 +87,27 @@ class Coalition:
             byzantine_count=len(place.liars),
             round=round,
             history=tuple(self._history[place.peer]),
+            own_history=tuple(rows[place.liars[0]] for rows in earlier),
+            honest_history=tuple(tuple(rows[number] for number in chosen) for rows in earlier),
             rule=rule,
             generator=self._generator,
         )
         self._history[place.peer].append(view.honest.mean(dim=0))
         if self._threat.is_agreed:
             return dict.fromkeys(place.liars, attack(view))
-        return {number: attack(replace(view, own=published[number])) for number in place.liars}
+        return {
+            number: attack(
+                replace(
+                    view,
+                    own=published[number],
+                    own_history=tuple(rows[number] for rows in earlier),
+                )
+            )
+            for number in place.liars
+        }
+
+    def _earlier(self, published: Tensor, round: int) -> list[Tensor]:
+        """Take note of what all publish in a round, and return that of the rounds before it."""
+        if not self._published or self._published[-1][0] != round:
+            self._published.append((round, published))
+        return [rows for number, rows in self._published if number < round]

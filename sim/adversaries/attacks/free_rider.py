@@ -109,6 +109,66 @@ class Stale:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaleOwn:
+    """Send what the attacker itself would have sent some rounds ago, signed as new.
+
+    Args:
+        age: Rounds, at least 1; the oldest known if fewer are. Without any, the own row.
+
+    Raises:
+        ConfigError: If `age` is out of range.
+
+    Source: Damaskinos et al. 2018, "Asynchronous Byzantine machine learning (the case of SGD)",
+        stale gradients as an attack.
+    Differs: rows are models, so that an old one pulls its readers back.
+    """
+
+    age: int = 3
+
+    def __post_init__(self) -> None:
+        check_count("age", self.age, least=1)
+
+    def __call__(self, view: View) -> Tensor:
+        """Return the lie, (d,)."""
+        known = view.own_history
+        return neighborhood.sent(known[-min(self.age, len(known))] if known else view.own, view)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleCopy:
+    """Send what a neighbor of the target sent some rounds ago, signed by the attacker as new.
+
+    Args:
+        age: Rounds, at least 1; the oldest known if fewer are. Without any, the row of now.
+        row: Number of that neighbor among the honest rows; 0 is the target. With fewer rows the
+            last.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+
+    Source: Damaskinos et al. 2018, "Asynchronous Byzantine machine learning (the case of SGD)",
+        stale gradients as an attack; Fraboni et al. 2021, "Free-rider attacks on model aggregation
+        in federated learning", for the theft.
+    Differs: rows are models, so that an old one pulls its readers back.
+    """
+
+    age: int = 3
+    row: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("age", self.age, least=1)
+        check_count("row", self.row)
+
+    def __call__(self, view: View) -> Tensor:
+        """Return the lie, (d,)."""
+        known = view.honest_history
+        rows = known[-min(self.age, len(known))] if known else view.honest
+        return neighborhood.sent(rows[min(self.row, len(rows) - 1)], view)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Zero:
     """Send the initial model, a drift of zeros.
 

@@ -18,7 +18,15 @@ from sim.adversaries.attacks.data import (
 from sim.adversaries.attacks.dissensus import Dissensus
 from sim.adversaries.attacks.fang import FangKrum, FangTrimmedMean
 from sim.adversaries.attacks.foreign_trojan import ForeignTrojan
-from sim.adversaries.attacks.free_rider import DeltaFreeRider, Echo, RandomFreeRider, Stale, Zero
+from sim.adversaries.attacks.free_rider import (
+    DeltaFreeRider,
+    Echo,
+    RandomFreeRider,
+    Stale,
+    StaleCopy,
+    StaleOwn,
+    Zero,
+)
 from sim.adversaries.attacks.inner_product import InnerProduct
 from sim.adversaries.attacks.mimic import Mimic, MimicVariance
 from sim.adversaries.attacks.min_max import MinMax, MinSum
@@ -45,6 +53,7 @@ LOCAL: Final[Mapping[str, Callable[..., Attack]]] = {
     "scaling": Scaling,
     "sign-flip": SignFlip,
     "stale": Stale,
+    "stale-own": StaleOwn,
     "uniform-noise": UniformNoise,
     "value-inversion": ValueInversion,
     "zero": Zero,
@@ -63,6 +72,7 @@ NEIGHBORHOOD: Final[Mapping[str, Callable[..., Attack]]] = {
     "min-max": MinMax,
     "min-sum": MinSum,
     "model-replacement": ModelReplacement,
+    "stale-copy": StaleCopy,
     "tailored-multi-krum": TailoredMultiKrum,
     "tailored-trimmed-mean": TailoredTrimmedMean,
 }

@@ -18,7 +18,7 @@ class Sybil:
     """Send what another attack makes, equal from all liars of the coalition, or nearly so.
 
     The other attack is given a fresh generator per round, equal for all of them, and the mean of
-    the honest rows as the own one.
+    the honest rows as the own one, in the past too.
 
     Args:
         attack: The other attack.
@@ -41,7 +41,8 @@ class Sybil:
     def __call__(self, view: View) -> Tensor:
         """Return the lie, (d,)."""
         own = neighborhood.sent(neighborhood.mean(view), view)
-        lie = self.attack(replace(view, own=own, generator=_shared_generator(view)))
+        shared = replace(view, own=own, own_history=view.history, generator=_shared_generator(view))
+        lie = self.attack(shared)
         if self.spread == 0.0:
             return lie
         return neighborhood.sent(lie.double() + self.spread * draws.normal(view), view)

@@ -46,6 +46,7 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "attacks.md").read_text(encodin
 
 def state_of(view: View) -> list[Any]:
     tensors = [view.honest, view.honest_before, view.own, view.honest_weights, *view.history]
+    tensors += [*view.own_history, *(row for rows in view.honest_history for row in rows)]
     return [tensor.clone() for tensor in tensors]
 
 
@@ -61,6 +62,8 @@ def test_attack_sends_one_vector_and_changes_nothing(
         honest_before=(0.5 * rows).to(dtype),
         byzantine_count=2,
         history=(rows[0].to(dtype), rows[1].to(dtype)),
+        own_history=(rows[2].to(dtype),),
+        honest_history=(tuple(rows.to(dtype)),),
         rule=lambda vectors: vectors.median(dim=0).values,
     )
     before, draws = state_of(view), view.generator.get_state()
@@ -183,6 +186,8 @@ def test_attack_names_its_source_and_is_documented(name: str) -> None:
         ("foreign-trojan", {"class_count": 3, "familiar": 1}, "familiar"),
         ("random-free-rider", {"norm_max": 0.0}, "norm_max"),
         ("stale", {"age": 0}, "age"),
+        ("stale-own", {"age": 0}, "age"),
+        ("stale-copy", {"row": -1}, "row"),
         ("model-replacement", {"scale": 0.0}, "scale"),
         ("edge-control", {"kept_ratio": 1.1}, "kept_ratio"),
     ],

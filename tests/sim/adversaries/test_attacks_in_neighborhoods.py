@@ -85,6 +85,8 @@ def test_sybils_say_the_same_though_each_would_say_something_else(make_view: Any
     assert all(torch.equal(copy, copies[0]) for copy in copies)
     single = [create_attack("noise", on_own=True)(other) for other in others]
     assert not torch.equal(single[0], single[1])
+    aged = [replace(it, own_history=(it.own,), history=(view.own,)) for it in others]
+    assert all(torch.equal(create_attack("sybil+stale-own")(it), view.own) for it in aged)
     # Another round, another lie; and a spread keeps them close, but not equal.
     later = create_attack("sybil+noise")(replace(view, round=5))
     assert not torch.equal(later, create_attack("sybil+noise")(view))
@@ -108,6 +110,19 @@ def test_free_riders_live_on_what_others_did(make_view: Any) -> None:
     assert create_attack("echo")(view).item() == 6.0
     assert create_attack("echo", row=1)(view).item() == 8.0
     assert create_attack("zero")(view).item() == 0.0
+
+
+def test_old_rows_are_signed_as_new(make_view: Any) -> None:
+    own = tuple(torch.tensor([value], dtype=torch.float64) for value in (1.0, 2.0, 3.0, 4.0))
+    honest = tuple((10.0 * it, 100.0 * it) for it in own)
+    view = make_view([[50.0], [500.0]], own=own[0] * 5, own_history=own, honest_history=honest)
+    ages = (1, 3, 9)
+    assert [create_attack("stale-own", age=age)(view).item() for age in ages] == [4.0, 2.0, 1.0]
+    assert [create_attack("stale-copy", age=age)(view).item() for age in ages] == [400, 200, 100]
+    assert [create_attack("stale-copy", row=row)(view).item() for row in (0, 9)] == [20.0, 200.0]
+    new = replace(view, own_history=(), honest_history=())
+    assert create_attack("stale-own")(new).item() == 5.0
+    assert create_attack("stale-copy")(new).item() == 500.0
 
 
 def test_random_free_rider_keeps_its_bounds(make_view: Any) -> None:

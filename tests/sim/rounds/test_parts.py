@@ -95,6 +95,20 @@ def test_liars_see_the_targets_neighborhood() -> None:
     }
 
 
+def test_liars_remember_what_each_peer_published() -> None:
+    spy = Spy()
+    liars, places = coalition(spy)
+    published = [make_rows(number) for number in range(12)]
+    for number, rows in enumerate(published):
+        for place in (places[2], places[5]):
+            liars.rows(place, rows, rows, round=number, rule=lambda it: it[0])
+    first, last = spy.views[0], spy.views[-1]  # of liar 1 about peer 2, of liar 4 about peer 5
+    assert (first.own_history, first.honest_history) == ((), ())
+    assert torch.equal(torch.stack(last.own_history), torch.stack(published[1:11])[:, 4])
+    honest = torch.stack([torch.stack(rows) for rows in last.honest_history])
+    assert torch.equal(honest, torch.stack(published[1:11])[:, [5, 0, 2, 3]])
+
+
 def test_liars_that_agree_send_one_row() -> None:
     spy = Spy()
     liars, places = coalition(spy, is_agreed=True)
