@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, final
+from typing import Protocol, Self, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from robust.sanitizer import Reason, Row, find_above_cap, find_malformed, measur
 from robust.tolerance import byzantine_count
 
 
+@runtime_checkable
 class Prioritizer(Protocol):
     """Chooses which rows are worth an expensive look."""
 

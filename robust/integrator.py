@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, Final, Self, final
 
 import torch
@@ -23,6 +23,7 @@ from robust.intake import (
     observe,
     sanitize,
 )
+from robust.parameters import check_parameters
 from robust.pre_aggregation.step import PreAggregated
 from robust.registry import accepts, create
 from robust.reputation.record import Observation
@@ -106,6 +107,7 @@ class Integrator:
     seed: int | None = None  # a secret that had a default would be none
 
     def __post_init__(self) -> None:
+        check_parameters(Integrator, {it.name: getattr(self, it.name) for it in fields(self)})
         check_beta_max(self.beta_max)
         if self.norm_cap_ratio is not None and not self.norm_cap_ratio >= 1.0:
             raise RuleError(f"norm_cap_ratio={self.norm_cap_ratio} rejects half of all peers; >= 1")

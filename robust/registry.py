@@ -6,6 +6,7 @@ from inspect import Parameter, signature
 from typing import Any, Final
 
 from robust.errors import RuleError
+from robust.parameters import check_parameters, shown
 from robust.pre_aggregation.arc import AdaptiveRobustClipping
 from robust.pre_aggregation.bucketing import Bucketing
 from robust.pre_aggregation.clipping import Clipping
@@ -90,14 +91,12 @@ def create(name: str, **params: Any) -> Rule:
         The rule.
 
     Raises:
-        RuleError: If the name or a parameter is unknown, missing or out of range. The message
-            lists what there is.
+        RuleError: If the name or a parameter is unknown, missing, of another type or out of range.
+            The message lists what there is.
     """
     parts = _parts(name)
     _check_params(name, parts, params)
-    *steps, rule = (
-        part(**{key: params[key] for key in _parameters(part) if key in params}) for part in parts
-    )
+    *steps, rule = (_make(part, params) for part in parts)
     return PreAggregated(tuple(steps), rule) if steps else rule
 
 
@@ -114,12 +113,23 @@ def accepts(name: str, param: str) -> bool:
     return any(param in _parameters(part) for part in _parts(name))
 
 
+def _make(part: Callable[..., Any], params: Mapping[str, Any]) -> Any:
+    own = {key: params[key] for key in _parameters(part) if key in params}
+    check_parameters(part, own)
+    return part(**own)
+
+
 def _parts(name: str) -> list[Callable[..., Any]]:
+    given: object = name
+    if not isinstance(given, str):
+        raise RuleError(f"rule {shown(given)} is not a name; known: {', '.join(names())}")
     *prefixes, base = name.split("+")
     for prefix in prefixes:
         if prefix not in PRE_AGGREGATIONS:
             known = ", ".join(sorted(PRE_AGGREGATIONS))
             raise RuleError(f"unknown pre-aggregation {prefix!r} in {name!r}; known: {known}")
+    if base in PRE_AGGREGATIONS:
+        raise RuleError(f"{name!r} ends with a pre-aggregation; add a rule: '{name}+trimmed-mean'")
     if base not in RULES:
         raise RuleError(f"unknown rule {base!r}; known: {', '.join(names())}")
     return [*(PRE_AGGREGATIONS[prefix] for prefix in prefixes), RULES[base]]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
-from p2pfed.config.model import PrioritizerTable, RunConfig
+from p2pfed.config.model import IntegrationTable, PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
@@ -182,8 +182,7 @@ def _bench(
             seed=identity.secret_number("rules"),
         )
     except robust.RuleError as error:
-        fix = f"{error}; the rules are {', '.join(robust.names())}"
-        raise ConfigError("integration.rule", integration.rule, fix) from error
+        raise _rule_error(integration, error) from error
     exchange = Exchange(
         method=method.name,
         codec=codec,
@@ -192,6 +191,15 @@ def _bench(
         before_publish=before_publish,
     )
     return Workbench(learner, exchange, cache=cache)
+
+
+def _rule_error(integration: IntegrationTable, error: robust.RuleError) -> ConfigError:
+    """Name the field at fault: of a rule that is known, its params, if it has any."""
+    *_, base = integration.rule.split("+")
+    if integration.params and base in robust.names():
+        return ConfigError("integration.params", integration.params, str(error))
+    fix = f"{error}; the rules are {', '.join(robust.names())}"
+    return ConfigError("integration.rule", integration.rule, fix)
 
 
 def _prioritizer(table: PrioritizerTable, identity: Identity) -> robust.DistancePrioritizer | None:

@@ -6,12 +6,13 @@ kept. It saves work and defends against nothing: a liar chooses its own distance
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from random import Random
 from typing import Literal, TypeVar, final, get_args
 
 from robust.errors import InputError, RuleError
+from robust.parameters import check_parameters
 
 Draw = Literal["random", "nearest"]
 Key = TypeVar("Key", bytes, str, int)
@@ -47,6 +48,7 @@ class DistancePrioritizer:
     seed: int | None = None  # a secret that had a default would be none
 
     def __post_init__(self) -> None:
+        check_parameters(type(self), {it.name: getattr(self, it.name) for it in fields(self)})
         if self.model_count_max < 1:
             raise RuleError(f"model_count_max={self.model_count_max} keeps nothing; at least 1")
         if not 0.0 <= self.exploration_ratio <= 1.0:

@@ -259,7 +259,7 @@ def test_wrong_scores_of_the_application_raise(
         ({"class_count": 4, "familiar": (1, 1)}, "each once"),
         ({"class_count": 4, "familiar": (4,)}, r"\[0, class_count=4\)"),
         ({"overlaps": -1}, "overlap -1"),
-        ({"overlaps": {"a": 0.5}}, "overlap 0.5"),
+        ({"overlaps": {"a": 0.5}}, "overlaps={'a': 0.5} is not"),
         ({"foreign_guard": "mean"}, "'mean'; known: none, median, clip"),
         ({"norm_cap_ratio": 0.5}, "norm_cap_ratio=0.5"),
         ({"norm_cap_ratio": math.nan}, "norm_cap_ratio=nan"),

@@ -1,0 +1,103 @@
+"""Whether what a caller or a run file gives has the type that is asked for; needs no torch."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
+
+from robust.errors import RuleError
+
+# The widest that is asked for are seeds, of at most 128 bits.
+WHOLE_NUMBER_MAX: Final = 2**128 - 1
+# Characters of a wrong value that an error repeats.
+_SHOWN_MAX: Final = 80
+
+_WORDS: Final[Mapping[object, str]] = {
+    NoneType: "None",
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+}
+
+
+def check_parameters(of: Callable[..., object], params: Mapping[str, object]) -> None:
+    """Raise RuleError unless each parameter has the type that a class annotates it with.
+
+    Ranges are left to the class. A float may be given as a whole number; NaN is no number, and no
+    whole number may be above `WHOLE_NUMBER_MAX` or below its negative.
+
+    Args:
+        of: The class; other names than those of its fields are not looked at.
+        params: Values by name.
+    """
+    hints = _hints(of)
+    for name, value in params.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise RuleError(f"{name}={shown(value)} is not {_words(hints[name])}")
+
+
+def is_whole_number(value: object) -> TypeGuard[int]:
+    """Tell whether a value is a whole number that is not too large to be meant."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return -WHOLE_NUMBER_MAX <= value <= WHOLE_NUMBER_MAX
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a number, which NaN is not."""
+    return is_whole_number(value) or (isinstance(value, float) and value == value)
+
+
+def shown(value: object) -> str:
+    """Return a value as an error repeats it: in a line, however large it is."""
+    if isinstance(value, int) and abs(value) > WHOLE_NUMBER_MAX:  # Python writes none of some sizes
+        return f"(a whole number of {value.bit_length()} bits)"
+    try:
+        text = repr(value)
+    except ValueError:  # such a number, inside of something
+        text = f"(a {type(value).__name__})"
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+
+
+@cache  # an integrator makes its rule anew each round
+def _hints(of: Callable[..., object]) -> Mapping[str, Any]:
+    return get_type_hints(of)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    origin, parts = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if hint is float:
+        return is_number(value)
+    if hint is int:
+        return is_whole_number(value)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:  # which texts there are, the class says
+        return isinstance(value, str)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(_fits(it, parts[0]) for it in value)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(
+            _fits(key, parts[0]) and _fits(it, parts[1]) for key, it in value.items()
+        )
+    if origin is not None:
+        return callable(value)
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_words(part) for part in parts))
+    if origin is Literal:
+        return f"one of {', '.join(parts)}"
+    if origin is tuple:
+        return f"a list, each entry {_words(parts[0])}"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a mapping, each value {_words(parts[1])}"
+    if origin is not None:
+        return "a function"
+    return _WORDS.get(hint, f"a {hint.__name__}")
