@@ -7,7 +7,7 @@ so results do not depend on the block size; norms, which sum over elements, only
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 import torch
 from torch import Tensor
@@ -43,6 +43,18 @@ _ACCUMULATORS: Final = {
 def is_supported(dtype: torch.dtype) -> bool:
     """Tell whether rules can compute on vectors of `dtype`."""
     return dtype in _ACCUMULATORS
+
+
+def is_dense(value: object) -> TypeGuard[Tensor]:
+    """Tell whether a value is a tensor with entries in memory that a pass over columns can read.
+
+    Sparse, nested, quantized and MKL-DNN tensors and those of the device "meta" are not.
+    """
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not (value.is_nested or value.is_meta or value.is_quantized)
+    )
 
 
 def supported_names() -> str:

@@ -13,11 +13,13 @@ from robust.blocks import (
     accumulator,
     check_finite,
     combine,
+    is_dense,
     is_supported,
     supported_names,
 )
 from robust.errors import InputError
 from robust.geometry import Geometry, from_gram, measure, measure_about_origin
+from robust.parameters import shown
 from robust.ranks.ranking import check_permutation
 
 
@@ -206,6 +208,7 @@ def check_inputs(
     Raises:
         InputError: With the offending value, if a rule could not read one of them.
     """
+    check_dense(vectors, "vectors")
     if vectors.ndim != 2 or 0 in vectors.shape:
         raise InputError(f"vectors of shape {tuple(vectors.shape)} are not (n, d) with n, d >= 1")
     if reads_ranks:
@@ -234,8 +237,20 @@ def check_inputs(
     )
 
 
+def check_dense(value: object, name: str) -> None:
+    """Raise InputError unless a value is a tensor that a rule can read, whatever its shape."""
+    if is_dense(value):
+        return
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+        raise InputError(f"{name} of type {kind} is not a tensor; give torch.tensor(...) of it")
+    kind = f"{value.layout}, on {value.device}{', nested' if value.is_nested else ''}"
+    raise InputError(f"{name} of {value.dtype} ({kind}) is not dense in memory; give .to_dense()")
+
+
 def check_like(vector: Tensor, model: Tensor, name: str) -> None:
-    """Raise InputError unless `vector` has the shape, type and device of `model`."""
+    """Raise InputError unless `vector` is dense, with shape, type and device of `model`."""
+    check_dense(vector, name)
     got = (tuple(vector.shape), vector.dtype, str(vector.device))
     wanted = (tuple(model.shape), model.dtype, str(model.device))
     if got != wanted:
@@ -252,7 +267,7 @@ def _check_ranks(vectors: Tensor) -> None:
 def _normalized(weights: Sequence[float] | Tensor | None, row_count: int) -> tuple[float, ...]:
     if weights is None:
         return (1.0 / row_count,) * row_count
-    values = weights.tolist() if isinstance(weights, Tensor) else list(weights)
+    values = _weight_values(weights)
     if len(values) != row_count:
         raise InputError(f"{len(values)} weights for {row_count} rows")
     if not all(math.isfinite(value) and value >= 0.0 for value in values):
@@ -264,24 +279,44 @@ def _normalized(weights: Sequence[float] | Tensor | None, row_count: int) -> tup
     return tuple(value / peak / total for value in values)
 
 
+def _weight_values(weights: Sequence[float] | Tensor) -> list[float]:
+    if isinstance(weights, Tensor):
+        check_dense(weights, "weights")
+        if weights.ndim != 1 or weights.is_complex():
+            raise InputError(
+                f"weights of {weights.dtype} and shape {tuple(weights.shape)} are not n numbers, "
+                "shape (n,)"
+            )
+        return [float(value) for value in weights.tolist()]
+    try:
+        return [math.fsum((value,)) for value in weights]  # unlike float(), it reads no text
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InputError(f"weights {shown(weights)} are not n numbers: {error}") from error
+
+
 def _order(
     keys: Sequence[bytes] | Sequence[str] | Sequence[int] | None, row_count: int
 ) -> tuple[int, ...]:
     if keys is None:
         return tuple(range(row_count))
-    if len(keys) != row_count:
-        raise InputError(f"{len(keys)} keys for {row_count} rows")
-    if len(set(keys)) != row_count:
-        raise InputError("keys repeat: the order of their rows would be undefined")
     try:
+        if len(keys) != row_count:
+            raise InputError(f"{len(keys)} keys for {row_count} rows")
+        if len(set(keys)) != row_count:
+            raise InputError("keys repeat: the order of their rows would be undefined")
         return tuple(sorted(range(row_count), key=keys.__getitem__))
     except TypeError as error:
-        raise InputError(f"keys cannot be sorted: {error}") from error
+        raise InputError(
+            f"keys cannot be sorted: {error}; give all as bytes, all as text or all as numbers"
+        ) from error
 
 
 def _checked_gram(gram: Tensor, row_count: int) -> Tensor:
+    check_dense(gram, "gram")
     if tuple(gram.shape) != (row_count, row_count):
         raise InputError(f"gram of shape {tuple(gram.shape)} for {row_count} rows")
+    if gram.is_complex():
+        raise InputError(f"gram of {gram.dtype}: inner products are real numbers, give .real")
     products = gram.cpu().to(torch.float64)
     if not bool(torch.isfinite(products).all()):
         raise InputError("gram: NaN or infinity")

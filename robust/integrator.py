@@ -13,7 +13,7 @@ from typing_extensions import override
 from robust.blocks import distance, is_supported, supported_names
 from robust.errors import InfeasibleError, InputError, RuleError
 from robust.evaluation import Evaluate
-from robust.inputs import check_like
+from robust.inputs import check_dense, check_like
 from robust.intake import (
     Call,
     Prioritizer,
@@ -23,7 +23,7 @@ from robust.intake import (
     observe,
     sanitize,
 )
-from robust.parameters import check_parameters
+from robust.parameters import check_parameters, is_number, is_whole_number, shown
 from robust.pre_aggregation.step import PreAggregated
 from robust.registry import accepts, create
 from robust.reputation.record import Observation
@@ -33,6 +33,7 @@ from robust.tolerance import byzantine_count, check_beta_max
 from robust.verdicts import Integration, judge
 from robust.weights import MassCaps, check_mass_caps, mixing_weights, pulls_under_caps
 
+_ROUND_END: Final = 2**64  # what the salt of a round's keys holds
 _NO_CAPS: Final[Mapping[bytes | str, float]] = {}
 
 
@@ -148,7 +149,7 @@ class Integrator:
             mass_caps: The largest share, in [0, 1], that some neighbors may have; 0 bans one. It
                 holds behind rules that weigh rows alike; behind one that chooses rows, a chosen
                 one has up to the cap times the number of rows.
-            round: Of the run; what is drawn differs from round to round.
+            round: Of the run, from 0 to 2^64 - 1; what is drawn differs from round to round.
             progress: Share of the run that is over, in [0, 1], for rules that tighten with time.
 
         Returns:
@@ -156,11 +157,13 @@ class Integrator:
             with none.
 
         Raises:
-            InputError: If `own`, `genesis`, a weight or a cap is not as described, or weights sum
-                to more than 1: the caller's fault. Nothing that a peer sends raises.
+            InputError: If an argument is not as described, a row has no peer's name, or weights
+                sum to more than 1: the caller's fault. Nothing that a peer sends raises.
         """
         with torch.no_grad():
             own_norm = _check_own(own, genesis)
+            _check_rows(rows)
+            _check_time(round, progress)
             ordered = sorted(rows, key=lambda row: peer_key(row.peer))
             peers = {peer_key(row.peer): row.peer for row in ordered}
             call = Call(
@@ -301,7 +304,27 @@ def _by_peer_key(params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_rows(rows: object) -> None:
+    if not isinstance(rows, Sequence):
+        raise InputError(f"rows={shown(rows)} is not a list of robust.Row")
+    for row in rows:
+        if not isinstance(row, Row):
+            raise InputError(f"rows: {shown(row)} is not a robust.Row")
+        peer: object = row.peer
+        if not isinstance(peer, bytes | str) or not peer:
+            # Nobody may be called as the own row is, which comes first for it.
+            raise InputError(f"row of peer {shown(peer)}: give its name, bytes or text, not empty")
+
+
+def _check_time(round: object, progress: object) -> None:
+    if not is_whole_number(round) or not 0 <= round < _ROUND_END:
+        raise InputError(f"round={shown(round)} is not a whole number from 0 to 2**64 - 1")
+    if not is_number(progress) or not 0.0 <= progress <= 1.0:
+        raise InputError(f"progress={shown(progress)} is not in [0, 1]")
+
+
 def _check_own(own: Tensor, genesis: Tensor | None) -> float:
+    check_dense(own, "own")
     if own.ndim != 1 or own.shape[0] == 0:
         raise InputError(f"own of shape {tuple(own.shape)} is not (d,) with d >= 1")
     if not is_supported(own.dtype):

@@ -10,7 +10,7 @@ from typing import TypeVar, final
 
 from torch import Tensor
 
-from robust.blocks import distance
+from robust.blocks import distance, is_dense
 from robust.errors import InputError
 from robust.peers import peer_key as peer_key
 
@@ -49,7 +49,9 @@ class Reason(StrEnum):
 
 
 def find_malformed(rows: Sequence[Row], own: Tensor) -> dict[bytes, Reason]:
-    """Name the peers whose rows cannot be compared with `own`.
+    """Name the peers whose rows cannot be compared with `own`, which is a dense tensor.
+
+    No dense tensor, such as a sparse one, is of the wrong type, whatever its entries are.
 
     A peer that is there twice loses both rows: keeping the first would let the order of arrival
     decide, and honest peers have one vector at a time.
@@ -70,6 +72,8 @@ def find_malformed(rows: Sequence[Row], own: Tensor) -> dict[bytes, Reason]:
         key = peer_key(row.peer)
         if voices[key] > 1:
             malformed[key] = Reason.DUPLICATE_PEER
+        elif not is_dense(row.vector):
+            malformed[key] = Reason.WRONG_TYPE
         elif row.vector.shape != own.shape:
             malformed[key] = Reason.WRONG_SHAPE
         elif row.vector.dtype != own.dtype:

@@ -2,7 +2,9 @@
 
 import math
 import re
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +25,18 @@ RULES = ("mean", "median", "monna", "nnm+trimmed-mean", "self-centered-clipping"
 
 def make_rows(*vectors: list[float]) -> list[Row]:
     return [Row(f"peer {index}", torch.tensor(vector)) for index, vector in enumerate(vectors)]
+
+
+def strided_nested_tensor() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that they are a prototype
+        return torch.nested.nested_tensor([torch.ones(2)])
+
+
+def quantized_tensor() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that they are going away
+        return torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
 
 
 def reasons(integration: robust.Integration) -> dict[bytes | str, Reason]:
@@ -107,6 +121,40 @@ def test_each_malformed_row_has_its_reason() -> None:
     }
     assert {v.weight for v in integration.verdicts if v.reason != "accepted"} == {0.0}
     assert [v.peer for v in integration.verdicts] == sorted(reasons(integration))
+
+
+# What is no dense tensor: torch can do little with it, and its shape may not even be asked for.
+@pytest.mark.parametrize(
+    "vector",
+    [
+        torch.ones(2).to_sparse(),
+        torch.ones(2, device="meta"),
+        torch.ones(2).to_mkldnn(),
+        torch.nested.nested_tensor([[1.0, 1.0]], layout=torch.jagged),
+        strided_nested_tensor(),
+        quantized_tensor(),
+        torch.ones(2, dtype=torch.complex64),
+        None,
+        [1.0, 1.0],
+        b"\0" * 8,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("observes", [False, True])
+def test_what_is_no_dense_tensor_is_of_the_wrong_type(vector: Any, observes: bool) -> None:
+    own = torch.ones(2)
+    rows = [Row("odd", vector), Row("a", own), Row("b", own)]
+    integration = Integrator(observes=observes).integrate(own, rows, genesis=torch.zeros(2))
+    assert reasons(integration) == {"odd": "wrong-type", "a": "accepted", "b": "accepted"}
+    assert integration.vector.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "vector", [torch.ones(1).expand(2), torch.full((2,), 1j).conj().neg().imag]
+)
+def test_any_way_to_lay_out_a_dense_tensor_is_read(vector: Tensor) -> None:
+    integration = Integrator("mean").integrate(torch.ones(2), [Row("a", vector)])
+    assert reasons(integration) == {"a": "accepted"}
 
 
 def test_a_peer_that_is_there_often_is_one_voice() -> None:
@@ -272,6 +320,9 @@ def test_vectors_with_gradients_are_read_and_not_tracked() -> None:
         (torch.tensor([1.0]), torch.tensor([1.0, 2.0]), "genesis"),
         (torch.tensor([1.0]), torch.tensor([1.0]).double(), "genesis"),
         (torch.tensor([1.0]), torch.tensor([math.nan]), "genesis"),
+        (torch.tensor([1.0]).to_sparse(), None, "own .* is not dense"),
+        (torch.tensor([1.0]), torch.tensor([1.0]).to_sparse(), "genesis .* is not dense"),
+        ([1.0], None, "own of type list"),
     ],
 )
 def test_mistakes_of_the_caller_raise(own: Tensor, genesis: Tensor | None, complaint: str) -> None:
@@ -295,9 +346,48 @@ def test_wrong_weights_raise(given_weights: list[float | None], complaint: str) 
         Integrator().integrate(torch.ones(1), rows)
 
 
+@pytest.mark.gpu
 def test_row_on_another_device_raises() -> None:
-    with pytest.raises(robust.InputError, match="meta"):
-        Integrator().integrate(torch.ones(1), [Row("a", torch.ones(1, device="meta"))])
+    with pytest.raises(robust.InputError, match="on cuda:0, own on cpu"):
+        Integrator().integrate(torch.ones(1), [Row("a", torch.ones(1, device="cuda"))])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        None,
+        3,
+        "rows",
+        [torch.ones(1)],
+        [Row("", torch.ones(1))],
+        [Row(b"", torch.ones(1))],
+        [Row(3, torch.ones(1))],  # type: ignore[type-var]
+        [Row(None, torch.ones(1))],  # type: ignore[type-var]
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_rows_that_are_nobodys_raise(rows: Any) -> None:
+    with pytest.raises(robust.InputError, match="row"):
+        Integrator().integrate(torch.ones(1), rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("round", it) for it in (-1, 2**64, 1.5, "1", None, True, 2**200)),
+        *(("progress", it) for it in (-0.1, 1.1, math.nan, "0.5", None, True, 2**200)),
+    ],
+)
+def test_time_out_of_range_raises(name: str, value: Any) -> None:
+    with pytest.raises(robust.InputError, match=f"{name}="):
+        Integrator().integrate(torch.ones(1), make_rows([1.0]), **{name: value})
+
+
+def test_last_round_is_integrated() -> None:
+    integration = Integrator("mean").integrate(
+        torch.ones(1), make_rows([3.0]), round=2**64 - 1, progress=1
+    )
+    assert integration.vector.tolist() == [2.0]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import robust
+from robust.blocks import is_dense
 from robust.pre_aggregation.step import PreAggregated
 from robust.registry import RULES, accepts
 from robust.rule import Rule
@@ -131,13 +132,20 @@ def test_wrong_count_of_liars_is_refused(rule: Rule, count: object) -> None:
         (torch.zeros(3, 3, dtype=torch.complex64), "complex64"),
         (torch.tensor([[1.0], [float("nan")], [2.0]]), "NaN"),
         (torch.tensor([[1.0], [float("inf")], [2.0]]), "infinity"),
+        (torch.zeros(3, 3).to_sparse(), "vectors .*sparse_coo.* is not dense"),
+        (torch.zeros(3, 3, device="meta"), "vectors .*meta.* is not dense"),
+        (torch.zeros(3, 3).to_mkldnn(), "vectors .*mkldnn.* is not dense"),
+        ([[1.0], [2.0], [3.0]], "vectors of type list is not a tensor"),
+        (None, "vectors of type NoneType is not a tensor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_vectors_that_no_rule_reads_are_refused(
-    rule: Rule, vectors: Tensor, complaint: str
+    rule: Rule, vectors: object, complaint: str
 ) -> None:
-    own = vectors[0] if vectors.ndim == 2 and 0 not in vectors.shape else torch.zeros(3)
+    own = torch.zeros(3)
+    if is_dense(vectors) and vectors.ndim == 2 and 0 not in vectors.shape:
+        own = vectors[0]
     with pytest.raises(robust.InputError, match=complaint):
         rule(vectors, own=own)
 
@@ -152,11 +160,27 @@ def test_vectors_that_no_rule_reads_are_refused(
         ({"weights": [1.0, -1.0, 1.0]}, ">= 0"),
         ({"weights": [1.0, float("nan"), 1.0]}, "finite"),
         ({"weights": torch.zeros(3)}, "all 0"),
+        ({"weights": torch.ones(3, 1)}, r"weights of .*shape \(3, 1\)"),
+        ({"weights": torch.ones(3, dtype=torch.complex64)}, "weights of torch.complex64"),
+        ({"weights": torch.ones(3).to_sparse()}, "weights .* is not dense"),
+        ({"weights": ["1", "1", "1"]}, "weights .* are not n numbers"),
+        ({"weights": [None, 1.0, 1.0]}, "weights .* are not n numbers"),
+        ({"weights": [10**400, 1, 1]}, "weights .* are not n numbers"),
+        ({"weights": 3}, "weights 3 are not n numbers"),
         ({"keys": ["a", "b"]}, "2 keys for 3 rows"),
         ({"keys": ["a", "b", "a"]}, "keys repeat"),
         ({"keys": ["a", b"b", 3]}, "sorted"),
+        ({"keys": [None, None, None]}, "repeat"),
+        ({"keys": [["a"], ["b"], ["c"]]}, "sorted"),
+        ({"keys": 3}, "keys cannot be sorted"),
         ({"gram": torch.zeros(2, 2)}, "gram"),
         ({"gram": torch.full((3, 3), float("inf"))}, "gram"),
+        ({"gram": torch.eye(3, dtype=torch.complex64)}, "gram of torch.complex64"),
+        ({"gram": torch.eye(3).to_sparse()}, "gram .* is not dense"),
+        ({"gram": torch.eye(3, device="meta")}, "gram .* is not dense"),
+        ({"gram": [[1.0]]}, "gram of type list is not a tensor"),
+        ({"own": [0.0, 0.0, 0.0]}, "own of type list is not a tensor"),
+        ({"own": torch.zeros(3).to_sparse()}, "own .* is not dense"),
     ],
 )
 def test_wrong_arguments_are_refused(
