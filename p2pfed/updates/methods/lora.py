@@ -1,7 +1,5 @@
-"""The update methods: everything, a head, or low-rank adapters."""
+"""The method `lora`: low-rank adapters, both of whose factors train and travel."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, final
 
@@ -29,82 +27,12 @@ from p2pfed.updates.method import (
     unfreeze_modules,
     warn_of_buffers,
 )
+from p2pfed.updates.methods.peft_wrapping import trained_names, wrap
 from p2pfed.updates.product_gram import ProductGeometry
 from p2pfed.updates.specification import ParameterSpecification
 
 _A: Final = ".lora_A."
 _B: Final = ".lora_B."
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Full(Method):
-    """Every parameter that requires gradients trains and travels.
-
-    Running statistics of normalization layers stay local, with a warning.
-
-    Attributes:
-        initial: `portable` draws again what the task's model drew, with the same result on every
-            machine. It would wipe out pretrained weights: `given` keeps the values that the model
-            comes with, which then have to be the same on all peers.
-    """
-
-    name: ClassVar[str] = "full"
-
-    initial: str = "portable"
-
-    def __post_init__(self) -> None:
-        check_choice(self.initial, "method.initial", INITIALS)
-
-    @override
-    def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
-        warn_of_buffers(model)
-        adapted = collect(
-            model, {}, method=self, head_names=frozenset(), frozen_digest=digest_frozen(model)
-        )
-        if self.initial == "portable":
-            initialize(adapted, frozenset(adapted.trainable), seed=seed)
-        return adapted
-
-    @override
-    def describe(self) -> dict[str, Constant]:
-        return asdict(self)
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head(Method):
-    """Only some modules train and travel; the rest of the model is frozen.
-
-    Attributes:
-        modules: Their names in the model.
-        initial: As of `Full`.
-    """
-
-    name: ClassVar[str] = "head"
-
-    modules: tuple[str, ...] = ("head",)
-    initial: str = "portable"
-
-    def __post_init__(self) -> None:
-        check_names(self.modules, "method.modules")
-        check_choice(self.initial, "method.initial", INITIALS)
-
-    @override
-    def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
-        freeze_all(model)
-        names = unfreeze_modules(model, self.modules, field="method.modules")
-        warn_of_buffers(model)
-        adapted = collect(
-            model, {}, method=self, head_names=names, frozen_digest=digest_frozen(model)
-        )
-        if self.initial == "portable":
-            initialize(adapted, names, seed=seed)
-        return adapted
-
-    @override
-    def describe(self) -> dict[str, Constant]:
-        return asdict(self)
 
 
 @final
@@ -153,12 +81,13 @@ class Lora(Method):
         warn_of_buffers(model)
         digest = digest_frozen(model)  # before peft adds copies of the modules
         wrapped = self._wrap(model)
-        names = {
-            name: _plain_name(name)
-            for name, parameter in wrapped.named_parameters()
-            if parameter.requires_grad
-        }
-        adapted = collect(wrapped, names, method=self, head_names=heads, frozen_digest=digest)
+        adapted = collect(
+            wrapped,
+            trained_names(wrapped),
+            method=self,
+            head_names=heads,
+            frozen_digest=digest,
+        )
         strangers = [
             name for name in adapted.trainable if name not in heads and not _is_factor(name)
         ]
@@ -180,7 +109,7 @@ class Lora(Method):
         return ProductGeometry(specification, pairs, self.alpha / self.rank, initial)
 
     def _wrap(self, model: nn.Module) -> nn.Module:
-        from peft import LoraConfig, get_peft_model  # seconds to import, and only here needed
+        from peft import LoraConfig  # seconds to import, and only here needed
 
         configuration = LoraConfig(
             r=self.rank,
@@ -189,30 +118,12 @@ class Lora(Method):
             modules_to_save=list(self.modules) or None,
             lora_dropout=0.0,
         )
-        with _global_generator_kept():
-            try:
-                wrapped: nn.Module = get_peft_model(model, configuration)
-            except ValueError as error:
-                raise ConfigError("method.targets", self.targets, str(error)) from error
-        return wrapped
+        return wrap(model, configuration, targets=self.targets)
 
     @override
     def describe(self) -> dict[str, Constant]:
         return asdict(self)
 
 
-def _plain_name(name: str) -> str:
-    """Return a parameter's name without what peft adds: the same as before wrapping for heads."""
-    plain = name.removeprefix("base_model.model.")
-    return plain.replace(".modules_to_save.default.", ".").replace(".default.", ".")
-
-
 def _is_factor(name: str) -> bool:
     return _A in name or _B in name
-
-
-@contextmanager
-def _global_generator_kept() -> Iterator[None]:
-    """Undo the draws of a library that knows only torch's global generator."""
-    with torch.random.fork_rng(devices=[]):
-        yield
