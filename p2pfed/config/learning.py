@@ -89,7 +89,14 @@ def assemble(
     )
     base_digest = learner.adapted.base_digest()
     bench = _bench(
-        config, identity, learner, method, codec, before_publish=before_publish, cache=cache
+        config,
+        identity,
+        learner,
+        method,
+        codec,
+        adapted=learner.adapted,
+        before_publish=before_publish,
+        cache=cache,
     )
     agreement = _agree(config, bench, method, codec, base_digest=base_digest)
     return Assembly(bench=bench, agreement=agreement, task=task, adapted=learner.adapted)
@@ -111,7 +118,7 @@ def assemble_learner(
         ConfigError: If a value cannot be used.
     """
     method, codec = _method(config), _codec(config)
-    bench = _bench(config, identity, learner, method, codec)
+    bench = _bench(config, identity, learner, method, codec, adapted=adapted)
     # What a learner of one's own keeps frozen is its own affair; its name stands in the task.
     base_digest = bytes(32) if adapted is None else adapted.base_digest()
     agreement = _agree(config, bench, method, codec, base_digest=base_digest)
@@ -163,6 +170,7 @@ def _bench(
     method: Method,
     codec: Codec,
     *,
+    adapted: AdaptedModel | None,
     before_publish: Callable[[Tensor], Tensor] = unchanged,
     cache: DecodeCache | None = None,
 ) -> Workbench:
@@ -177,7 +185,11 @@ def _bench(
             prioritizer=_prioritizer(integration.prioritizer, identity),
             evaluate=Scoring(learner=learner, initial=learner.vector()),
             observes=standing_config(config) is not None,
-            gram=method.gram(learner.specification, learner.vector()),
+            gram=method.gram(
+                learner.specification,
+                learner.vector(),
+                fixed={} if adapted is None else adapted.fixed,
+            ),
             params=integration.params,
             seed=identity.secret_number("rules"),
         )

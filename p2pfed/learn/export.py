@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from p2pfed.errors import LocalError
 from p2pfed.updates.method import AdaptedModel
-from p2pfed.updates.methods import Lora
+from p2pfed.updates.methods.low_rank import LowRank
 
 WEIGHTS: Final = "model.safetensors"
 
@@ -40,9 +40,9 @@ def export_adapter(
 ) -> Path:
     """Write the trained parameters of a model into a folder.
 
-    Under the method `lora` this is a standard PEFT adapter with the modules that trained beside
-    it; under any other, a safetensors file with the parameters by name. A README says how to load
-    it.
+    Under the methods with low-rank adapters of peft this is a standard PEFT adapter with the
+    modules that trained beside it; under any other, a safetensors file with the parameters by
+    name. A README says how to load it.
 
     Args:
         adapted: Whose parameters.
@@ -58,7 +58,7 @@ def export_adapter(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(adapted.method, Lora):
+        if isinstance(adapted.method, LowRank):
             model: Any = adapted.model
             # Embedding layers never train here, and looking for them would ask a hub.
             model.save_pretrained(str(folder), save_embedding_layers=False)
@@ -76,7 +76,7 @@ def export_adapter(
 def _model_card(
     adapted: AdaptedModel, run_name: str, class_names: Sequence[str], *, folder_name: str
 ) -> str:
-    use = _PEFT_USE if isinstance(adapted.method, Lora) else _WEIGHTS_USE
+    use = _PEFT_USE if isinstance(adapted.method, LowRank) else _WEIGHTS_USE
     constants = ", ".join(f"{key} = {value}" for key, value in adapted.method.describe().items())
     facts = {
         "Method": f"{adapted.method.name} ({constants})",

@@ -3,7 +3,7 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, final
 
 import torch
@@ -35,6 +35,8 @@ class AdaptedModel:
             rules may have another learning rate.
         method: What adapted it.
         frozen_digest: See `base_digest`.
+        fixed: Frozen factors that the method added and every peer makes for itself, by name:
+            float32, on the CPU, as they were made.
     """
 
     model: nn.Module
@@ -43,6 +45,7 @@ class AdaptedModel:
     head_names: frozenset[str]
     method: "Method"
     frozen_digest: bytes
+    fixed: Mapping[str, Tensor] = field(default_factory=dict)
 
     def vector(self) -> Tensor:
         """Copy the trainable parameters into a gossip vector, shape (d,)."""
@@ -112,18 +115,22 @@ class Method(ABC):
     def describe(self) -> dict[str, Constant]:
         """Return its constants by name, for the genesis."""
 
-    def gram(self, specification: ParameterSpecification, initial: Tensor) -> Gram | None:
+    def gram(
+        self, specification: ParameterSpecification, initial: Tensor, *, fixed: Mapping[str, Tensor]
+    ) -> Gram | None:
         """Return what measures updates, where their own inner products do not.
 
         Args:
             specification: Of the vectors.
             initial: What updates are differences from, shape (d,).
+            fixed: As of `AdaptedModel`; a parameter whose factors are missing, in an application
+                that adapted its model itself, counts with its own difference.
 
         Returns:
             A function of differences (n, d) to inner products (n, n), or None where the plain
             inner products of the differences measure what they do.
         """
-        del specification, initial
+        del specification, initial, fixed
         return None
 
 
@@ -185,6 +192,7 @@ def collect(
     method: Method,
     head_names: frozenset[str],
     frozen_digest: bytes,
+    fixed: Mapping[str, Tensor] | None = None,
 ) -> AdaptedModel:
     """Gather the parameters that require gradients.
 
@@ -194,6 +202,7 @@ def collect(
         method: What chose them.
         head_names: Names in the specification that belong to a head.
         frozen_digest: Of all others.
+        fixed: As of `AdaptedModel`.
 
     Raises:
         ConfigError: If nothing trains, or something is not floating point.
@@ -214,6 +223,7 @@ def collect(
         head_names=head_names,
         method=method,
         frozen_digest=frozen_digest,
+        fixed=fixed or {},
     )
 
 

@@ -8,9 +8,14 @@ from p2pfed.updates.codec import Codec
 from p2pfed.updates.codecs import BFloat16, Float32, Int8
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import Full, Head, Lora
+from p2pfed.updates.methods import FfaLora, Full, Head, Lora
 
-METHODS: Final[Mapping[str, type[Method]]] = {"full": Full, "head": Head, "lora": Lora}
+METHODS: Final[Mapping[str, type[Method]]] = {
+    "ffa-lora": FfaLora,
+    "full": Full,
+    "head": Head,
+    "lora": Lora,
+}
 
 CODECS: Final[Mapping[str, type[Codec]]] = {"bfloat16": BFloat16, "float32": Float32, "int8": Int8}
 

@@ -10,59 +10,13 @@ from torch import nn
 
 from p2pfed import updates
 from p2pfed.errors import ConfigError
-from p2pfed.updates.method import AdaptedModel
 from p2pfed.updates.methods import Full, Head, Lora
 from p2pfed.updates.registry import METHODS, create, create_codec, create_method
-
-
-class Encoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.query = nn.Linear(6, 4)
-        self.value = nn.Linear(6, 4)
-        self.scale = nn.Parameter(torch.tensor(2.0))
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self.scale * torch.tanh(self.query(inputs)) * self.value(inputs)
-
-
-class Model(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = Encoder()
-        self.head = nn.Linear(4, 3)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.encoder(inputs))
-        return logits
-
-
-def make_model(seed: int = 0) -> Model:
-    with torch.random.fork_rng():
-        torch.default_generator.manual_seed(seed)
-        return Model()
-
-
-def frozen_and_trained(adapted: AdaptedModel) -> tuple[set[str], set[str]]:
-    """Take a step and say which tensors of the model changed, by whether they travel."""
-    before = {name: value.clone() for name, value in adapted.model.state_dict().items()}
-    travelling = {id(value) for value in adapted.trainable.values()}
-    optimizer = torch.optim.SGD([p for p in adapted.model.parameters() if p.requires_grad], lr=0.1)
-    for _ in range(2):  # with B = 0, the first step moves only B
-        optimizer.zero_grad()
-        adapted.model(torch.linspace(-1, 1, 12).view(2, 6)).pow(2).sum().backward()
-        optimizer.step()
-    changed = {
-        name
-        for name, value in adapted.model.state_dict().items()
-        if not torch.equal(value, before[name])
-    }
-    names = {name for name, value in adapted.model.named_parameters() if id(value) in travelling}
-    return changed - names, changed & names
+from tests.updates.tiny import frozen_and_trained, make_model
 
 
 def test_every_method_is_listed() -> None:
-    assert set(METHODS) == {"full", "head", "lora"}
+    assert set(METHODS) == {"ffa-lora", "full", "head", "lora"}
     assert set(METHODS) | {"float32", "bfloat16", "int8"} == set(updates.names())
     assert all(made.name == name for name, made in METHODS.items())
 
@@ -131,19 +85,6 @@ def test_lora_without_heads() -> None:
     assert len(adapted.specification.entries) == 4
 
 
-def test_averaging_factors_is_off_by_the_product_of_differences() -> None:
-    # Exactly g (1 - g) (B1 - B2)(A1 - A2), as the docstring of Lora says.
-    generator = torch.Generator().manual_seed(0)
-    (b1, b2), (a1, a2) = (
-        torch.randn(2, *shape, generator=generator, dtype=torch.float64)
-        for shape in ((5, 2), (2, 4))
-    )
-    g = 0.3
-    products = g * b1 @ a1 + (1 - g) * b2 @ a2
-    factors = (g * b1 + (1 - g) * b2) @ (g * a1 + (1 - g) * a2)
-    torch.testing.assert_close(products - factors, g * (1 - g) * (b1 - b2) @ (a1 - a2))
-
-
 def test_vectors_go_in_and_out() -> None:
     adapted = Lora(rank=2).adapt(make_model(), seed=0)
     vector = torch.arange(float(adapted.specification.size))
@@ -180,7 +121,7 @@ def test_running_statistics_stay_local_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("made", "field", "words"),
     [
-        (lambda: create_method("lorra"), "method", "full, head, lora"),
+        (lambda: create_method("lorra"), "method", "ffa-lora, full, head, lora"),
         (lambda: create_method("lora", rang=4), "method.rang", "knows only rank, alpha"),
         (lambda: create_method("lora", rank=0), "method.rank", "at least 1"),
         (lambda: create_method("lora", rank=True), "method.rank", "at least 1"),
