@@ -95,6 +95,19 @@ def stream_blocks(vectors: Tensor, *, held_rows: int) -> Iterator[slice]:
         yield slice(start, min(start + columns, vectors.shape[-1]))
 
 
+def write_unsigned_zeros(values: Tensor, into: Tensor) -> None:
+    """Copy values, of -0.0 as 0.0.
+
+    Sorting takes the two for equal, so that the order of the rows decides which of them is where.
+    The least values of a wide type may become -0.0 in a short one: of them, no order decides.
+
+    Args:
+        values: Any shape.
+        into: The same shape; of another type if need be.
+    """
+    torch.add(values, 0.0, out=into)
+
+
 def is_finite(vectors: Tensor) -> bool:
     """Tell whether there is neither NaN nor infinity in a tensor of shape (d,) or (n, d)."""
     wide = accumulator(vectors.dtype)

@@ -7,7 +7,7 @@ wanted.
 
 What it computes is what `robust.rules.coordinate_wise` computes by torch: the same operations in
 the same order, and so the same values, to the last bit. Only of a zero and a negative zero another
-one may come first.
+one may come first, which is why the rule writes them alike.
 """
 
 import warnings

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from robust.blocks import accumulator, column_blocks
+from robust.blocks import accumulator, column_blocks, write_unsigned_zeros
 from robust.errors import InputError, RuleError
 from robust.inputs import Inputs
 from robust.neighbors import find_own_rows, share_among_equals
@@ -139,7 +139,7 @@ def _trim(
         total = own[columns].to(accumulator(own.dtype)) * share
         for values in middle:
             total += values * share
-        result[columns] = total.to(result.dtype)
+        write_unsigned_zeros(total, result[columns])
         if kept is not None:
             run = Run(byzantine_count, kept_count, middle[0], middle[-1])
             kept[neighbors] += kept_values(block, run)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from robust.blocks import check_finite, column_blocks
+from robust.blocks import check_finite, column_blocks, write_unsigned_zeros
 from robust.compiled import find_middle
 from robust.inputs import Inputs
 from robust.rule import Aggregation, Rule
@@ -127,7 +127,7 @@ def _mean_of_middle(inputs: Inputs, cut: int, kept: Tensor | None) -> Tensor:
                 spare = torch.empty_like(block)
             copy = block if spare is None else spare[:, : block.shape[1]].copy_(block)
             mean = _average(block, copy, cut, kept)
-        result[columns] = mean
+        write_unsigned_zeros(mean, result[columns])
     return result
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from robust.blocks import column_blocks
+from robust.blocks import column_blocks, write_unsigned_zeros
 from robust.inputs import Inputs
 from robust.rule import Aggregation, Rule
 from robust.sorted_runs import Run, kept_values
@@ -107,7 +107,7 @@ def _average(
         total = first * share
         for values in others:
             total += values * share
-        result[columns] = total.to(result.dtype)
+        write_unsigned_zeros(total, result[columns])
         if kept is not None:
             kept += kept_values(block, _run(ranks, nearest, median))
     return result

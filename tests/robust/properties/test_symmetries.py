@@ -58,6 +58,20 @@ def test_order_of_rows_does_not_matter_to_the_last_bit(known: Known, data: st.Da
     check_order(known, data.draw(cases(known, dtype=torch.float32)))
 
 
+@pytest.mark.parametrize("known", every())
+def test_signs_of_zeros_do_not_depend_on_the_order_of_rows(known: Known) -> None:
+    values = torch.tensor([-1.0, -0.0, -0.0, 0.0, 0.0, 1.0])
+    for seed in range(5):
+        case = known.example(6, 40, byzantine_count=1, seed=seed, dtype=torch.float32)
+        places = torch.randint(len(values), case.vectors.shape, generator=case.generator(6))
+        case = case.with_rows(values[places])
+        rule, order = known.make(case), range(5, -1, -1)
+        first = rule(case.vectors, own=case.own, keys=case.keys)
+        second = rule(case.vectors.flip(0), own=case.own, keys=[case.keys[row] for row in order])
+        assert torch.equal(first, second)
+        assert torch.equal(first.signbit(), second.signbit())
+
+
 @pytest.mark.parametrize("known", having(Property.EQUALS))  # what draws rows draws by their keys
 @FEW
 @given(data=st.data())
