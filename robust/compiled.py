@@ -3,7 +3,7 @@
 A loop holds all values of a column in local variables. As it has neither branches nor a loop
 inside, it becomes instructions on several columns at a time, and mostly waits for memory. Each
 number of rows and of ranks to cut gets a loop of its own, written and compiled when it is first
-wanted.
+wanted, until there are `LOOPS_MAX`: torch does what comes after them.
 
 What it computes is what `robust.rules.coordinate_wise` computes by torch: the same operations in
 the same order, and so the same values, to the last bit. Only of a zero and a negative zero another
@@ -11,9 +11,9 @@ one may come first, which is why the rule writes them alike.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final, final
 
 import torch
@@ -39,7 +39,24 @@ COLUMNS_MIN: Final = 2**18
 # to learn that no result lies over a row, and there are three results.
 ROWS_MAX: Final = 32
 
+# A process keeps its loops, for numba gives back nothing that it made. Measured for 10 to 28 rows,
+# 3.5 MB each. As many as there are numbers of rows that have one; a peer has few neighborhoods.
+LOOPS_MAX: Final = ROWS_MAX
+
 _NAMES: Final = {torch.float32: "float32", torch.float64: "float64"}
+# What loading numba raises where a library is not there, or not as it was built for.
+_BROKEN: Final = (
+    AttributeError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SystemError,
+    TypeError,
+    ValueError,
+)
+
+_loops: Final[dict[tuple[int, int, torch.dtype], Callable[..., bool]]] = {}
 
 
 @final
@@ -89,22 +106,35 @@ class CompiledMiddle:
 def find_middle(inputs: Inputs, cut: int) -> CompiledMiddle | None:
     """Return what computes the middle of these rows, or None where torch is to do it."""
     is_worth_it = inputs.dimension >= COLUMNS_MIN and inputs.row_count <= ROWS_MAX
-    if not (is_worth_it and inputs.vectors.is_cpu and _is_numba_there()):
-        return None
     dtype = accumulator(inputs.vectors.dtype)
+    has_loop = (inputs.row_count, cut, dtype) in _loops or len(_loops) < LOOPS_MAX
+    if not (is_worth_it and has_loop and inputs.vectors.is_cpu and _is_numba_on()):
+        return None
     return CompiledMiddle(row_count=inputs.row_count, cut=cut, dtype=dtype)
 
 
-def _is_numba_there() -> bool:
+def _is_numba_on() -> bool:
+    settings = _numba_settings()
+    # NUMBA_DISABLE_JIT is for finding mistakes in programs; the loops are not programs without it.
+    return settings is not None and not settings["DISABLE_JIT"]
+
+
+@cache  # what is broken stays so until the process ends, and is complained of once
+def _numba_settings() -> Mapping[str, object] | None:
+    """Load numba and return its settings, which may change; None if it cannot be used."""
     try:
         import numba
-    except ImportError as error:
-        if error.name != "numba":  # it is there, and does not fit what is beside it
-            message = f"numba cannot be loaded, so torch does its work: {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
-        return False
-    # NUMBA_DISABLE_JIT is for finding mistakes in programs; the loops are not programs without it.
-    return not vars(numba.config)["DISABLE_JIT"]
+        import numba.extending
+
+        settings: Mapping[str, object] = vars(numba.config)
+        settings["DISABLE_JIT"]
+    except _BROKEN as error:
+        if not isinstance(error, ModuleNotFoundError) or error.name != "numba":
+            kind = type(error).__name__  # it is there, and does not fit what is beside it
+            message = f"numba cannot be loaded, so torch does its work: {kind}: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+        return None
+    return settings
 
 
 def _window(inputs: Inputs, columns: slice) -> tuple[Any, int]:
@@ -116,8 +146,14 @@ def _window(inputs: Inputs, columns: slice) -> tuple[Any, int]:
     return inputs.block(columns).contiguous().numpy(), 0
 
 
-@lru_cache(maxsize=64)  # as many as there are sorting networks
 def _fill_loop(row_count: int, cut: int, dtype: torch.dtype) -> Callable[..., bool]:
+    key = (row_count, cut, dtype)
+    if key not in _loops:
+        _loops[key] = _compile_fill_loop(row_count, cut, dtype)
+    return _loops[key]
+
+
+def _compile_fill_loop(row_count: int, cut: int, dtype: torch.dtype) -> Callable[..., bool]:
     import numpy
     from numba import njit, types
     from numba.extending import intrinsic
@@ -182,7 +218,7 @@ def _fill_source(row_count: int, cut: int) -> Iterator[str]:
     yield "    return is_right"
 
 
-@lru_cache(maxsize=len(_NAMES))
+@cache
 def _share_loop(dtype: torch.dtype) -> Callable[..., None]:
     from numba import njit, types
 

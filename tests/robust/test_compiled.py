@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numba
@@ -57,7 +58,7 @@ def inputs_of(vectors: Tensor) -> Inputs:
 
 def aggregate_by_torch(rule: Rule, vectors: Tensor, **arguments: object) -> Aggregation:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "numba", None)  # as if it were not installed
+        patch.setattr(compiled, "_numba_settings", lambda: None)  # as if it were not installed
         assert find_middle(inputs_of(vectors), 0) is None
         return rule.aggregate(vectors, **arguments)
 
@@ -205,10 +206,21 @@ def test_a_loop_takes_several_columns_at_a_time(n: int, cut: int) -> None:
     assert len(re.findall(r"fcmp \w+ <\d+ x float>", code)) > len(comparators(n, cut))
 
 
-def test_loops_are_made_once_and_few_are_kept() -> None:
+def test_loops_are_made_once_and_kept() -> None:
     made = compiled._fill_loop(5, 1, F32)
+    trimmed(1)(make_vectors(5, 10))
     assert compiled._fill_loop(5, 1, F32) is made
-    assert compiled._fill_loop.cache_info().maxsize == 64
+
+
+def test_torch_does_what_comes_after_the_last_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_loops", {(5, 1, F32): compiled._fill_loop(5, 1, F32)})
+    monkeypatch.setattr(compiled, "LOOPS_MAX", 2)
+    vectors = make_vectors(6, 100)
+    for count in (1, 2, 3, 4, 6):
+        trimmed(0)(vectors[:count])
+    assert set(compiled._loops) == {(5, 1, F32), (1, 0, F32)}
+    assert find_middle(inputs_of(vectors), 0) is None
+    middle_of(vectors[:5], 1)  # those that there are go on
 
 
 def test_numba_that_is_told_not_to_compile_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,19 +230,32 @@ def test_numba_that_is_told_not_to_compile_is_not_used(monkeypatch: pytest.Monke
     assert find_middle(inputs, 1) is None
 
 
-@pytest.fixture
-def numba_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "numba.py").write_text('raise ImportError("Numba needs NumPy 1.0 or less")\n')
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("raise ImportError('Numba needs NumPy 1.0 or less')", "ImportError: Numba needs NumPy"),
+        ("raise OSError('libllvmlite.so: no such file')", "OSError: libllvmlite.so"),
+        ("raise SystemError('initialization failed')", "SystemError: initialization"),
+        ("raise AttributeError('no attribute bool8')", "AttributeError: no attribute bool8"),
+        ("raise ValueError('numpy.dtype size changed')", "ValueError: numpy.dtype size"),
+        ("import llvmlite_that_is_not_there", "ModuleNotFoundError: No module named 'llvm"),
+        ("njit = None", "ModuleNotFoundError: No module named 'numba.extending'"),
+    ],
+)
+def test_broken_numba_is_named_once_and_not_used(
+    program: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numba.py").write_text(f"{program}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "numba", raising=False)
-
-
-@pytest.mark.usefixtures("numba_that_does_not_fit")
-def test_numba_that_does_not_fit_is_named_and_not_used() -> None:
+    for name in [it for it in sys.modules if it.split(".")[0] == "numba"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(compiled, "_numba_settings", cache(compiled._numba_settings.__wrapped__))
     vectors = make_vectors(5, 100)
-    with pytest.warns(RuntimeWarning, match="torch does its work: Numba needs NumPy 1.0 or less"):
-        result = trimmed(1)(vectors)
-    assert torch.equal(result, aggregate_by_torch(trimmed(1), vectors).vector)
+    with pytest.warns(RuntimeWarning, match=f"torch does its work: {said}") as warned:
+        results = [trimmed(1)(vectors) for _ in range(2)]
+    assert len(warned) == 1
+    for result in results:
+        assert torch.equal(result, aggregate_by_torch(trimmed(1), vectors).vector)
 
 
 def run(program: str) -> str:
