@@ -17,6 +17,9 @@ from robust.reputation.policy import ReputationPolicy
 from sim.identities import random_for
 from sim.rounds.threat import Threat, find_threat
 
+SCATTERED: Final = "scattered"
+AROUND_VICTIM: Final = "around-victim"
+PLACEMENTS: Final = (SCATTERED, AROUND_VICTIM)
 COMPUTES: Final = ("batched", "sequential")
 
 
@@ -39,6 +42,10 @@ class RoundsConfig:
         topology_params: Its parameters besides nodes and seed.
         peers: How many, at least 1.
         liars: How many of them lie; which ones is drawn from the seed.
+        placement: Where drawn liars sit: "scattered" anywhere, "around-victim" first in the places
+            of the victim's neighbors: an eclipse, if they fill them all (Singh et al. 2006,
+            "Eclipse attacks on overlay networks: threats and defenses").
+        victim: Number of the peer that is surrounded.
         liar_indices: Who lies, in place of `liars` drawn ones.
         attack: What liars send: "none" lets them behave, "silent" lets them send nothing, the rest
             is what `sim.adversaries.attacks.create_attack` knows.
@@ -69,6 +76,8 @@ class RoundsConfig:
     topology_params: Mapping[str, Any] = field(default_factory=dict)
     peers: int = 16
     liars: int = 0
+    placement: str = SCATTERED
+    victim: int = 0
     liar_indices: tuple[int, ...] | None = None
     attack: str = "none"
     attack_params: Mapping[str, Any] = field(default_factory=dict)
@@ -89,12 +98,19 @@ class RoundsConfig:
         check_integer(self.rounds, "rounds.rounds", least=1)
         check_integer(self.seed, "rounds.seed", least=0)
         check_choice(self.compute, "rounds.compute", COMPUTES)
+        check_choice(self.placement, "rounds.placement", PLACEMENTS)
+        check_integer(self.victim, "rounds.victim", least=0)
+        if self.victim >= self.peers:
+            raise ConfigError("rounds.victim", self.victim, f"write at most {self.peers - 1}")
         check_choice(self.mixing, "rounds.mixing", tuple(MIXINGS))
         self.create_threat()
         placed = self.liar_indices
         if placed is not None and (self.liars not in (0, len(placed)) or not self._fits(placed)):
             fix = f"name different peers from 0 to {self.peers - 1}, as many as liars says"
             raise ConfigError("rounds.liar_indices", placed, fix)
+        if placed is not None and self.placement != SCATTERED:
+            fix = "leave out placement or liar_indices; each says who lies"
+            raise ConfigError("rounds.placement", self.placement, fix)
         if len(self.place_liars()) >= self.peers:
             raise ConfigError("rounds.liars", self.liars, "leave at least one honest peer")
 
@@ -103,7 +119,12 @@ class RoundsConfig:
         if self.liar_indices is not None:
             return tuple(sorted(self.liar_indices))
         generator = random_for(self.seed, "rounds/liars")
-        return tuple(sorted(generator.sample(range(self.peers), min(self.liars, self.peers))))
+        if self.placement == SCATTERED:
+            return tuple(sorted(generator.sample(range(self.peers), min(self.liars, self.peers))))
+        near = self.create_topology().neighbors(self.victim)
+        far = [peer for peer in range(self.peers) if peer not in (self.victim, *near)]
+        order = [*generator.sample(near, len(near)), *generator.sample(far, len(far)), self.victim]
+        return tuple(sorted(order[: self.liars]))
 
     def create_threat(self) -> Threat:
         """Make what the liars do.
@@ -140,6 +161,8 @@ class RoundsConfig:
             "topology": {"name": self.topology, **self.topology_params},
             "peers": self.peers,
             "liars": list(self.place_liars()),
+            "placement": self.placement,
+            "victim": self.victim,
             "attack": {"name": self.attack, **self.attack_params},
             "data_attack": self.data_attack and {"name": self.data_attack, **self.data_params},
             "rule": self.rule,

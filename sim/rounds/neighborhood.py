@@ -39,6 +39,10 @@ class Neighborhood:
             [own, *(self.weights[number] for number in self.honest)], dtype=torch.float64
         )
 
+    def liar_neighbor_ratio(self) -> float:
+        """Return the share of liars among the neighbors; 0 without neighbors."""
+        return len(self.liars) / len(self.weights) if self.weights else 0.0
+
     def byzantine_weight(self) -> float:
         """Return the mixing weight of the liars together."""
         return sum(self.weights[number] for number in self.liars)

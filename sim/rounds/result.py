@@ -45,6 +45,8 @@ class RoundsResult:
         result_error: How far from that mean an integration ends, in units of that distance: the
             square root of the kappa that it shows. Mean over the same integrations.
         bytes_per_peer: Payload bytes that an honest peer sends, without headers, on average.
+        liar_neighbor_ratio_max: Largest share of liars among the neighbors that one honest peer
+            hears; 1 for a peer in eclipse.
         overrun_peers: Honest peers with more lying neighbors than f, the number that their rule
             allows for: no rule promises them anything.
         attack_success: Share of triggered test rows that honest models take for the attacker's
@@ -66,6 +68,7 @@ class RoundsResult:
     honest_spread: float | None
     result_error: float | None
     bytes_per_peer: float
+    liar_neighbor_ratio_max: float
     overrun_peers: tuple[int, ...]
     attack_success: float | None
     model_digests: Mapping[int, str]

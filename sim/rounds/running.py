@@ -137,6 +137,9 @@ class _Session:
             honest_spread=self.tally.honest_spread(),
             result_error=self.tally.result_error(),
             bytes_per_peer=self._bytes_per_peer(),
+            liar_neighbor_ratio_max=max(
+                self.places[peer].liar_neighbor_ratio() for peer in self.honest
+            ),
             overrun_peers=self.overrun,
             attack_success=self.threat.success(model, vectors, rows),
             model_digests={
