@@ -40,7 +40,7 @@ class Codec(ABC):
                 f"{self.name}: vector of shape {tuple(vector.shape)} and {vector.dtype}, expected "
                 "(d,) and torch.float32"
             )
-        if not _is_finite(vector):
+        if not is_finite(vector):
             raise LocalError(f"{self.name}: the vector has NaN or infinity; did training diverge?")
         return self._encode(vector.detach().contiguous())
 
@@ -66,7 +66,7 @@ class Codec(ABC):
         vector = self._decode(data, size)
         assert vector.shape == (size,)
         assert vector.dtype == torch.float32
-        if not _is_finite(vector):
+        if not is_finite(vector):
             raise CodecError(f"{self.name}: NaN or infinity")
         return vector
 
@@ -101,6 +101,7 @@ def check_length(name: str, data: bytes | memoryview, expected: int) -> None:
         raise CodecError(f"{name}: {len(data)} bytes, expected {expected}")
 
 
-def _is_finite(vector: Tensor) -> bool:
+def is_finite(vector: Tensor) -> bool:
+    """Return whether no value is NaN or infinity."""
     # One pass and no temporary: NaN and infinity both show in the extremes.
     return not len(vector) or bool(torch.isfinite(torch.stack(torch.aminmax(vector))).all())

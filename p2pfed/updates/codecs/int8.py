@@ -1,11 +1,10 @@
-"""The payload codecs: exact float32, compressed bfloat16, blockwise int8."""
+"""Blockwise linear quantization to signed bytes."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
 import numpy as np
 import torch
-import zstandard
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -13,85 +12,9 @@ from typing_extensions import override
 from p2pfed.errors import CodecError, LocalError
 from p2pfed.updates.codec import Codec, check_length
 from p2pfed.updates.construction import Constant, check_integer
-from p2pfed.updates.specification import little_endian
 
-_ZSTD_LEVEL: Final = 3  # zstd's own default; exponents compress no better above it
 _INT8_MAX: Final = 127  # symmetric, so that a value and its negative are equally precise
 _FLOAT16_MAX: Final = 65504.0
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Float32(Codec):
-    """The values as they are: little-endian float32, 4 bytes each, exact."""
-
-    name: ClassVar[str] = "float32"
-
-    @override
-    def encoded_bytes_max(self, size: int) -> int:
-        return 4 * size
-
-    @override
-    def error_max(self, vector: Tensor) -> Tensor:
-        return torch.zeros_like(vector)
-
-    @override
-    def describe(self) -> dict[str, Constant]:
-        return {}
-
-    @override
-    def _encode(self, vector: Tensor) -> bytes:
-        return little_endian(vector)
-
-    @override
-    def _decode(self, data: bytes | memoryview, size: int) -> Tensor:
-        check_length(self.name, data, 4 * size)
-        # A copy, because the bytes are immutable and in the sender's byte order.
-        return torch.from_numpy(np.frombuffer(data, dtype="<f4").astype(np.float32))
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class BFloat16(Codec):
-    """Values rounded to bfloat16, high bytes before low bytes, compressed by zstd.
-
-    The high byte holds the sign and most of the exponent, which repeat; the low byte holds mostly
-    mantissa, which does not. Apart, the first half compresses.
-
-    Relative error at most 2^-8 (half a unit of an 8-bit significand), absolute 2^-133 near zero.
-    """
-
-    name: ClassVar[str] = "bfloat16"
-
-    @override
-    def encoded_bytes_max(self, size: int) -> int:
-        # ZSTD_COMPRESSBOUND of zstd.h: what incompressible bytes can grow to.
-        plain = 2 * size
-        margin = (131_072 - plain) >> 11 if plain < 131_072 else 0
-        return plain + (plain >> 8) + margin
-
-    @override
-    def error_max(self, vector: Tensor) -> Tensor:
-        return (vector.abs() * 2.0**-8).clamp(min=2.0**-133)
-
-    @override
-    def describe(self) -> dict[str, Constant]:
-        return {}
-
-    @override
-    def _encode(self, vector: Tensor) -> bytes:
-        rounded = vector.to(torch.bfloat16)  # to nearest, ties to even, on every device
-        if not bool(torch.isfinite(rounded).all()):
-            raise LocalError(f"{self.name}: a value is beyond the range of bfloat16")
-        words = rounded.view(torch.int16).numpy().view(np.uint16)
-        planes = np.concatenate([(words >> 8).astype(np.uint8), (words & 0xFF).astype(np.uint8)])
-        return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(planes.tobytes())
-
-    @override
-    def _decode(self, data: bytes | memoryview, size: int) -> Tensor:
-        planes = np.frombuffer(_decompress(self.name, data, 2 * size), dtype=np.uint8)
-        bits = (planes[:size].astype(np.uint32) << 24) | (planes[size:].astype(np.uint32) << 16)
-        return torch.from_numpy(bits.view(np.float32))
 
 
 @final
@@ -170,16 +93,3 @@ class Int8(Codec):
         # Rounded down, the largest values would need more than 127 steps.
         rounded: NDArray[np.float16] = np.where(scales.astype(np.float32) < wanted, above, scales)
         return rounded
-
-
-def _decompress(name: str, data: bytes | memoryview, expected: int) -> bytes:
-    try:
-        # zstd allocates what the frame says before it reads on: the claim is checked first.
-        claimed = zstandard.get_frame_parameters(data).content_size
-        if claimed != expected:
-            raise CodecError(f"{name}: a frame of {claimed} bytes, expected {expected}")
-        plain: bytes = zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise CodecError(f"{name}: {error}") from error
-    check_length(name, plain, expected)
-    return plain
