@@ -83,18 +83,24 @@ def test_incompressible_values_stay_below_the_bound() -> None:
 
 
 def test_int8_by_hand() -> None:
-    # Largest magnitude 127, so scale 1 (float16 00 3c) and each value is its own byte.
+    # Largest magnitude 127, so scale 1 (bfloat16 80 3f) and each value is its own byte.
     data = Int8(block=4).encode(torch.tensor([127.0, -127.0, 1.4, 0.0, 0.0]))
-    assert data.hex() == "003c" + "0000" + "7f810100" + "00"
+    assert data.hex() == "803f" + "0000" + "7f810100" + "00"
     assert Int8(block=4).decode(data, 5).tolist() == [127.0, -127.0, 1.0, 0.0, 0.0]
 
 
 def test_int8_scale_is_rounded_up() -> None:
-    # 1.0001 / 127 lies between two float16; the lower one would need 127.03 steps.
+    # 1.0001 / 127 lies between two bfloat16; the lower one would need 127.5 steps.
     for value in np.linspace(1.0, 2.0, 101, dtype=np.float32):
         decoded = Int8(block=1).decode(Int8(block=1).encode(torch.tensor([value])), 1)
-        scale = np.float16(np.float32(value) / np.float32(127))
-        assert abs(float(decoded[0]) - value) <= float(np.nextafter(scale, np.float16(1))) / 2
+        assert abs(float(decoded[0]) - value) <= value / 127 * (1 + 2.0**-7) / 2
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-7, 1e30])
+def test_int8_is_as_precise_for_tiny_values_as_for_large_ones(scale: float) -> None:
+    vector = make_vector(1000, scale=scale)
+    error = (Int8().decode(Int8().encode(vector), 1000) - vector).double()
+    assert float(error.norm() / vector.double().norm()) < 0.0075
 
 
 @codecs
@@ -170,10 +176,12 @@ def test_a_frame_without_size_or_with_a_tail_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        (b"\x00\x7c" + b"\x01", "infinite"),  # scale infinity
-        (b"\x00\x7e" + b"\x01", "infinite"),  # scale NaN
-        (b"\x00\xbc" + b"\x01", "negative"),  # scale -1
-        (b"\x00\x3c" + b"\x80", "-128"),  # a value that encoding never makes
+        (b"\x80\x7f" + b"\x01", "infinite"),  # scale infinity
+        (b"\xc0\x7f" + b"\x01", "infinite"),  # scale NaN
+        (b"\x80\xbf" + b"\x01", "negative"),  # scale -1
+        (b"\x00\x80" + b"\x00", "negative"),  # scale -0
+        (b"\x80\x3f" + b"\x80", "-128"),  # a value that encoding never makes
+        (b"\x00\x00" + b"\x01", "scale 0"),  # the same
     ],
 )
 def test_int8_refuses_scales_and_values_out_of_range(data: bytes, complaint: str) -> None:
