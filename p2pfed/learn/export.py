@@ -7,7 +7,8 @@ from typing import Any, Final
 from safetensors.torch import save_file
 
 from p2pfed.errors import LocalError
-from p2pfed.updates.method import AdaptedModel
+from p2pfed.updates.method import AdaptedModel, Method
+from p2pfed.updates.methods import FedSb
 from p2pfed.updates.methods.low_rank import LowRank
 
 WEIGHTS: Final = "model.safetensors"
@@ -30,6 +31,21 @@ the model as it was before training, made by the run's task (`Task.create_model`
 ```python
 from safetensors.torch import load_file
 
+model.load_state_dict(load_file("{folder}/{weights}"), strict=False)
+```
+"""
+
+_ADDED_USE: Final = """\
+`{weights}` holds the parameters that were trained, some of which p2pfed adds to the model. `model`
+below is the model as it was before training, made by the run's task (`Task.create_model`), and
+`seed` is `run.seed` of the run file:
+
+```python
+from safetensors.torch import load_file
+from p2pfed import updates
+
+method = updates.create_method({method})
+model = method.adapt(model, seed=seed).model
 model.load_state_dict(load_file("{folder}/{weights}"), strict=False)
 ```
 """
@@ -76,10 +92,10 @@ def export_adapter(
 def _model_card(
     adapted: AdaptedModel, run_name: str, class_names: Sequence[str], *, folder_name: str
 ) -> str:
-    use = _PEFT_USE if isinstance(adapted.method, LowRank) else _WEIGHTS_USE
-    constants = ", ".join(f"{key} = {value}" for key, value in adapted.method.describe().items())
+    method = adapted.method
+    constants = ", ".join(f"{key} = {value}" for key, value in method.describe().items())
     facts = {
-        "Method": f"{adapted.method.name} ({constants})",
+        "Method": f"{method.name} ({constants})",
         "Classes": ", ".join(class_names) or "not named",
         "Trained values": str(adapted.specification.size),
         "Trained values, BLAKE3": adapted.specification.digest(adapted.vector()).hex(),
@@ -87,4 +103,12 @@ def _model_card(
     }
     lines = [f"# {run_name}", "", "Trained by p2pfed, peer to peer and without a server.", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
-    return "\n".join([*lines, "", use.format(folder=folder_name, weights=WEIGHTS)])
+    made = ", ".join([repr(method.name), *(f"{k}={v!r}" for k, v in method.describe().items())])
+    use = _how_to_use(method).format(folder=folder_name, weights=WEIGHTS, method=made)
+    return "\n".join([*lines, "", use])
+
+
+def _how_to_use(method: Method) -> str:
+    if isinstance(method, LowRank):
+        return _PEFT_USE
+    return _ADDED_USE if isinstance(method, FedSb) else _WEIGHTS_USE

@@ -102,6 +102,16 @@ def check_choice(value: object, field: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(field, value, f"write one of {', '.join(choices)}")
 
 
+def check_text(value: object, field: str) -> None:
+    """Refuse what is no text; it may be empty.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(field, value, "write a text")
+
+
 def check_names(value: object, field: str) -> None:
     """Refuse what is not a tuple of non-empty, different texts, at least one.
 

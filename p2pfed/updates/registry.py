@@ -8,9 +8,10 @@ from p2pfed.updates.codec import Codec
 from p2pfed.updates.codecs import BFloat16, Float32, Int8
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import FfaLora, Full, Head, Lora
+from p2pfed.updates.methods import FedSb, FfaLora, Full, Head, Lora
 
 METHODS: Final[Mapping[str, type[Method]]] = {
+    "fed-sb": FedSb,
     "ffa-lora": FfaLora,
     "full": Full,
     "head": Head,

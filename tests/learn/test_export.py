@@ -1,6 +1,8 @@
 """Exported folders load with the libraries that people use, without p2pfed."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from p2pfed.learn.export import export_adapter
 from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.reuters import create_model, reuters
 from p2pfed.learn.steps import AdamW
-from p2pfed.updates.methods import Full, Lora
+from p2pfed.updates.methods import FedSb, Full, Lora
 from tests.learn.peers import digits_task, make_learner
 
 
@@ -63,3 +65,24 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     learner = TaskLearner(digits_task(), Full(), plan=Plan(), seed=0, peer="a")
     with pytest.raises(LocalError, match="cannot write"):
         export_adapter(learner.adapted, tmp_path / "file", run_name="r")
+
+
+def test_what_p2pfed_added_loads_as_its_readme_says(tmp_path: Path) -> None:
+    method = FedSb(rank=2, targets=("0",), modules=("2",))
+    learner = TaskLearner(digits_task(), method, plan=Plan(steps_per_round=2), seed=1, peer="a")
+    learner.train(0, should_stop=lambda: False)
+    export_adapter(learner.adapted, tmp_path / "out", run_name="r")
+    card = (tmp_path / "out" / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    # The frozen layers of this task are drawn: they are taken from the trained model.
+    names: dict[str, Any] = {"model": digits_task().create_model(), "seed": 1}
+    trained = {
+        name.replace(".base.", "."): value
+        for name, value in learner.adapted.model.state_dict().items()
+    }
+    names["model"].load_state_dict(trained, strict=False)
+    exec(code.replace('"out/', f'"{tmp_path}/out/'), names)  # noqa: S102 - our own text
+    rows = digits_task().rows("test")
+    assert isinstance(rows, Examples)
+    with torch.no_grad():
+        assert torch.equal(names["model"](rows.inputs), learner.adapted.model(rows.inputs))

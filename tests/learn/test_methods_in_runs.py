@@ -1,0 +1,76 @@
+"""Every method of the table takes part in a run: agrees, trains, travels and integrates."""
+
+from typing import Any, Final
+
+import pytest
+import torch
+
+from p2pfed.config.files import parse
+from p2pfed.config.learning import Assembly, assemble
+from p2pfed.identity import Identity
+from p2pfed.updates.methods import FedSb
+from p2pfed.updates.registry import METHODS
+from tests.learn.peers import integration, make_header, other_header, training
+
+_LOW_RANK: Final = {"rank": 2, "targets": ["0"], "modules": ["2"]}
+
+# What each method needs on the model of the task `digits`: linear layers 0 and 2.
+CONSTANTS: Final[dict[str, dict[str, Any]]] = {
+    "fed-sb": _LOW_RANK,
+    "ffa-lora": _LOW_RANK,
+    "full": {},
+    "head": {"modules": ["2"]},
+    "lora": _LOW_RANK,
+}
+
+
+def make_assembly(name: str, index: int = 0, **constants: object) -> Assembly:
+    config = parse(
+        {
+            "run": {"task": "digits", "seed": 3},
+            "method": {"name": name, **CONSTANTS[name], **constants},
+            "training": {"steps_per_round": 2},
+            "share": {"index": index, "count": 2},
+        }
+    )
+    return assemble(config, Identity.create())
+
+
+def test_every_method_is_tried() -> None:
+    assert set(CONSTANTS) == set(METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_peers_of_one_run_file_agree(name: str) -> None:
+    first, second = make_assembly(name), make_assembly(name, 1)
+    assert first.agreement.run_id == second.agreement.run_id
+    assert first.agreement.genesis.method.name == name
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_neighbor_is_integrated(name: str) -> None:
+    own, neighbor = make_assembly(name), make_assembly(name, 1)
+    payload, report = neighbor.bench.train(training())
+    assert report.loss is not None
+    header = other_header(make_header(payload), method=name)
+    before = own.bench.learner.vector()
+    outcome = own.bench.integrate(integration({header.author: header}), lambda _: payload)
+    assert outcome.verdicts[0].weight > 0.0
+    after = own.bench.learner.vector()
+    assert not torch.equal(after, before)
+    saved = own.bench.save()
+    own.bench.learner.load_vector(before)
+    own.bench.load(saved)
+    assert torch.equal(own.bench.learner.vector(), after)
+
+
+def test_a_weak_peer_takes_part_in_the_run_of_the_others() -> None:
+    strong, weak = make_assembly("fed-sb"), make_assembly("fed-sb", 1, rank_used=1)
+    assert strong.agreement.run_id == weak.agreement.run_id
+    assert weak.adapted is not None
+    assert isinstance(weak.adapted.method, FedSb)
+    assert weak.adapted.method.rank_used == 1
+    payload, _ = weak.bench.train(training())
+    header = other_header(make_header(payload), method="fed-sb")
+    outcome = strong.bench.integrate(integration({header.author: header}), lambda _: payload)
+    assert outcome.verdicts[0].weight > 0.0
