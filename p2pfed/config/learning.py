@@ -201,6 +201,7 @@ def _bench(
         integrator=integrator,
         mixing=integration.weights,
         before_publish=before_publish,
+        correct=method.correction(learner.specification),
     )
     return Workbench(learner, exchange, cache=cache)
 

@@ -1,9 +1,10 @@
 """The workbench: does the jobs that the core orders, for the node and the simulator alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, final
 
+import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
@@ -20,6 +21,7 @@ from p2pfed.learn.scoring import Scoring
 from p2pfed.messages import UpdateHeader
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.construction import check_choice
+from p2pfed.updates.method import Correction
 from p2pfed.wire.payload import encode_payload
 
 # The core's words for a row used as it is, and for one whose largest share was 0.
@@ -48,6 +50,7 @@ class Exchange:
         mixing: `metropolis`, `uniform` or `examples`; see `p2pfed.learn.mixing`.
         before_publish: Applied to the own difference from the initial vector before it is
             encoded, shape (d,) to (d,); lets experiments make a peer hostile.
+        correct: The method's `correction`, applied to what the integrator returns.
     """
 
     method: str
@@ -55,6 +58,7 @@ class Exchange:
     integrator: robust.Integrator
     mixing: str = "metropolis"
     before_publish: Callable[[Tensor], Tensor] = unchanged
+    correct: Correction | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.mixing, "mixing", tuple(MIXINGS))
@@ -227,7 +231,7 @@ class Workbench:
             },
         )
         if not integration.kept_own:
-            self.learner.load_vector(self.initial + integration.vector)
+            self.learner.load_vector(self._corrected(before, updates, integration))
         verdicts = tuple(
             refused.get(row.peer)
             or _verdict(
@@ -236,6 +240,26 @@ class Workbench:
             for row in effect.rows
         )
         return verdicts, integration.own_weight, integration.note
+
+    def _corrected(
+        self,
+        before: Tensor,
+        updates: Mapping[bytes, DecodedUpdate],
+        integration: robust.Integration,
+    ) -> Tensor:
+        mixed = self.initial + integration.vector
+        if self.exchange.correct is None:
+            return mixed
+        gamma = self.exchange.integrator.gamma
+        weights, rows = [max(0.0, 1.0 - gamma + gamma * integration.own_weight)], [before]
+        found = {verdict.peer: gamma * verdict.weight for verdict in integration.verdicts}
+        for peer, update in sorted(updates.items()):
+            if found[peer] > 0.0:
+                weights.append(found[peer])
+                rows.append(self.initial + update.difference)
+        # What is missing to 1 belongs to the initial vector, from which nothing was learned.
+        shares = torch.tensor(weights, dtype=torch.float64)
+        return self.exchange.correct(torch.stack(rows), shares / shares.sum(), mixed)
 
     def _integrator(self, should_stop: ShouldStop) -> robust.Integrator:
         integrator = self.exchange.integrator

@@ -18,6 +18,8 @@ from p2pfed.updates.specification import ParameterSpecification
 INITIALS: Final = ("portable", "given")
 
 Gram = Callable[[Tensor], Tensor]
+# Rows (n, d) that were mixed, their shares (n,), and the mixed vector (d,), to another (d,).
+Correction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _HASHED_VALUES: Final = 1 << 22  # copied at a time, so that a large model is not held twice
 
@@ -131,6 +133,15 @@ class Method(ABC):
             inner products of the differences measure what they do.
         """
         del specification, initial, fixed
+        return None
+
+    def correction(self, specification: ParameterSpecification) -> Correction | None:
+        """Return what puts back what mixing loses, or None where it loses nothing worth it.
+
+        Args:
+            specification: Of the vectors.
+        """
+        del specification
         return None
 
 

@@ -8,7 +8,7 @@ from p2pfed.updates.codec import Codec
 from p2pfed.updates.codecs import BFloat16, Float32, Int8
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import FedSb, FfaLora, Full, Head, Lora
+from p2pfed.updates.methods import FedSb, FfaLora, Full, Head, Lora, LoraFair
 
 METHODS: Final[Mapping[str, type[Method]]] = {
     "fed-sb": FedSb,
@@ -16,6 +16,7 @@ METHODS: Final[Mapping[str, type[Method]]] = {
     "full": Full,
     "head": Head,
     "lora": Lora,
+    "lora-fair": LoraFair,
 }
 
 CODECS: Final[Mapping[str, type[Codec]]] = {"bfloat16": BFloat16, "float32": Float32, "int8": Int8}

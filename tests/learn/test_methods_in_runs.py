@@ -21,6 +21,7 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "full": {},
     "head": {"modules": ["2"]},
     "lora": _LOW_RANK,
+    "lora-fair": _LOW_RANK,
 }
 
 
@@ -31,9 +32,10 @@ def make_assembly(name: str, index: int = 0, **constants: object) -> Assembly:
             "method": {"name": name, **CONSTANTS[name], **constants},
             "training": {"steps_per_round": 2},
             "share": {"index": index, "count": 2},
+            "integration": {"rule": "mean"},
         }
     )
-    return assemble(config, Identity.create())
+    return assemble(config, Identity(bytes([index]) * 32))
 
 
 def test_every_method_is_tried() -> None:
@@ -74,3 +76,26 @@ def test_a_weak_peer_takes_part_in_the_run_of_the_others() -> None:
     header = other_header(make_header(payload), method="fed-sb")
     outcome = strong.bench.integrate(integration({header.author: header}), lambda _: payload)
     assert outcome.verdicts[0].weight > 0.0
+
+
+def test_lora_fair_mixes_closer_to_the_average_of_the_products() -> None:
+    def distance(name: str) -> float:
+        """Mix two peers that trained apart: how far off is the product of the first layer?"""
+        own, neighbor = (make_assembly(name, i, alpha=2.0) for i in range(2))
+        for assembly in (own, neighbor):
+            for round in range(5):
+                payload, _ = assembly.bench.train(training(round))
+        header = other_header(make_header(payload), method=name)
+        products = [product(each) for each in (own, neighbor)]
+        outcome = own.bench.integrate(integration({header.author: header}), lambda _: payload)
+        share = outcome.verdicts[0].weight
+        wanted = (1.0 - share) * products[0] + share * products[1]
+        return float((product(own) - wanted).norm())
+
+    def product(assembly: Assembly) -> torch.Tensor:
+        learner = assembly.bench.learner
+        tensors = learner.specification.unflatten(learner.vector())
+        return tensors["0.lora_B.weight"] @ tensors["0.lora_A.weight"]
+
+    plain, fair = distance("lora"), distance("lora-fair")
+    assert 0.0 < fair < 0.99 * plain
