@@ -85,6 +85,14 @@ def test_lora_without_heads() -> None:
     assert len(adapted.specification.entries) == 4
 
 
+@pytest.mark.parametrize("name", ["lora", "lora-fair"])
+def test_both_factors_cost_rank_times_both_sides(name: str) -> None:
+    rank, rows, columns, layers, head = 2, 4, 6, 2, 4 * 3 + 3
+    adapted = create_method(name, rank=rank).adapt(make_model(), seed=0)
+    size = layers * rank * (rows + columns) + head
+    assert len(create_codec("float32").encode(adapted.vector())) == 4 * size
+
+
 def test_vectors_go_in_and_out() -> None:
     adapted = Lora(rank=2).adapt(make_model(), seed=0)
     vector = torch.arange(float(adapted.specification.size))
