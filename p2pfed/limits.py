@@ -56,6 +56,8 @@ class Limits:
         payload_store_bytes_max: Payload bytes kept by the driver, in bytes.
         updates_per_author_max: Validated or pending updates kept per author; a synchronous
             neighbor is at most one round ahead, so three hold every round that can matter.
+        differences_per_author_max: The same where updates are differences, each of which builds on
+            the one before; whoever misses more gets a full update.
         headers_per_author_max: Headers remembered per author to detect equivocation.
         incarnations_per_author_max: Incarnations remembered per author.
         authors_max: Authors remembered; beyond it the one heard of longest ago is forgotten.
@@ -81,6 +83,7 @@ class Limits:
     payload_bytes_max: int = 1 << 30  # LoRA of a 70 B model in float32 is about that
     payload_store_bytes_max: int = 4 << 30  # four of the largest
     updates_per_author_max: int = 3
+    differences_per_author_max: int = 16  # guess: a slow peer's round lasts as long as 16 fast ones
     headers_per_author_max: int = 64  # DESIGN: the window kept before compaction
     incarnations_per_author_max: int = 8  # guess: lost disks per run
     authors_max: int = 4_096  # two per node of the largest network simulated on one machine
@@ -99,4 +102,4 @@ class Limits:
     offence_memory_s: float = 600.0  # guess: three in half an hour are a habit
     effects_per_event_max: int = 1_024  # 64 neighbors with a dozen effects each
     memory_bytes_max: int = 64 << 20  # 4,096 authors with a header each, 64 of them with 64 and
-    # three inline payloads, are below 32 MiB
+    # sixteen inline payloads, are below 48 MiB

@@ -139,6 +139,8 @@ class AntiEntropy:
 
     def on_request_range(self, peer: PeerId, message: RequestRange, now_s: float) -> None:
         """Answer with the updates of an author in a range that can be had here."""
+        if message.author == self._own_peer and message.incarnation == self._own.incarnation:
+            self._own.ask_full(message.first, min(message.last, self._own.sequence))
         for signed, inline in self._servable(message.author, peer):
             header = signed.header
             is_asked_for = (

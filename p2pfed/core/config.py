@@ -122,6 +122,8 @@ class CoreConfig:
         method: Name of the update method of the run.
         codec: Name of the payload codec of the run.
         payload_bytes_max: Largest payload that the genesis' section limits allow.
+        sends_differences: Whether an update holds the difference from the one before, because the
+            codec rounds too much to send anything else.
         role: Whether this peer trains.
         software: Name and version, for people.
         schedule: Rounds.
@@ -136,6 +138,7 @@ class CoreConfig:
     method: str
     codec: str
     payload_bytes_max: int
+    sends_differences: bool = False
     role: Role = Role.TRAIN
     software: str = "p2pfed"
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

@@ -17,7 +17,7 @@ from p2pfed.core.standing import Standing
 from p2pfed.core.transfers import Transfers
 from p2pfed.errors import LimitExceeded, SpecMismatch
 from p2pfed.identity import PeerId
-from p2pfed.messages import SignedHeader
+from p2pfed.messages import RequestRange, SignedHeader
 from p2pfed.wire import frames, headers
 
 
@@ -41,6 +41,7 @@ class Dissemination:
     ) -> None:
         self._config = config
         self._keeps_rounds = config.schedule.mode is ScheduleMode.SYNCHRONOUS
+        self._keeps_differences = config.sends_differences
         self._own_peer = own_peer
         self._own = own
         self._held = held
@@ -54,15 +55,16 @@ class Dissemination:
 
     # Own updates ---------------------------------------------------------------------------
 
-    def publish(self, payload: PayloadReference, *, model_job: int) -> None:
+    def publish(self, payload: PayloadReference, *, is_full: bool, model_job: int) -> None:
         """Sign a payload as the update of the current round and offer it to all neighbors."""
-        replaced = self._own.sign(payload, round_number=self._journal.progress.round)
+        round_number = self._journal.progress.round
+        replaced = self._own.sign(payload, round_number=round_number, is_full=is_full)
         # The sequence number is spent on disk before anybody can see it.
         self._journal.save(model_job=model_job)
         self._push(replaced)
         self._outbox.notify(
             UpdatePublished(
-                round=self._journal.progress.round,
+                round=round_number,
                 sequence=self._own.sequence,
                 payload_bytes=payload.size_bytes,
             )
@@ -116,14 +118,15 @@ class Dissemination:
         elif self._is_verified(signed) or self._admit(peer, signed):
             self._hold(peer, signed, inline)
 
-    def lacks(self, newest: SignedHeader) -> bool:
-        """Return whether an author's newest update is known, of use, and cannot be had as it is.
+    def lacks(self, signed: SignedHeader) -> bool:
+        """Return whether an update is known, of use, and cannot be had as it is.
 
-        It was lost on the way, or whoever offered it is gone.
+        It was lost on the way, or whoever offered it is gone. Of use is an author's newest, and
+        every difference that was not integrated.
         """
-        if newest != self._ledger.newest(newest.header.author) or self._held.is_unusable(newest):
+        if not self._is_of_use(signed) or self._held.is_unusable(signed):
             return False
-        held = self._held.get(newest)
+        held = self._held.get(signed)
         if held is None:
             return True
         is_offered = any(self._neighbors.is_greeted(peer) for peer in held.holders)
@@ -137,12 +140,28 @@ class Dissemination:
         for author in self._held.authors():
             self._transfers.trim(author)
 
+    def ask_for_missing(self, author: PeerId) -> None:
+        """Ask an author for the differences that were not integrated; it may send a full update."""
+        newest = self._ledger.newest(author)
+        if newest is None or not self._neighbors.is_greeted(author):
+            return
+        header = newest.header
+        first = self._held.first_wanted(author, header.incarnation)
+        if first <= header.sequence:
+            request = RequestRange(
+                author=author,
+                incarnation=header.incarnation,
+                first=first,
+                last=header.sequence,
+            )
+            self._outbox.send(author, request)
+
     def forget(self, peer: PeerId) -> None:
         """Forget the updates of a peer that is no neighbor any more, or is banned."""
         for held in self._held.of(peer):
             self._transfers.drop(held)
         self._held.forget_holder(peer)
-        self._held.forget_unusable(peer)
+        self._held.forget_author(peer)
         if not self._neighbors.is_author(peer):
             self._ledger.part(peer)
 
@@ -182,7 +201,7 @@ class Dissemination:
         if admission is Admission.EQUIVOCATION:
             assert before is not None
             self._equivocation.prove(before, signed)
-        elif admission is not Admission.NEW:
+        elif admission is not Admission.NEW and not self._is_of_use(signed):
             self._outbox.count(f"ignored.{admission}")
         elif header.payload_bytes > self._config.limits.payload_bytes_max:
             # The run allows it and this machine does not: nobody is to blame.
@@ -204,10 +223,19 @@ class Dissemination:
         if header.payload_bytes > limit:
             raise LimitExceeded(f"payload of {header.payload_bytes} bytes, at most {limit}")
 
+    def _is_of_use(self, signed: SignedHeader) -> bool:
+        header = signed.header
+        if not self._keeps_differences:
+            return signed == self._ledger.newest(header.author)
+        is_current = header.incarnation == self._ledger.incarnation(header.author)
+        return is_current and not self._held.is_passed_over(signed)
+
     def _hold(self, peer: PeerId, signed: SignedHeader, inline: bytes | None) -> None:
         before = self._held.of(signed.header.author)
         place: int | None = None
-        if not self._keeps_rounds:
+        if self._keeps_differences:
+            self._make_room(signed, before)
+        elif not self._keeps_rounds:
             # An update not yet begun is superseded, and its place in line with it; one under way
             # is finished: else a fast author would never be heard.
             for held in before:
@@ -218,6 +246,14 @@ class Dissemination:
             # The author is ahead by several rounds. What is here already is worth the most.
             self._transfers.drop(min(before, key=lambda held: not held.is_pending))
         self._add_holder(self._held.add(signed, number=place), peer, inline)
+
+    def _make_room(self, signed: SignedHeader, before: list[Held]) -> None:
+        """Drop what a difference makes worthless, or all if so many are waiting for integration."""
+        incarnation = signed.header.incarnation
+        limit = self._config.limits.differences_per_author_max
+        for held in before:
+            if held.signed.header.incarnation != incarnation or len(before) >= limit:
+                self._transfers.drop(held)
 
     def _add_holder(self, held: Held, peer: PeerId, inline: bytes | None) -> None:
         if peer not in held.holders:

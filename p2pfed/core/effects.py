@@ -22,12 +22,29 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPlace:
+    """Where the chain of own updates stands; the next difference builds on its end.
+
+    Attributes:
+        incarnation: That the next update will be signed under.
+        sequence: Of the newest own update in it, 0 before the first.
+        needs_full: Whether somebody cannot follow, and the next update is to be full.
+    """
+
+    incarnation: int
+    sequence: int
+    needs_full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationRow:
     """One neighbor's update as input of an integration.
 
     Attributes:
         peer: Its author.
         header: Its header; the payload is in the payload store under `header.payload_hash`.
+        before: The headers of updates that it builds on and that may not have been integrated,
+            the oldest first; their payloads are in the store, too.
         staleness: Rounds since this row was first integrated, 0 for a new one.
         mass_max: Its largest share of the result by reputation, in [0, 1]; None for no bound.
         is_probed: Whether to measure how a small step towards it changes the own held-out loss.
@@ -36,6 +53,7 @@ class IntegrationRow:
     peer: PeerId
     header: UpdateHeader
     staleness: int
+    before: tuple[UpdateHeader, ...] = ()
     mass_max: float | None = None
     is_probed: bool = False
 
@@ -174,12 +192,14 @@ class StartTraining:
         round: The round, from 0.
         train: False for a relay, which only encodes.
         degree: Neighbors of this peer now; goes into the payload's claims.
+        own: What a difference would build on; None where every update is full.
     """
 
     job: int
     round: int
     train: bool
     degree: int
+    own: OwnPlace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +213,7 @@ class StartIntegration:
         degree: Neighbors of this peer now; enters the mixing weights.
         evaluate: Whether to evaluate the new model on validation data.
         test: Whether to evaluate it on test data as well.
+        own: Which own updates are out; None where every update is full.
     """
 
     job: int
@@ -201,6 +222,7 @@ class StartIntegration:
     degree: int
     evaluate: bool
     test: bool
+    own: OwnPlace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

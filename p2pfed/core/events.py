@@ -9,6 +9,8 @@ from p2pfed.identity import PeerId
 
 # The reason of a verdict on a row whose largest share was 0.
 NO_MASS: Final = "no-mass"
+# That of a row whose update builds on one that was never integrated here.
+GAP: Final = "gap"
 
 
 class OffenceKind(StrEnum):
@@ -188,12 +190,14 @@ class TrainingFinished:
         payload: The encoded own model.
         loss: Mean training loss, None when no step was taken.
         examples: Examples seen in this job.
+        is_full: Whether the payload is the whole model, and not a difference from the last one.
     """
 
     job: int
     payload: PayloadReference
     loss: float | None
     examples: int
+    is_full: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

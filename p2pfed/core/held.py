@@ -82,6 +82,8 @@ class HeldUpdates:
         self._by_author: dict[PeerId, dict[bytes, Held]] = {}
         self._last_number = 0
         self._unusable: dict[PeerId, bytes] = {}  # author to its last update of no use
+        # Author to the incarnation and the last sequence of what is not wanted any more.
+        self._passed: dict[PeerId, tuple[int, int]] = {}
 
     def add(self, signed: SignedHeader, *, number: int | None = None) -> Held:
         """Keep an update.
@@ -130,7 +132,10 @@ class HeldUpdates:
 
     def valid(self, author: PeerId) -> list[Held]:
         """Return the validated updates of an author, the newest last."""
-        return [held for held in self.of(author) if held.stage is Stage.VALID]
+        valid = [held for held in self.of(author) if held.stage is Stage.VALID]
+        if len({held.signed.header.incarnation for held in valid}) > 1:
+            return valid  # as they arrived
+        return sorted(valid, key=lambda held: held.signed.header.sequence)
 
     def newest(self, author: PeerId) -> SignedHeader | None:
         """Return the newest validated update of an author."""
@@ -144,6 +149,23 @@ class HeldUpdates:
         ]
         return min(later, key=lambda signed: signed.header.round, default=None)
 
+    def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:
+        """Want no difference up to a sequence any more: it is integrated, or a full one follows."""
+        passed = self._passed.get(author)
+        if passed is None or passed[0] != incarnation or passed[1] < sequence:
+            self._passed[author] = (incarnation, sequence)
+
+    def is_passed_over(self, signed: SignedHeader) -> bool:
+        """Return whether a difference is not wanted any more."""
+        header = signed.header
+        incarnation, sequence = self._passed.get(header.author, (header.incarnation, 0))
+        return header.incarnation == incarnation and header.sequence <= sequence
+
+    def first_wanted(self, author: PeerId, incarnation: int) -> int:
+        """Return the sequence of the first difference of an author that is wanted."""
+        passed = self._passed.get(author)
+        return 1 if passed is None or passed[0] != incarnation else passed[1] + 1
+
     def mark_unusable(self, signed: SignedHeader) -> None:
         """Remember that asking for an update again is of no use."""
         self._unusable[signed.header.author] = signed.update_id
@@ -152,9 +174,10 @@ class HeldUpdates:
         """Return whether asking for an update again is of no use."""
         return self._unusable.get(signed.header.author) == signed.update_id
 
-    def forget_unusable(self, author: PeerId) -> None:
-        """Forget what was of no use of an author."""
+    def forget_author(self, author: PeerId) -> None:
+        """Forget what was of no use of an author, and what was passed over."""
         self._unusable.pop(author, None)
+        self._passed.pop(author, None)
 
     def forget_holder(self, peer: PeerId) -> None:
         """Note that a peer has nothing to give any more."""

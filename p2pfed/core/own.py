@@ -2,9 +2,10 @@
 
 import random
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.effects import OwnPlace
 from p2pfed.core.events import PayloadReference
 from p2pfed.core.records import ProgressRecord
 from p2pfed.errors import LocalError
@@ -12,6 +13,10 @@ from p2pfed.identity import Identity
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import SignedHeader, UpdateHeader, UpdateKind
 from p2pfed.wire import headers
+
+# guess: however often neighbors lose track, a full update is one of five at most. It has eight
+# times the bytes of an int4 difference, so that together they have two and a half times as many.
+_DIFFERENCES_BETWEEN_FULLS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +59,9 @@ class OwnUpdates:
         self._config = config
         self._identity = identity
         self._random = generator
-        # A synchronous neighbor may still fetch the row of the round that we have just left.
-        self._served_max = 2 if config.schedule.mode is ScheduleMode.SYNCHRONOUS else 1
+        self._served_max = _served_max(config)
+        self._is_asked_for_full = False
+        self._since_full = 0  # differences in this life since the last full update
         self._served: list[OwnUpdate] = []  # the newest last
         self._drawn_in_this_life = record is None
         self._told = 0  # the newest sequence of a restored incarnation that others can have
@@ -88,6 +94,17 @@ class OwnUpdates:
         """Sequence of the newest update, 0 before the first of this incarnation."""
         return 0 if self.newest is None else self.newest.signed.header.sequence
 
+    @property
+    def place(self) -> OwnPlace | None:
+        """What the next difference builds on, None where every update is full."""
+        if not self._config.sends_differences:
+            return None
+        return OwnPlace(
+            incarnation=self.incarnation,
+            sequence=self.sequence,
+            needs_full=self._is_asked_for_full and self._since_full >= _DIFFERENCES_BETWEEN_FULLS,
+        )
+
     def served(self) -> list[OwnUpdate]:
         """Return the updates that others can still get, the newest last."""
         return list(self._served)
@@ -106,16 +123,27 @@ class OwnUpdates:
                 return update.signed.header.sequence
         return None
 
-    def sign(self, payload: PayloadReference, *, round_number: int) -> list[bytes]:
+    def ask_full(self, first: int, last: int) -> None:
+        """Take note that somebody wants a range of updates, which may not be served any more."""
+        oldest = self._served[0].signed.header.sequence if self._served else self.sequence + 1
+        if self._config.sends_differences and first <= last and first < oldest:
+            self._is_asked_for_full = True
+
+    def sign(
+        self, payload: PayloadReference, *, round_number: int, is_full: bool = True
+    ) -> list[bytes]:
         """Sign a new update; return the hashes of payloads that need not be served any more."""
+        if is_full:
+            self._is_asked_for_full = False
+        self._since_full = 0 if is_full else self._since_full + 1
         inline = payload.inline
         if inline is not None:
             assert len(inline) == payload.size_bytes
             if len(inline) > INLINE_PAYLOAD_BYTES_MAX:
                 inline = None
-        self._served.append(
-            OwnUpdate(signed=self._signed(payload, round_number=round_number), inline=inline)
-        )
+        kind = UpdateKind.FULL if is_full else UpdateKind.DIFFERENCE
+        signed = self._signed(payload, kind, round_number=round_number)
+        self._served.append(OwnUpdate(signed=signed, inline=inline))
         done = self._served[: -self._served_max]
         del self._served[: -self._served_max]
         return [update.signed.header.payload_hash for update in done]
@@ -138,6 +166,8 @@ class OwnUpdates:
     def renew(self) -> list[bytes]:
         """Go on under a new incarnation, with the newest update signed anew as its first.
 
+        A difference is not: what it builds on is in the incarnation before.
+
         Returns:
             The hashes of payloads that need not be served any more.
         """
@@ -148,6 +178,8 @@ class OwnUpdates:
             return []
         newest = before[-1]
         header = newest.signed.header
+        if header.kind is UpdateKind.DIFFERENCE:
+            return [update.signed.header.payload_hash for update in before]
         payload = PayloadReference(
             content_hash=header.payload_hash,
             size_bytes=header.payload_bytes,
@@ -156,7 +188,9 @@ class OwnUpdates:
         self.sign(payload, round_number=header.round)
         return [update.signed.header.payload_hash for update in before[:-1]]
 
-    def _signed(self, payload: PayloadReference, *, round_number: int) -> SignedHeader:
+    def _signed(
+        self, payload: PayloadReference, kind: UpdateKind, *, round_number: int
+    ) -> SignedHeader:
         newest = self.newest
         header = UpdateHeader(
             run_id=self._config.run_id,
@@ -164,8 +198,8 @@ class OwnUpdates:
             incarnation=self.incarnation,
             sequence=self.sequence + 1,
             previous=headers.NO_PREVIOUS if newest is None else newest.signed.update_id,
-            kind=UpdateKind.FULL,
-            base=0,
+            kind=kind,
+            base=self.sequence if kind is UpdateKind.DIFFERENCE else 0,
             round=round_number,
             gossip_step=1,
             method=self._config.method,
@@ -174,3 +208,10 @@ class OwnUpdates:
             payload_hash=payload.content_hash,
         )
         return headers.sign(header, self._identity)
+
+
+def _served_max(config: CoreConfig) -> int:
+    if config.sends_differences:
+        return config.limits.differences_per_author_max
+    # A synchronous neighbor may still fetch the row of the round that we have just left.
+    return 2 if config.schedule.mode is ScheduleMode.SYNCHRONOUS else 1

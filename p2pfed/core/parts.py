@@ -111,8 +111,8 @@ def assemble(
     listeners = (membership, dialing, dissemination, anti_entropy, equivocation)
     inbox = Inbox(config.limits, neighbors, *listeners, standing, outbox)
 
-    rows = Rows(config.schedule, held, neighbors, ledger)
-    work = Work(plan, rows, standing, transfers, neighbors, jobs, outbox)
+    rows = Rows(config, held, neighbors, ledger)
+    work = Work(plan, own, rows, standing, transfers, neighbors, jobs, outbox)
     parts = (journal, dissemination, transfers, rows, standing, work, neighbors, outbox)
     schedule = Schedule(config, plan, *parts)
     return Parts(

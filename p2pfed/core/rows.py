@@ -1,15 +1,16 @@
 """Which neighbors' updates an integration takes, and which it waits for."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import final
 
-from p2pfed.core.config import ScheduleConfig, ScheduleMode
+from p2pfed.core.config import CoreConfig, ScheduleMode
 from p2pfed.core.effects import IntegrationRow
 from p2pfed.core.held import HeldUpdates, Stage
 from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Link, Neighbor, Neighbors
 from p2pfed.identity import PeerId
-from p2pfed.messages import Role, SignedHeader
+from p2pfed.messages import Role, SignedHeader, UpdateHeader, UpdateKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,10 @@ class Rows:
     """Chooses the rows of integrations."""
 
     def __init__(
-        self, config: ScheduleConfig, held: HeldUpdates, neighbors: Neighbors, ledger: Ledger
+        self, config: CoreConfig, held: HeldUpdates, neighbors: Neighbors, ledger: Ledger
     ) -> None:
-        self._config = config
-        self._is_synchronous = config.mode is ScheduleMode.SYNCHRONOUS
+        self._config = config.schedule
+        self._is_synchronous = config.schedule.mode is ScheduleMode.SYNCHRONOUS
         self._held = held
         self._neighbors = neighbors
         self._ledger = ledger
@@ -57,13 +58,28 @@ class Rows:
             is_in_step = self._is_synchronous and signed.header.round >= round_number
             if is_in_step or staleness <= self._config.staleness_rounds_max:
                 self._chosen.append(signed)
-                rows.append(IntegrationRow(peer=author, header=signed.header, staleness=staleness))
+                rows.append(
+                    IntegrationRow(
+                        peer=author,
+                        header=signed.header,
+                        staleness=staleness,
+                        before=self._before(signed),
+                    )
+                )
         return tuple(rows)
 
-    def commit(self, round_number: int) -> None:
-        """Take note that the chosen rows were integrated."""
+    def commit(self, round_number: int, gaps: Collection[PeerId]) -> None:
+        """Take note that the chosen rows were integrated.
+
+        Args:
+            round_number: Of the integration.
+            gaps: Neighbors whose rows were not, because they build on what never arrived.
+        """
         for signed in self._chosen:
             author = signed.header.author
+            if author in gaps:
+                continue
+            self._held.pass_over(author, signed.header.incarnation, signed.header.sequence)
             if self._is_news(signed):
                 self._used[author] = _Used(update_id=signed.update_id, round=round_number)
             if signed.header.round >= round_number:
@@ -124,6 +140,16 @@ class Rows:
             return None
         is_recent = round_number - late.header.round <= self._config.staleness_rounds_max
         return late if is_recent else None
+
+    def _before(self, signed: SignedHeader) -> tuple[UpdateHeader, ...]:
+        """Return what an update builds on, as far back as it is held, the oldest first."""
+        header = signed.header
+        held = {other.signed.header.sequence: other for other in self._held.valid(header.author)}
+        before: list[UpdateHeader] = []
+        while header.kind is UpdateKind.DIFFERENCE and header.base in held:
+            header = held[header.base].signed.header
+            before.append(header)
+        return tuple(reversed(before))
 
     def _is_news(self, signed: SignedHeader) -> bool:
         used = self._used.get(signed.header.author)

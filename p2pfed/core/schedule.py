@@ -6,7 +6,7 @@ from typing import Final, final
 from p2pfed.core.config import CoreConfig
 from p2pfed.core.dissemination import Dissemination
 from p2pfed.core.effects import Record
-from p2pfed.core.events import IntegrationFinished, JobFailed, TrainingFinished
+from p2pfed.core.events import GAP, IntegrationFinished, JobFailed, TrainingFinished
 from p2pfed.core.journal import Journal
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.notices import Finished, JobTrouble, RoundFinished, StopReason
@@ -175,7 +175,7 @@ class Schedule:
             # Relays beside each other would answer each other for ever.
             self._journal.save(model_job=event.job)
         else:
-            self._dissemination.publish(event.payload, model_job=event.job)
+            self._dissemination.publish(event.payload, is_full=event.is_full, model_job=event.job)
         self._collect(now_s)
 
     def handle_integrated(self, event: IntegrationFinished, now_s: float) -> None:
@@ -197,7 +197,10 @@ class Schedule:
         records: tuple[Record, ...] = ()
         verdicts = self._standing.explain(event.verdicts)
         if is_round:
-            self._rows.commit(round_number)
+            gaps = [verdict.peer for verdict in verdicts if verdict.reason == GAP]
+            self._rows.commit(round_number, gaps)
+            for peer in gaps:
+                self._dissemination.ask_for_missing(peer)
             records = self._standing.observe(round_number, verdicts)
             self._progress.close_round()
             self._count_time(now_s)

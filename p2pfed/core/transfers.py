@@ -22,7 +22,7 @@ from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.timers import TimerKind
 from p2pfed.identity import PeerId
-from p2pfed.messages import SignedHeader
+from p2pfed.messages import SignedHeader, UpdateKind
 
 _REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; doubles
 
@@ -55,6 +55,7 @@ class Transfers:
     ) -> None:
         self._limits = config.limits
         self._keeps_rounds = config.schedule.mode is ScheduleMode.SYNCHRONOUS
+        self._keeps_differences = config.sends_differences
         self._own = own
         self._held = held
         self._neighbors = neighbors
@@ -138,6 +139,9 @@ class Transfers:
             self.reject(held, f"payload is invalid ({event.offence})")
         elif held is not None and held.stage is Stage.VALIDATING:
             held.stage = Stage.VALID
+            header = signed.header
+            if header.kind is UpdateKind.FULL:
+                self._held.pass_over(header.author, header.incarnation, header.sequence - 1)
             self.trim(held.author)
         self._end_validation(event.job)
         return True
@@ -174,6 +178,8 @@ class Transfers:
         """Drop what a newer validated update of the author has replaced."""
         for held in self._held.valid(author)[:-1]:
             if self._keeps_rounds and held.signed.header.round >= self._held.round_needed:
+                continue
+            if self._keeps_differences and not self._held.is_passed_over(held.signed):
                 continue
             self.drop(held)
 

@@ -7,6 +7,7 @@ from p2pfed.core.effects import CancelJob, StartIntegration, StartTraining
 from p2pfed.core.jobs import Jobs
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
+from p2pfed.core.own import OwnUpdates
 from p2pfed.core.plan import Plan
 from p2pfed.core.rows import Rows
 from p2pfed.core.standing import Standing
@@ -20,6 +21,7 @@ class Work:
     def __init__(
         self,
         plan: Plan,
+        own: OwnUpdates,
         rows: Rows,
         standing: Standing,
         transfers: Transfers,
@@ -28,6 +30,7 @@ class Work:
         outbox: Outbox,
     ) -> None:
         self._plan = plan
+        self._own = own
         self._rows = rows
         self._standing = standing
         self._transfers = transfers
@@ -49,6 +52,7 @@ class Work:
                 round=round_number,
                 train=not self._plan.is_relay,
                 degree=self._neighbors.degree(),
+                own=self._own.place,
             )
         )
 
@@ -60,7 +64,9 @@ class Work:
             replace(row, mass_max=place.mass_max, is_probed=place.is_probed)
             for row, place in zip(rows, places, strict=True)
         )
-        self._transfers.begin_use(row.header.payload_hash for row in rows)
+        self._transfers.begin_use(
+            header.payload_hash for row in rows for header in (*row.before, row.header)
+        )
         self._outbox.add(
             StartIntegration(
                 job=self._begin(),
@@ -69,6 +75,7 @@ class Work:
                 degree=self._neighbors.degree(),
                 evaluate=self._plan.is_evaluated(round_number),
                 test=self._plan.is_tested(round_number),
+                own=self._own.place,
             )
         )
 
@@ -82,6 +89,7 @@ class Work:
                 degree=self._neighbors.degree(),
                 evaluate=True,
                 test=True,
+                own=self._own.place,
             )
         )
 
