@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 from p2pfed.core.config import CoreConfig, StandingConfig
-from p2pfed.core.effects import Record
+from p2pfed.core.effects import IntegrationRow, Record
 from p2pfed.core.events import NO_MASS, Verdict
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.errors import LocalError
@@ -61,7 +61,7 @@ class Standing:
     """The reputation of neighbors over the rounds and restarts of a run.
 
     An integration counts a neighbor by what was known before it: a stranger is looked at once
-    before it counts at all.
+    before it counts at all. Each update of it is looked at once, however often its row is used.
 
     Args:
         config: What this peer was told.
@@ -85,6 +85,7 @@ class Standing:
         self._gate: LossGate | None = None
         self._round = 0
         self._conduct: dict[PeerId, _Conduct] = {}
+        self._new: dict[PeerId, None] = {}  # those whose row in the last integration was new
         self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
         if config.standing is not None:
             self._config: StandingConfig = config.standing
@@ -92,14 +93,17 @@ class Standing:
 
     # Before an integration -------------------------------------------------------------------
 
-    def places(self, round_number: int, peers: Sequence[PeerId]) -> list[Place]:
+    def places(self, round_number: int, rows: Sequence[IntegrationRow]) -> list[Place]:
         """Return what the integration of a round is to do with each neighbor's row."""
         self._round = round_number
         self._refusals.clear()
+        # A row that is used again has shown already what it can show.
+        self._new = {row.peer: None for row in rows if row.staleness == 0}
+        peers = [row.peer for row in rows]
         ledger, gate = self._ledger, self._gate
         if ledger is None:
-            return [Place()] * len(peers)
-        probed = () if gate is None else gate.probes(round_number, peers)
+            return [Place()] * len(rows)
+        probed = () if gate is None else gate.probes(round_number, self._new)
         rejected = [peer for peer in peers if gate is not None and gate.is_rejected(peer)]
         masses = ledger.masses(round_number, peers, self._groups(peers), rejected=rejected)
         for peer in peers:
@@ -127,15 +131,12 @@ class Standing:
         ledger, gate = self._ledger, self._gate
         if ledger is None:
             return ()
+        news = [verdict for verdict in verdicts if verdict.peer in self._new]
         if gate is not None:
-            gate.record({it.peer: it.gain for it in verdicts if it.gain is not None})
+            gate.record({it.peer: it.gain for it in news if it.gain is not None})
         ledger.observe(
             round_number,
-            {
-                verdict.peer: self._observation(verdict)
-                for verdict in verdicts
-                if verdict.agreement is not None
-            },
+            {it.peer: self._observation(it) for it in news if it.agreement is not None},
         )
         records = [_record(_LEDGER_KEY, ledger.snapshot())]
         if gate is not None:

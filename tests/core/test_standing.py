@@ -16,6 +16,7 @@ from p2pfed.core.events import (
 )
 from p2pfed.core.notices import RoundFinished
 from p2pfed.errors import LocalError
+from p2pfed.identity import Identity
 from p2pfed.messages import Announce, Deliver, RequestFull
 from p2pfed.wire.hashes import content_hash
 from robust.reputation.loss_gate import LossGatePolicy
@@ -53,9 +54,10 @@ def do_round(
     number: int,
     agreements: dict[bytes, float],
     gains: dict[bytes, float] | None = None,
+    senders: tuple[Identity, ...] = NEIGHBORS,
 ) -> list[object]:
-    """Take a row of each neighbor, integrate, and say how far each agreed with the others."""
-    for neighbor in NEIGHBORS:
+    """Take a row of each sender, integrate, and say how far each agreed with the others."""
+    for neighbor in senders:
         peer.take(neighbor, make_update(neighbor, number + 1, round_number=number))
     peer.train()
     started = peer.last(StartIntegration)
@@ -81,6 +83,11 @@ def reasons(effects: list[object]) -> dict[bytes, str]:
 
 def caps(peer: Solo) -> dict[bytes, float | None]:
     return {row.peer: row.mass_max for row in peer.last(StartIntegration).rows}
+
+
+def record_of(peer: Solo, who: Identity, kind: str = "reputation") -> dict[str, float]:
+    """Return what is on disk about a neighbor."""
+    return json.loads(peer.disk[kind])["peers"][who.peer.hex()]
 
 
 HONEST = {BERT.peer: 0.9, CARL.peer: 0.8, DORA.peer: 0.85}
@@ -151,6 +158,29 @@ def test_verdicts_say_why_a_neighbor_counts_nothing() -> None:
     for number in range(2, 8):
         effects = do_round(peer, number, LIAR)
     assert reasons(effects) == {BERT.peer: "", CARL.peer: "", DORA.peer: "banned"}
+
+
+def test_a_row_that_is_used_again_earns_nothing_more_and_counts_as_it_may() -> None:
+    peer = make_peer()
+    do_round(peer, 0, HONEST)
+    for number in range(1, 4):
+        do_round(peer, number, HONEST, senders=(BERT, CARL))
+    row = peer.last(StartIntegration).rows[-1]
+    assert (row.peer, row.staleness) == (DORA.peer, 3)
+    assert record_of(peer, DORA)["observations"] == 1
+    assert record_of(peer, BERT)["observations"] == 4
+    # It agreed once, and newcomers count half at most.
+    assert row.mass_max == pytest.approx(1.0 / 9.0, abs=0.03)
+
+
+def test_a_row_that_is_used_again_is_probed_no_more() -> None:
+    peer = make_peer(StandingConfig(policy=POLICY, loss_gate=GATE))
+    do_round(peer, 0, HONEST, HARM)
+    for number in range(1, 4):
+        do_round(peer, number, HONEST, HARM, senders=(BERT, CARL))
+    probed = {row.peer: row.is_probed for row in peer.last(StartIntegration).rows}
+    assert probed == {BERT.peer: True, CARL.peer: True, DORA.peer: False}
+    assert record_of(peer, DORA, "loss-gate")["scores"] == 1
 
 
 # The loss gate --------------------------------------------------------------------------------
