@@ -10,7 +10,6 @@ from p2pfed.core.events import FrameReceived, OffenceKind
 from p2pfed.core.membership import Membership
 from p2pfed.core.neighbors import Link, Neighbor, Neighbors
 from p2pfed.core.outbox import Outbox
-from p2pfed.core.standing import Standing
 from p2pfed.errors import LimitExceeded, RemoteError, SpecMismatch
 from p2pfed.identity import PeerId
 from p2pfed.limits import Limits
@@ -46,7 +45,6 @@ class Inbox:
         dissemination: Dissemination,
         anti_entropy: AntiEntropy,
         equivocation: Equivocation,
-        standing: Standing,
         outbox: Outbox,
     ) -> None:
         self._limits = limits
@@ -56,7 +54,6 @@ class Inbox:
         self._dissemination = dissemination
         self._anti_entropy = anti_entropy
         self._equivocation = equivocation
-        self._standing = standing
         self._outbox = outbox
 
     def handle_frame(self, event: FrameReceived, now_s: float, *, is_active: bool) -> None:
@@ -67,7 +64,6 @@ class Inbox:
             return
         if neighbor.link is Link.GREETED:
             neighbor.heard_s = now_s  # others have to say Hello in time
-            self._standing.note_message(event.peer)
         try:
             self._take_allowance(neighbor, 1, now_s)
             message = self._decode(neighbor, event.frame)

@@ -109,7 +109,7 @@ def assemble(
         config, me, own, held, dissemination, ledger, neighbors, standing, outbox
     )
     listeners = (membership, dialing, dissemination, anti_entropy, equivocation)
-    inbox = Inbox(config.limits, neighbors, *listeners, standing, outbox)
+    inbox = Inbox(config.limits, neighbors, *listeners, outbox)
 
     rows = Rows(config, held, neighbors, ledger)
     work = Work(plan, own, rows, standing, transfers, neighbors, jobs, outbox)

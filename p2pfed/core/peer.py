@@ -202,7 +202,6 @@ class PeerCore:
                 parts.dissemination.forget(peer)
                 parts.anti_entropy.forget(peer)
                 parts.rows.forget(peer)
-                parts.standing.forget(peer)
             parts.transfers.advance(self._now_s)
             if not parts.neighbors.has_gone:
                 break  # else one was banned for what it announced

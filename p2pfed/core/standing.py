@@ -43,19 +43,6 @@ class Place:
     is_probed: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class _Conduct:
-    """The messages of a neighbor since it was last observed, and how many were out of order."""
-
-    messages: int = 0
-    offences: int = 0
-
-    @property
-    def validity(self) -> float:
-        """The share that was in order."""
-        return max(0.0, 1.0 - self.offences / max(1, self.messages))
-
-
 @final
 class Standing:
     """The reputation of neighbors over the rounds and restarts of a run.
@@ -84,7 +71,9 @@ class Standing:
         self._ledger: ReputationLedger | None = None
         self._gate: LossGate | None = None
         self._round = 0
-        self._conduct: dict[PeerId, _Conduct] = {}
+        self._offenders_max = config.limits.authors_max
+        # Who offended since it was last observed; the one that began longest ago first.
+        self._offenders: dict[PeerId, None] = {}
         self._new: dict[PeerId, None] = {}  # those whose row in the last integration was new
         self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
         if config.standing is not None:
@@ -145,19 +134,17 @@ class Standing:
 
     # Between integrations --------------------------------------------------------------------
 
-    def note_message(self, peer: PeerId) -> None:
-        """Count a message of a neighbor."""
-        if self._ledger is not None:
-            self._conduct.setdefault(peer, _Conduct()).messages += 1
-
     def note_offence(self, peer: PeerId) -> None:
-        """Count an offence of a neighbor."""
-        if self._ledger is not None and peer in self._conduct:
-            self._conduct[peer].offences += 1
+        """Take note that the next update of a peer earns nothing.
 
-    def forget(self, peer: PeerId) -> None:
-        """Forget the messages of a peer that is no neighbor any more; its reputation stays."""
-        self._conduct.pop(peer, None)
+        One offence is as bad as many, which bring a ban of their own; no good messages and no
+        new connection make up for it. Of `limits.authors_max` offenders the first is forgotten.
+        """
+        if self._ledger is None or peer in self._offenders:
+            return
+        if len(self._offenders) >= self._offenders_max:
+            del self._offenders[next(iter(self._offenders))]
+        self._offenders[peer] = None
 
     def may_have(self, peer: PeerId, sequence: int) -> bool:
         """Return whether a neighbor has earned the own update of a sequence, counted from 1."""
@@ -188,11 +175,13 @@ class Standing:
     def _observation(self, verdict: Verdict) -> Observation:
         assert verdict.agreement is not None
         is_rejected = self._gate is not None and self._gate.is_rejected(verdict.peer)
+        has_offended = verdict.peer in self._offenders
+        self._offenders.pop(verdict.peer, None)
         return Observation(
             agreement=verdict.agreement,
             norm_ratio=verdict.norm_ratio or 0.0,
             performance=0.0 if is_rejected else None,  # a gate and not a weight
-            validity=self._conduct.pop(verdict.peer, _Conduct()).validity,
+            validity=0.0 if has_offended else 1.0,
         )
 
     def _groups(self, peers: Sequence[PeerId]) -> dict[PeerId, tuple[str, ...]]:

@@ -19,7 +19,7 @@ class Observation:
             it. Negative values and NaN count as 0.
         norm_ratio: Its length over the median length. Outside (1/4, 4), the agreement counts as 0.
         performance: How good it is on own held-out data, in [0, 1]; None if nobody looked.
-        validity: The share of its messages since the last observation that were in order.
+        validity: How far its conduct since the last observation was in order, in [0, 1].
     """
 
     agreement: float

@@ -6,6 +6,7 @@ from p2pfed.core.config import (
     NeighborAddress,
     ScheduleConfig,
     ScheduleMode,
+    StandingConfig,
 )
 from p2pfed.core.events import PayloadReference
 from p2pfed.core.peer import PeerCore
@@ -14,6 +15,8 @@ from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX, PROTOCOL_VERSION, Limits
 from p2pfed.messages import Hello, Role, SignedHeader, UpdateHeader, UpdateKind
 from p2pfed.wire import headers
 from p2pfed.wire.hashes import content_hash
+from robust.reputation.loss_gate import LossGatePolicy
+from robust.reputation.policy import ReputationPolicy
 
 # In ascending order of peer, as rows and sightings are.
 ANNA, BERT, CARL, DORA = sorted(
@@ -24,6 +27,14 @@ GENESIS_FIELDS = (("format", b"f" * 8), ("seed", b"s" * 8), ("method", b"m" * 8)
 START_S = 1_000.0
 LIFE = 7  # the incarnation under which the others sign
 
+REMEMBERED_MAX = 100
+# Neighbors earn their share, and everything that depends on that is on.
+EARNING = StandingConfig(
+    policy=ReputationPolicy(peers_max=REMEMBERED_MAX),
+    loss_gate=LossGatePolicy(origins_max=REMEMBERED_MAX),
+    groups_by_address=True,
+    has_quotas=True,
+)
 ROUNDS = ScheduleConfig(mode=ScheduleMode.SYNCHRONOUS, rounds_max=3)
 
 
@@ -38,6 +49,7 @@ def make_config(
     membership: MembershipConfig | None = None,
     limits: Limits | None = None,
     role: Role = Role.TRAIN,
+    standing: StandingConfig | None = None,
 ) -> CoreConfig:
     edges = tuple(
         NeighborAddress(peer=identity.peer, addresses=(address_of(identity),))
@@ -54,6 +66,7 @@ def make_config(
         schedule=schedule or ScheduleConfig(rounds_max=3),
         membership=membership or MembershipConfig(neighbors=edges),
         limits=limits or Limits(),
+        standing=standing,
     )
 
 

@@ -195,12 +195,26 @@ class Solo:
         return self.do(TrainingFinished(job=job, payload=reference, loss=0.5, examples=10))
 
     def integrate(
-        self, *, score: float | None = None, test_score: float | None = None
+        self,
+        *,
+        score: float | None = None,
+        test_score: float | None = None,
+        agreement: float | None = None,
     ) -> list[object]:
-        """Finish the integration that was started last; every row gets the same weight."""
+        """Finish the integration that was started last; all rows get the same verdict."""
         started = self.last(StartIntegration)
         weight = 1.0 / (len(started.rows) + 1)
-        verdicts = tuple(Verdict(peer=row.peer, weight=weight, reason="") for row in started.rows)
+        verdicts = tuple(
+            Verdict(
+                peer=row.peer,
+                weight=weight,
+                reason="",
+                agreement=agreement,
+                norm_ratio=None if agreement is None else 1.0,
+                gain=0.1 if row.is_probed else None,
+            )
+            for row in started.rows
+        )
         evaluation = None
         if score is not None:
             evaluation = Evaluation(score=score, loss=1.0, test_score=test_score)

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pfed.core.config import ScheduleConfig, ScheduleMode
-from p2pfed.core.effects import Effect, StartIntegration, StartTraining, StartValidation
+from p2pfed.core.config import ScheduleConfig, ScheduleMode, StandingConfig
+from p2pfed.core.effects import (
+    Effect,
+    IntegrationRow,
+    StartIntegration,
+    StartTraining,
+    StartValidation,
+)
 from p2pfed.core.events import (
     Command,
     CommandGiven,
@@ -26,6 +32,7 @@ from p2pfed.core.events import (
     TrainingFinished,
     UploadEnded,
     ValidationFinished,
+    Verdict,
 )
 from p2pfed.core.peer import PeerCore
 from p2pfed.messages import Announce, Deliver
@@ -36,6 +43,7 @@ from tests.core.peers import (
     BERT,
     CARL,
     DORA,
+    EARNING,
     make_config,
     make_core,
     make_payload,
@@ -89,6 +97,17 @@ STEPS = st.one_of(
 )
 
 
+def verdict_on(row: IntegrationRow, agreement: float) -> Verdict:
+    return Verdict(
+        peer=row.peer,
+        weight=0.0,
+        reason="",
+        agreement=agreement,
+        norm_ratio=1.0,
+        gain=agreement - 0.5 if row.is_probed else None,
+    )
+
+
 def event_of(step: Any, peer: Solo) -> Event | None:
     """Return the event that a step stands for after what the core has said."""
     if not isinstance(step, tuple):
@@ -109,7 +128,8 @@ def event_of(step: Any, peer: Solo) -> Event | None:
             payload = make_payload(step[2])
             return TrainingFinished(job=started.job, payload=payload, loss=0.5, examples=1)
         case _:
-            return IntegrationFinished(job=started.job, verdicts=(), own_weight=1.0)
+            verdicts = tuple(verdict_on(row, step[1] / 9.0) for row in started.rows)
+            return IntegrationFinished(job=started.job, verdicts=verdicts, own_weight=1.0)
 
 
 def take(peer: Solo, event: Event) -> list[Effect]:
@@ -122,6 +142,7 @@ def take(peer: Solo, event: Event) -> list[Effect]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("standing", [None, EARNING], ids=["alike", "earning"])
 @settings(max_examples=150)
 @given(
     steps=st.lists(st.tuples(STEPS, st.sampled_from([0.0, 0.1, 5.0])), max_size=60),
@@ -129,10 +150,13 @@ def take(peer: Solo, event: Event) -> list[Effect]:
     mode=st.sampled_from(ScheduleMode),
 )
 def test_7_a_restored_peer_cannot_be_told_from_the_original(
-    steps: list[tuple[Any, float]], cut: int, mode: ScheduleMode
+    steps: list[tuple[Any, float]],
+    cut: int,
+    mode: ScheduleMode,
+    standing: StandingConfig | None,
 ) -> None:
     schedule = ScheduleConfig(mode=mode, rounds_max=3, time_s_max=100.0)
-    config = make_config(neighbors=(BERT, CARL), schedule=schedule)
+    config = make_config(neighbors=(BERT, CARL), schedule=schedule, standing=standing)
     peer = Solo(make_core(config))
     twin: PeerCore | None = None
     for number, (step, pause_s) in enumerate(steps):

@@ -1,7 +1,6 @@
 """Reputation in the protocol: looked at first, counted later, and remembered over a restart."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -17,11 +16,22 @@ from p2pfed.core.events import (
 from p2pfed.core.notices import RoundFinished
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity
+from p2pfed.limits import Limits
 from p2pfed.messages import Announce, Deliver, RequestFull
 from p2pfed.wire.hashes import content_hash
 from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
-from tests.core.peers import ANNA, BERT, CARL, DORA, make_config, make_core, make_hello, make_update
+from tests.core.peers import (
+    ANNA,
+    BERT,
+    CARL,
+    DORA,
+    make_config,
+    make_core,
+    make_hello,
+    make_update,
+    stranger,
+)
 from tests.core.solo import PROGRESS, Saved, Solo, Told, beat, messages_to, of_kind, plain
 
 NEIGHBORS = (BERT, CARL, DORA)
@@ -39,9 +49,11 @@ def make_peer(
     standing: StandingConfig | None = STANDING,
     records: dict[str, bytes] | None = None,
     addresses: dict[bytes, str] | None = None,
+    neighbors: tuple[Identity, ...] = NEIGHBORS,
+    limits: Limits | None = None,
 ) -> Solo:
-    config = make_config(neighbors=NEIGHBORS, schedule=SCHEDULE)
-    peer = Solo(make_core(replace(config, standing=standing), records=records))
+    config = make_config(neighbors=neighbors, schedule=SCHEDULE, standing=standing, limits=limits)
+    peer = Solo(make_core(config, records=records))
     peer.start()
     for neighbor in NEIGHBORS:
         peer.connect(neighbor, (addresses or {}).get(neighbor.peer, ""))
@@ -92,6 +104,7 @@ def record_of(peer: Solo, who: Identity, kind: str = "reputation") -> dict[str, 
 
 HONEST = {BERT.peer: 0.9, CARL.peer: 0.8, DORA.peer: 0.85}
 LIAR = {**HONEST, DORA.peer: 0.0}
+ALIKE = dict.fromkeys(HONEST, 0.9)
 
 
 def test_without_a_policy_everybody_counts_alike() -> None:
@@ -270,17 +283,53 @@ def test_an_address_that_is_none_puts_nobody_into_a_group() -> None:
 # Validity -------------------------------------------------------------------------------------
 
 
-def test_offences_cost_reputation() -> None:
+def offend(peer: Solo, who: Identity) -> None:
+    peer.do(FrameReceived(peer=who.peer, frame=b"no frame"))
+
+
+def earned(peer: Solo, who: Identity) -> float:
+    return record_of(peer, who)["earned"]
+
+
+def test_the_update_after_an_offence_earns_nothing_and_the_next_one_as_usual() -> None:
     peer = make_peer()
-    for number in range(6):
-        for neighbor in NEIGHBORS:
-            peer.receive(neighbor, beat())
-        if number % 3 == 2:
-            peer.do(FrameReceived(peer=DORA.peer, frame=b"no frame"))
-        do_round(peer, number, dict.fromkeys(HONEST, 0.9))
-    shares = caps(peer)
-    assert 0.0 < shares[DORA.peer] < 0.95 * shares[BERT.peer]
-    assert shares[BERT.peer] == shares[CARL.peer]
+    offend(peer, DORA)
+    do_round(peer, 0, ALIKE)
+    assert (earned(peer, DORA), earned(peer, BERT)) == (0.0, pytest.approx(0.05 * 0.9))
+    do_round(peer, 1, ALIKE)
+    assert earned(peer, DORA) == pytest.approx(0.05 * 0.9)
+
+
+def test_no_number_of_good_messages_makes_up_for_an_offence() -> None:
+    peer = make_peer()
+    offend(peer, DORA)
+    for _ in range(50):
+        peer.receive(DORA, beat())
+    do_round(peer, 0, ALIKE)
+    assert earned(peer, DORA) == 0.0
+
+
+@pytest.mark.parametrize("neighbors", [NEIGHBORS, NEIGHBORS[:2]], ids=["configured", "stranger"])
+def test_a_new_connection_does_not_make_up_for_an_offence(neighbors: tuple[Identity, ...]) -> None:
+    peer = make_peer(neighbors=neighbors)
+    offend(peer, DORA)
+    peer.disconnect(DORA)
+    peer.greet(DORA)
+    do_round(peer, 0, ALIKE)
+    assert (earned(peer, DORA), earned(peer, BERT)) == (0.0, pytest.approx(0.05 * 0.9))
+
+
+def test_the_oldest_offence_is_forgotten_when_too_many_offend() -> None:
+    peer = make_peer(limits=Limits(authors_max=100))
+    offend(peer, DORA)
+    offend(peer, CARL)
+    for number in range(99):
+        peer.greet(stranger(number))
+        offend(peer, stranger(number))
+        peer.disconnect(stranger(number))
+    do_round(peer, 0, ALIKE)
+    assert earned(peer, DORA) > 0.0
+    assert earned(peer, CARL) == 0.0
 
 
 # Quotas ---------------------------------------------------------------------------------------
