@@ -201,7 +201,7 @@ class Schedule:
             self._rows.commit(round_number, gaps)
             for peer in gaps:
                 self._dissemination.ask_for_missing(peer)
-            records = self._standing.observe(round_number, verdicts)
+            records = self._standing.observe(verdicts)
             self._progress.close_round()
             self._count_time(now_s)
         self._journal.save(model_job=event.job, best_model=is_best, records=records)

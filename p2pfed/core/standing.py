@@ -9,6 +9,7 @@ from p2pfed.core.config import CoreConfig, StandingConfig
 from p2pfed.core.effects import IntegrationRow, Record
 from p2pfed.core.events import NO_MASS, Verdict
 from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.progress import Progress
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity, PeerId
 from robust.errors import RuleError
@@ -54,6 +55,7 @@ class Standing:
         config: What this peer was told.
         identity: Whose secret decides which neighbors are probed when.
         neighbors: The neighbor table.
+        progress: Says which round it is.
         saved: Records of an earlier life.
 
     Raises:
@@ -65,12 +67,13 @@ class Standing:
         config: CoreConfig,
         identity: Identity,
         neighbors: Neighbors,
+        progress: Progress,
         saved: Mapping[str, bytes],
     ) -> None:
         self._neighbors = neighbors
         self._ledger: ReputationLedger | None = None
         self._gate: LossGate | None = None
-        self._round = 0
+        self._progress = progress
         self._offenders_max = config.limits.authors_max
         # Who offended since it was last observed; the one that began longest ago first.
         self._offenders: dict[PeerId, None] = {}
@@ -82,9 +85,8 @@ class Standing:
 
     # Before an integration -------------------------------------------------------------------
 
-    def places(self, round_number: int, rows: Sequence[IntegrationRow]) -> list[Place]:
-        """Return what the integration of a round is to do with each neighbor's row."""
-        self._round = round_number
+    def places(self, rows: Sequence[IntegrationRow]) -> list[Place]:
+        """Return what the integration of this round is to do with each neighbor's row."""
         self._refusals.clear()
         # A row that is used again has shown already what it can show.
         self._new = {row.peer: None for row in rows if row.staleness == 0}
@@ -92,6 +94,7 @@ class Standing:
         ledger, gate = self._ledger, self._gate
         if ledger is None:
             return [Place()] * len(rows)
+        round_number = self._progress.round
         probed = () if gate is None else gate.probes(round_number, self._new)
         rejected = [peer for peer in peers if gate is not None and gate.is_rejected(peer)]
         masses = ledger.masses(round_number, peers, self._groups(peers), rejected=rejected)
@@ -114,9 +117,8 @@ class Standing:
             for verdict in verdicts
         )
 
-    def observe(self, round_number: int, verdicts: Sequence[Verdict]) -> tuple[Record, ...]:
-        """Take in what an integration found, and return what must be durable of it."""
-        self._round = round_number
+    def observe(self, verdicts: Sequence[Verdict]) -> tuple[Record, ...]:
+        """Take in what this round's integration found, and return what must be durable of it."""
         ledger, gate = self._ledger, self._gate
         if ledger is None:
             return ()
@@ -124,7 +126,7 @@ class Standing:
         if gate is not None:
             gate.record({it.peer: it.gain for it in news if it.gain is not None})
         ledger.observe(
-            round_number,
+            self._progress.round,
             {it.peer: self._observation(it) for it in news if it.agreement is not None},
         )
         records = [_record(_LEDGER_KEY, ledger.snapshot())]
@@ -150,7 +152,7 @@ class Standing:
         """Return whether a neighbor has earned the own update of a sequence, counted from 1."""
         if self._ledger is None or not self._config.has_quotas:
             return True
-        quotas = self._ledger.quotas(self._round, {*self._neighbors.greeted_peers(), peer})
+        quotas = self._ledger.quotas(self._progress.round, {*self._neighbors.greeted_peers(), peer})
         return is_served(quotas[peer], sequence - 1)
 
     # Inside ----------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Work:
     def integrate(self, round_number: int) -> None:
         """Integrate the rows of a round; their payloads are kept until the job is answered."""
         rows = self._rows.choose(round_number)
-        places = self._standing.places(round_number, rows)
+        places = self._standing.places(rows)
         rows = tuple(
             replace(row, mass_max=place.mass_max, is_probed=place.is_probed)
             for row, place in zip(rows, places, strict=True)

@@ -1,6 +1,7 @@
 """Reputation in the protocol: looked at first, counted later, and remembered over a restart."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -381,3 +382,16 @@ def test_what_a_neighbor_has_not_earned_it_cannot_ask_for() -> None:
         (answer,) = of_kind(wanted, AnswerPayload)
         answers.append((len(messages_to(asked, DORA)), answer.refusal))
     assert sorted(answers) == [(0, "above the quota of this peer"), (1, "")]
+
+
+@pytest.mark.parametrize(("rounds", "answers"), [(6, 0), (60, 1)], ids=["in a ban", "after it"])
+def test_a_peer_that_comes_back_knows_whose_bans_are_over(rounds: int, answers: int) -> None:
+    standing = StandingConfig(policy=replace(POLICY, ban_rounds_first=10), has_quotas=True)
+    peer = make_peer(standing)
+    for number in range(4):
+        do_round(peer, number, LIAR)
+    for number in range(4, rounds):
+        do_round(peer, number, ALIKE)
+    reborn = make_peer(standing, records=peer.disk)
+    assert len(messages_to(reborn.receive(BERT, RequestFull(author=ANNA.peer)), BERT)) == 1
+    assert len(messages_to(reborn.receive(DORA, RequestFull(author=ANNA.peer)), DORA)) == answers
