@@ -23,6 +23,7 @@ from robust.reputation.snapshot import SnapshotError
 _LEDGER_KEY: Final = "reputation"
 _GATE_KEY: Final = "loss-gate"
 _TURNED_AWAY: Final = "loss-gate"  # why a neighbor that the gate rejects has no mass
+_SEQUENCES_SERVED_MAX: Final = 2  # as `OwnUpdates.served` has at most
 _WITHOUT_MASS: Final = (
     ReputationStatus.BANNED,
     ReputationStatus.STRANGER,
@@ -74,9 +75,11 @@ class Standing:
         self._ledger: ReputationLedger | None = None
         self._gate: LossGate | None = None
         self._progress = progress
-        self._offenders_max = config.limits.authors_max
+        self._peers_max = config.limits.authors_max  # in each of the memories below
         # Who offended since it was last observed; the one that began longest ago first.
         self._offenders: dict[PeerId, None] = {}
+        # Who may have an own update, by sequence; the one asked for last stands last.
+        self._decided: dict[int, dict[PeerId, bool]] = {}
         self._new: dict[PeerId, None] = {}  # those whose row in the last integration was new
         self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
         if config.standing is not None:
@@ -144,16 +147,28 @@ class Standing:
         """
         if self._ledger is None or peer in self._offenders:
             return
-        if len(self._offenders) >= self._offenders_max:
+        if len(self._offenders) >= self._peers_max:
             del self._offenders[next(iter(self._offenders))]
         self._offenders[peer] = None
 
     def may_have(self, peer: PeerId, sequence: int) -> bool:
-        """Return whether a neighbor has earned the own update of a sequence, counted from 1."""
+        """Return whether a neighbor has earned the own update of a sequence, counted from 1.
+
+        What it may have of an update is decided once, or it could be refused what it was offered.
+        """
         if self._ledger is None or not self._config.has_quotas:
             return True
-        quotas = self._ledger.quotas(self._progress.round, {*self._neighbors.greeted_peers(), peer})
-        return is_served(quotas[peer], sequence - 1)
+        decided = self._decided.setdefault(sequence, {})
+        if len(self._decided) > _SEQUENCES_SERVED_MAX:
+            del self._decided[next(iter(self._decided))]
+        if peer not in decided:
+            peers = [*self._neighbors.greeted_peers(), peer]
+            quotas = self._ledger.quotas(self._progress.round, peers)
+            for one, quota in quotas.items():
+                decided.setdefault(one, is_served(quota, sequence - 1))
+            while len(decided) > self._peers_max:
+                del decided[next(iter(decided))]
+        return decided[peer]
 
     # Inside ----------------------------------------------------------------------------------
 

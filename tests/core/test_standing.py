@@ -12,16 +12,18 @@ from p2pfed.core.events import (
     FrameReceived,
     IntegrationFinished,
     PayloadWanted,
+    UploadEnded,
     Verdict,
 )
 from p2pfed.core.notices import RoundFinished
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity
 from p2pfed.limits import Limits
-from p2pfed.messages import Announce, Deliver, RequestFull
+from p2pfed.messages import Announce, Deliver, RequestFull, RequestHeads
 from p2pfed.wire.hashes import content_hash
 from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
+from tests.core.inspection import state_of
 from tests.core.peers import (
     ANNA,
     BERT,
@@ -395,3 +397,53 @@ def test_a_peer_that_comes_back_knows_whose_bans_are_over(rounds: int, answers: 
     reborn = make_peer(standing, records=peer.disk)
     assert len(messages_to(reborn.receive(BERT, RequestFull(author=ANNA.peer)), BERT)) == 1
     assert len(messages_to(reborn.receive(DORA, RequestFull(author=ANNA.peer)), DORA)) == answers
+
+
+def test_a_quota_of_a_half_is_every_second_update_and_the_first_one_is_not_of_them() -> None:
+    peer = make_peer(QUOTAS)
+    do_round(peer, 0, FREE_RIDER)
+    # From here on, Dora has earned half of what the others have.
+    offered = [served(peer, range(n, n + 1), FREE_RIDER)[DORA.peer] for n in range(1, 9)]
+    assert offered == [1, 0] * 4  # sequences 2 to 9
+
+
+def may_pull(peer: Solo, who: Identity) -> bool:
+    """Ask for the newest own update and for its payload."""
+    peer.now_s += 60.0
+    asked = peer.receive(who, RequestFull(author=ANNA.peer))
+    wanted = PayloadWanted(peer=who.peer, token=1, content_hash=content_hash(b"own"), offset=0)
+    (answer,) = of_kind(peer.do(wanted), AnswerPayload)
+    peer.do(UploadEnded(peer=who.peer, token=1))
+    assert len(messages_to(asked, who)) == (answer.offset is not None)
+    return answer.offset is not None
+
+
+def test_what_was_offered_is_served_and_what_was_not_is_not() -> None:
+    peer = make_peer(QUOTAS)
+    served(peer, range(11), FREE_RIDER)
+    # Sequence 12 is due at a quota of 0.5, and not at 0.45, which it is after its round.
+    assert served(peer, range(11, 12), {**FREE_RIDER, DORA.peer: 0.0})[DORA.peer] == 1
+    assert may_pull(peer, DORA)
+    # Sequence 13 is not due at 0.45, and would be at 0.48.
+    assert served(peer, range(12, 13), {**FREE_RIDER, DORA.peer: 0.6})[DORA.peer] == 0
+    assert not may_pull(peer, DORA)
+
+
+def test_asking_twice_changes_nothing_the_second_time() -> None:
+    peer = make_peer(QUOTAS)
+    served(peer, range(12), FREE_RIDER)
+    for message in (RequestFull(author=ANNA.peer), RequestHeads(after=None), beat()):
+        peer.receive(DORA, message)
+        once = state_of(peer.core)
+        peer.receive(DORA, message)
+        assert state_of(peer.core) == once
+
+
+def test_who_comes_after_an_update_is_judged_when_it_asks() -> None:
+    peer = make_peer(QUOTAS)
+    served(peer, range(10), FREE_RIDER)
+    peer.greet(stranger(1))
+    assert may_pull(peer, stranger(1))  # of ten updates, newcomers get the tenth
+    served(peer, range(10, 11), FREE_RIDER)
+    peer.greet(stranger(2))
+    assert not may_pull(peer, stranger(2))
