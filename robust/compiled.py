@@ -11,7 +11,7 @@ one may come first, which is why the rule writes them alike.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, final
@@ -57,6 +57,7 @@ _BROKEN: Final = (
 )
 
 _loops: Final[dict[tuple[int, int, torch.dtype], Callable[..., bool]]] = {}
+_complaints: Final[list[str]] = []
 
 
 @final
@@ -114,27 +115,23 @@ def find_middle(inputs: Inputs, cut: int) -> CompiledMiddle | None:
 
 
 def _is_numba_on() -> bool:
-    settings = _numba_settings()
-    # NUMBA_DISABLE_JIT is for finding mistakes in programs; the loops are not programs without it.
-    return settings is not None and not settings["DISABLE_JIT"]
-
-
-@cache  # what is broken stays so until the process ends, and is complained of once
-def _numba_settings() -> Mapping[str, object] | None:
-    """Load numba and return its settings, which may change; None if it cannot be used."""
+    if _complaints:  # what is broken stays so until the process ends
+        return False
     try:
         import numba
         import numba.extending
 
-        settings: Mapping[str, object] = vars(numba.config)
-        settings["DISABLE_JIT"]
+        # NUMBA_DISABLE_JIT is for finding mistakes in programs; the loops are none without it.
+        return not vars(numba.config)["DISABLE_JIT"]
     except _BROKEN as error:
         if not isinstance(error, ModuleNotFoundError) or error.name != "numba":
-            kind = type(error).__name__  # it is there, and does not fit what is beside it
-            message = f"numba cannot be loaded, so torch does its work: {kind}: {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
-        return None
-    return settings
+            # It is there, and does not fit what is beside it.
+            told = (
+                f"numba cannot be loaded, so torch does its work: {type(error).__name__}: {error}"
+            )
+            _complaints.append(told)
+            warnings.warn(told, RuntimeWarning, stacklevel=3)
+        return False
 
 
 def _window(inputs: Inputs, columns: slice) -> tuple[Any, int]:

@@ -4,7 +4,6 @@ import math
 import re
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import numba
@@ -58,7 +57,7 @@ def inputs_of(vectors: Tensor) -> Inputs:
 
 def aggregate_by_torch(rule: Rule, vectors: Tensor, **arguments: object) -> Aggregation:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "_numba_settings", lambda: None)  # as if it were not installed
+        patch.setitem(sys.modules, "numba", None)  # as if it were not installed
         assert find_middle(inputs_of(vectors), 0) is None
         return rule.aggregate(vectors, **arguments)
 
@@ -249,7 +248,7 @@ def test_broken_numba_is_named_once_and_not_used(
     monkeypatch.syspath_prepend(tmp_path)
     for name in [it for it in sys.modules if it.split(".")[0] == "numba"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(compiled, "_numba_settings", cache(compiled._numba_settings.__wrapped__))
+    monkeypatch.setattr(compiled, "_complaints", [])
     vectors = make_vectors(5, 100)
     with pytest.warns(RuntimeWarning, match=f"torch does its work: {said}") as warned:
         results = [trimmed(1)(vectors) for _ in range(2)]
