@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from sim.swarm import draw_case, play
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 SEED = 23  # crashes, a partition, losses, fetched payloads and garbage
 
 PROGRAM = """
@@ -26,7 +28,8 @@ print(world.trace.digest.hex(), world.trace.count)
 def digest_under(hash_seed: str) -> str:
     process = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM, str(SEED)],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        # The path, so that it imports what is tested here, whatever is installed.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
         check=True,

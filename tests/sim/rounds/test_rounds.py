@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from sim.rounds import RoundsConfig, run
 from sim.rounds.result import Tally
 from sim.rounds.running import _share_out
 
+ROOT = Path(__file__).parents[3]
 MakeConfig = Callable[..., RoundsConfig]
 
 # Random numbers of every kind.
@@ -44,7 +46,8 @@ print(run(RoundsConfig(**{FIELDS!r})).to_json())
 def test_one_result_under_every_hash_seed() -> None:
     process = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM],
-        env={**os.environ, "PYTHONHASHSEED": "42"},
+        # The path, so that it imports what is tested here, whatever is installed.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "42"},
         capture_output=True,
         text=True,
         check=True,
