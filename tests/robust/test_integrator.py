@@ -431,6 +431,22 @@ def test_another_seed_is_another_draw() -> None:
     assert draws(seed=0) != draws(seed=1)
 
 
+def test_another_round_is_another_draw() -> None:
+    # Five rows make two buckets of two and one of one, whose row counts twice as much as others.
+    own, rows = torch.tensor([1.0]), make_rows([1.0], [1.0], [1.0], [1.0])
+    places = []
+    for round in range(12):
+        integration = Integrator("bucketing+mean", seed=0).integrate(own, rows, round=round)
+        # Keys sort anew in each round too; the draw is among the places, of which own's is first.
+        others = sorted(
+            integration.verdicts, key=lambda it: _RoundKey(str(it.peer).encode(), round)
+        )
+        shares = [integration.own_weight, *(verdict.weight for verdict in others)]
+        places.append(shares.index(max(shares)))
+        assert sorted(shares) == pytest.approx([1 / 6] * 4 + [1 / 3])
+    assert set(places) == {0, 1, 2, 3, 4}
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_can_be_integrated_by_name(name: str) -> None:
     integration = Integrator(name).integrate(torch.ones(2), make_rows([1.0, 1.0], [1.0, 1.0]))
