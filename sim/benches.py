@@ -40,6 +40,22 @@ class TrainingReport(Protocol):
         """Examples seen."""
 
 
+class TrainingOutcome(Protocol):
+    """What a training job did; see `p2pfed.learn.workbench.TrainingOutcome`."""
+
+    @property
+    def payload(self) -> bytes:
+        """The update, encoded."""
+
+    @property
+    def report(self) -> TrainingReport:
+        """What the local steps did."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the payload is the whole vector."""
+
+
 class IntegrationOutcome(Protocol):
     """What an integration did; see `p2pfed.learn.workbench.IntegrationOutcome`."""
 
@@ -63,9 +79,7 @@ class IntegrationOutcome(Protocol):
 class Bench(Protocol):
     """What the simulator asks of `p2pfed.learn.workbench.Workbench`, and of what stands in."""
 
-    def train(
-        self, effect: StartTraining, should_stop: ShouldStop = ...
-    ) -> tuple[bytes, TrainingReport]:
+    def train(self, effect: StartTraining, should_stop: ShouldStop = ...) -> TrainingOutcome:
         """Take the round's local steps and encode the own vector.
 
         Raises:
@@ -99,11 +113,21 @@ class Bench(Protocol):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StubTraining:
-    """What a stub's training did."""
+class StubReport:
+    """What the steps of a stub did."""
 
     loss: float | None
     examples: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StubTraining:
+    """What a stub's training did."""
+
+    payload: bytes
+    report: StubReport
+    is_full: bool = True
 
 
 @final
@@ -161,7 +185,7 @@ class StubBench:
         self,
         effect: StartTraining,
         should_stop: ShouldStop = never,  # noqa: ARG002 - virtual jobs are canceled before they run
-    ) -> tuple[bytes, StubTraining]:
+    ) -> StubTraining:
         """Pull the vector to the own target and encode it.
 
         Raises:
@@ -180,7 +204,8 @@ class StubBench:
         sent = _VECTOR.pack(*map(self._before_publish, self.vector))
         label = f"{self._index}/{effect.round}".encode()
         filler = blake3(label + sent).digest(length=self._payload_bytes - PAYLOAD_BYTES_MIN)
-        return _MAGIC + sent + filler, StubTraining(loss=loss, examples=int(effect.train))
+        report = StubReport(loss=loss, examples=int(effect.train))
+        return StubTraining(payload=_MAGIC + sent + filler, report=report)
 
     def validate(self, header: UpdateHeader, payload: bytes) -> None:
         """Check magic, size and numbers.

@@ -176,7 +176,8 @@ class Workshop:
 
     def _trained(self, effect: StartTraining) -> Event:
         try:
-            payload, report = self._bench.train(effect)
+            outcome = self._bench.train(effect)
+            payload = outcome.payload
         except LocalError as error:
             return JobFailed(job=effect.job, reason=str(error), cancelled=False)
         content_hash = blake3(payload).digest()
@@ -187,8 +188,9 @@ class Workshop:
             payload=PayloadReference(
                 content_hash=content_hash, size_bytes=len(payload), inline=inline
             ),
-            loss=report.loss,
-            examples=report.examples,
+            loss=outcome.report.loss,
+            examples=outcome.report.examples,
+            is_full=outcome.is_full,
         )
 
     def _integrated(self, effect: StartIntegration) -> Event:

@@ -60,7 +60,8 @@ def _content(event: Event) -> bytes:
             return event.peer + event.frame
         case TrainingFinished():  # without the payload itself, which its hash stands for
             numbers = (event.job, event.payload.size_bytes, event.loss, event.examples)
-            return event.payload.content_hash + repr(numbers).encode()
+            kind = b"" if event.is_full else b"difference"
+            return event.payload.content_hash + kind + repr(numbers).encode()
         case _:
             # Numbers, texts, bytes and tuples of frozen dataclasses: repr is one to one, and the
             # same in every process.

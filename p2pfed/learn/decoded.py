@@ -12,8 +12,11 @@ from p2pfed.errors import LocalError, SpecMismatch
 from p2pfed.learn.mixing import Claim
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.codec import Codec
+from p2pfed.updates.codecs.float32 import Float32
 from p2pfed.wire.payload import MAIN, decode_payload
 
+# Of full updates where the run's codec is for differences: copies have to have equal bits.
+FULL_CODEC: Final = Float32()
 _BYTES_MAX: Final = 1 << 28  # 800 LoRA vectors of a small encoder, or one of 64 M parameters
 
 
@@ -23,7 +26,8 @@ class DecodedUpdate:
     """What a payload says.
 
     Attributes:
-        difference: Its author's vector minus the initial one, shape (d,), float32; never changed.
+        difference: Its author's vector minus the initial one or, if the update is a difference,
+            minus the one before; shape (d,), float32; never changed.
         claim: What the author says of itself.
     """
 
@@ -33,7 +37,7 @@ class DecodedUpdate:
 
 @final
 class DecodeCache:
-    """The decoded updates used last, by content hash; peers of one process may share one.
+    """The decoded updates used last; peers of one process may share one.
 
     Args:
         bytes_max: Bound of the vectors' memory, in bytes.
@@ -44,43 +48,54 @@ class DecodeCache:
             raise LocalError(f"a cache of {bytes_max} bytes")
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._updates: OrderedDict[bytes, DecodedUpdate] = OrderedDict()
+        # By kind and content hash: the same bytes may be the whole and a difference.
+        self._updates: OrderedDict[tuple[UpdateKind, bytes], DecodedUpdate] = OrderedDict()
         # A validation may run beside an integration, on another thread of the node.
         self._lock = threading.Lock()
 
-    def get(self, content_hash: bytes) -> DecodedUpdate | None:
-        """Return an update if it is still here."""
+    def get(self, header: UpdateHeader) -> DecodedUpdate | None:
+        """Return what is in an update if it is still here."""
+        key = (header.kind, header.payload_hash)
         with self._lock:
-            if content_hash in self._updates:
-                self._updates.move_to_end(content_hash)
-            return self._updates.get(content_hash)
+            if key in self._updates:
+                self._updates.move_to_end(key)
+            return self._updates.get(key)
 
-    def put(self, content_hash: bytes, update: DecodedUpdate) -> None:
-        """Keep an update, and forget those used longest ago if it is too much."""
+    def put(self, header: UpdateHeader, update: DecodedUpdate) -> None:
+        """Keep what is in an update, and forget those used longest ago if it is too much."""
+        key = (header.kind, header.payload_hash)
         with self._lock:
-            if content_hash in self._updates:
+            if key in self._updates:
                 return
-            self._updates[content_hash] = update
+            self._updates[key] = update
             self._bytes += update.difference.nbytes
             while self._bytes > self._bytes_max:
                 _, forgotten = self._updates.popitem(last=False)
                 self._bytes -= forgotten.difference.nbytes
 
 
-def check_header(header: UpdateHeader, *, method: str, codec: str) -> None:
+def check_header(header: UpdateHeader, *, method: str, codec: Codec) -> Codec:
     """Refuse an update that this run cannot hold.
+
+    Returns:
+        What decodes it: a full update is exact in a run whose codec is for differences.
 
     Raises:
         SpecMismatch: If its kind, method or codec is another.
     """
-    found = (header.kind, header.method, header.codec)
-    wanted = (UpdateKind.FULL, method, codec)
-    if found != wanted:
-        raise SpecMismatch(f"update of {'/'.join(found)}, this run has {'/'.join(wanted)}")
+    kinds = [UpdateKind.FULL, *([UpdateKind.DIFFERENCE] if codec.is_for_differences else [])]
+    found = (header.method, header.codec)
+    if header.kind not in kinds or found != (method, codec.name):
+        raise SpecMismatch(
+            f"update of {header.kind}/{'/'.join(found)}, this run has "
+            f"{' or '.join(kinds)}/{method}/{codec.name}"
+        )
+    is_exact = codec.is_for_differences and header.kind is UpdateKind.FULL
+    return FULL_CODEC if is_exact else codec
 
 
 def decode_update(payload: bytes, *, codec: Codec, size: int) -> DecodedUpdate:
-    """Decode the payload of a full update of `size` values.
+    """Decode the payload of an update of `size` values.
 
     Raises:
         RemoteError: If it is not one; nothing else, whatever the bytes.

@@ -1,7 +1,7 @@
 """The workbench: does the jobs that the core orders, for the node and the simulator alike."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 import torch
@@ -10,13 +10,21 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 import robust
-from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
-from p2pfed.core.events import NO_MASS, Evaluation, Verdict
+from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
+from p2pfed.core.events import GAP, NO_MASS, Evaluation, Verdict
 from p2pfed.errors import LocalError, RemoteError
-from p2pfed.learn.decoded import DecodeCache, DecodedUpdate, check_header, decode_update
+from p2pfed.identity import PeerId
+from p2pfed.learn.decoded import (
+    FULL_CODEC,
+    DecodeCache,
+    DecodedUpdate,
+    check_header,
+    decode_update,
+)
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
 from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
+from p2pfed.learn.public_copies import PublicCopies, PublicCopy, is_public_state
 from p2pfed.learn.scoring import Scoring
 from p2pfed.messages import UpdateHeader
 from p2pfed.updates.codec import Codec
@@ -26,6 +34,9 @@ from p2pfed.wire.payload import encode_payload
 
 # The core's words for a row used as it is, and for one whose largest share was 0.
 _ROW_REASONS: Final = {robust.Reason.ACCEPTED: "", robust.Reason.NO_MASS: NO_MASS}
+
+
+LoadPayload = Callable[[bytes], bytes]
 
 
 def never() -> bool:
@@ -66,6 +77,22 @@ class Exchange:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOutcome:
+    """What one training job did.
+
+    Attributes:
+        payload: The update, encoded.
+        report: What the local steps did.
+        is_full: Whether the payload is the whole vector, and not a difference from the last one.
+    """
+
+    payload: bytes
+    report: TrainingReport
+    is_full: bool = True
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationOutcome:
     """What one integration job did.
 
@@ -82,6 +109,23 @@ class IntegrationOutcome:
     note: str
 
 
+@dataclass(slots=True, kw_only=True)
+class _Rows:
+    """What neighbors sent, by peer.
+
+    Attributes:
+        vectors: Their differences from the initial vector, shape (d,).
+        claims: What they say of themselves.
+        copies: Their public copies to keep, where updates are differences.
+        refused: Verdicts on those that could not be read.
+    """
+
+    vectors: dict[PeerId, Tensor] = field(default_factory=dict)
+    claims: dict[PeerId, Claim] = field(default_factory=dict)
+    copies: dict[PeerId, PublicCopy] = field(default_factory=dict)
+    refused: dict[PeerId, Verdict] = field(default_factory=dict)
+
+
 @final
 class Workbench:
     """Trains, encodes, validates, integrates and evaluates for one peer.
@@ -89,6 +133,10 @@ class Workbench:
     Payloads hold the difference from the initial vector, which every peer knows: a lossy codec
     then rounds what was learned and not what was there from the start. Integration works on the
     same differences, because a common start would otherwise dominate every norm and angle.
+
+    A codec for differences rounds what changed since the last update instead, as `PublicCopies`
+    says. Integration then works on what everybody knows of each peer, the own row included, and
+    moves the own vector by as much as it moves that row.
 
     Only `validate` may be called while another call is running.
 
@@ -105,14 +153,11 @@ class Workbench:
         self.exchange = exchange
         self.initial = learner.vector()
         self._cache = cache or DecodeCache()
+        is_by_difference = exchange.codec.is_for_differences
+        self._copies = PublicCopies(len(self.initial)) if is_by_difference else None
 
-    def train(
-        self, effect: StartTraining, should_stop: ShouldStop = never
-    ) -> tuple[bytes, TrainingReport]:
+    def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode the own vector.
-
-        Returns:
-            The payload and what the training did.
 
         Raises:
             JobCancelled: If `should_stop` said so between two steps; nothing is changed.
@@ -122,8 +167,10 @@ class Workbench:
         if effect.train:
             report = self.learner.train(effect.round, should_stop=should_stop)
         difference = self.exchange.before_publish(self.learner.vector() - self.initial)
+        main, is_full = self._encode(difference, effect.own)
         claim = Claim(examples=self.learner.example_count, degree=effect.degree)
-        return encode_payload(self.exchange.codec.encode(difference), claim.to_section()), report
+        payload = encode_payload(main, claim.to_section())
+        return TrainingOutcome(payload=payload, report=report, is_full=is_full)
 
     def validate(self, header: UpdateHeader, payload: bytes) -> None:
         """Check that an update can be integrated, and remember it decoded.
@@ -135,13 +182,12 @@ class Workbench:
         Raises:
             RemoteError: If it cannot; nothing else, whatever the bytes.
         """
-        check_header(header, method=self.exchange.method, codec=self.exchange.codec.name)
         self._decode(header, lambda _: payload)
 
     def integrate(
         self,
         effect: StartIntegration,
-        load_payload: Callable[[bytes], bytes],
+        load_payload: LoadPayload,
         should_stop: ShouldStop = never,
     ) -> IntegrationOutcome:
         """Integrate rows into the own model and evaluate it, as far as the effect asks for it.
@@ -155,7 +201,8 @@ class Workbench:
             JobCancelled: If `should_stop` said so; nothing is changed.
         """
         before = self.learner.vector()
-        verdicts, own_weight, note = self._mix(effect, load_payload, before, should_stop)
+        rows = self._read(effect, load_payload)
+        verdicts, own_weight, note = self._mix(effect, rows, before, should_stop)
         is_done = False
         try:
             evaluation = self._evaluate(effect, should_stop)
@@ -163,6 +210,8 @@ class Workbench:
         finally:
             if not is_done:
                 self.learner.load_vector(before)
+        if self._copies is not None:
+            self._copies.commit(rows.copies)
         return IntegrationOutcome(
             verdicts=verdicts, own_weight=own_weight, evaluation=evaluation, note=note
         )
@@ -173,7 +222,8 @@ class Workbench:
 
     def save(self) -> bytes:
         """Return all that later jobs depend on, in the safetensors format."""
-        return safetensors.save(self.learner.state())
+        public = {} if self._copies is None else self._copies.state()
+        return safetensors.save({**self.learner.state(), **public})
 
     def load(self, data: bytes) -> None:
         """Restore what `save` returned; later jobs then give the same bits.
@@ -185,38 +235,71 @@ class Workbench:
             state = safetensors.load(data)
         except SafetensorError as error:
             raise LocalError(f"the saved model cannot be read: {error}") from error
+        public = {name: tensor for name, tensor in state.items() if is_public_state(name)}
+        if self._copies is not None:
+            self._copies.load_state(public)
+            state = {name: tensor for name, tensor in state.items() if name not in public}
         self.learner.load_state(state)
 
-    def _mix(
-        self,
-        effect: StartIntegration,
-        load_payload: Callable[[bytes], bytes],
-        before: Tensor,
-        should_stop: ShouldStop,
-    ) -> tuple[tuple[Verdict, ...], float, str]:
-        updates: dict[bytes, DecodedUpdate] = {}
-        refused: dict[bytes, Verdict] = {}
+    def _encode(self, difference: Tensor, place: OwnPlace | None) -> tuple[bytes, bool]:
+        """Return the main section, and whether it is a full update."""
+        codec = self.exchange.codec
+        if self._copies is None:
+            return codec.encode(difference), True
+        assert place is not None
+        return self._copies.encode(difference, place, codec=codec, full_codec=FULL_CODEC)
+
+    def _read(self, effect: StartIntegration, load_payload: LoadPayload) -> _Rows:
+        """Decode the rows of an integration, and put public copies together."""
+        rows = _Rows()
         for row in effect.rows:
             try:
-                updates[row.peer] = self._decode(row.header, load_payload)
+                update = self._decode(row.header, load_payload)
+                if self._copies is None:
+                    rows.vectors[row.peer] = update.difference
+                else:
+                    copy = self._copies.follow(
+                        row, lambda header: self._decode(header, load_payload).difference
+                    )
+                    if copy is None:
+                        rows.refused[row.peer] = Verdict(peer=row.peer, weight=0.0, reason=GAP)
+                        continue
+                    rows.copies[row.peer] = copy
+                    rows.vectors[row.peer] = copy.vector
+                rows.claims[row.peer] = update.claim
             except RemoteError as error:
-                refused[row.peer] = Verdict(peer=row.peer, weight=0.0, reason=error.kind)
-        if not updates:
+                rows.refused[row.peer] = Verdict(peer=row.peer, weight=0.0, reason=error.kind)
+        return rows
+
+    def _own_row(self, effect: StartIntegration, before: Tensor) -> Tensor:
+        """Return the own row: what others know of the own vector, or the vector itself."""
+        own = None
+        if self._copies is not None and effect.own is not None:
+            own = self._copies.own(effect.own)
+        return before - self.initial if own is None else own
+
+    def _mix(
+        self, effect: StartIntegration, rows: _Rows, before: Tensor, should_stop: ShouldStop
+    ) -> tuple[tuple[Verdict, ...], float, str]:
+        refused = rows.refused
+        if not rows.vectors:
             return tuple(refused[row.peer] for row in effect.rows), 1.0, ""
-        own = Claim(examples=self.learner.example_count, degree=effect.degree)
+        own_claim = Claim(examples=self.learner.example_count, degree=effect.degree)
         # Sorted, so that no sum depends on the order in which updates arrived.
-        peers = sorted(updates)
-        weights = MIXINGS[self.exchange.mixing](own, [updates[peer].claim for peer in peers])
+        peers = sorted(rows.vectors)
+        mixing = MIXINGS[self.exchange.mixing]
+        weights = mixing(own_claim, [rows.claims[peer] for peer in peers])
+        own = self._own_row(effect, before)
         integration = self._integrator(should_stop).integrate(
-            before - self.initial,
+            own,
             [
-                robust.Row(peer, updates[peer].difference, weight)
+                robust.Row(peer, rows.vectors[peer], weight)
                 for peer, weight in zip(peers, weights, strict=True)
             ],
             mass_caps={
                 row.peer: row.mass_max
                 for row in effect.rows
-                if row.peer in updates and row.mass_max is not None
+                if row.peer in rows.vectors and row.mass_max is not None
             },
             round=effect.round,
         )
@@ -225,13 +308,18 @@ class Workbench:
             held_out_loss(self.learner, effect.round, should_stop=should_stop),
             before,
             {
-                row.peer: self.initial + updates[row.peer].difference
+                row.peer: self.initial + rows.vectors[row.peer]
                 for row in effect.rows
-                if row.is_probed and row.peer in updates and can_be_probed(found[row.peer].reason)
+                if row.is_probed
+                and row.peer in rows.vectors
+                and can_be_probed(found[row.peer].reason)
             },
         )
         if not integration.kept_own:
-            self.learner.load_vector(self._corrected(before, updates, integration))
+            mixed = self._corrected(own, rows, integration)
+            if self._copies is not None:  # by as much as what others know of it
+                mixed = before + (mixed - (self.initial + own))
+            self.learner.load_vector(mixed)
         verdicts = tuple(
             refused.get(row.peer)
             or _verdict(
@@ -241,25 +329,22 @@ class Workbench:
         )
         return verdicts, integration.own_weight, integration.note
 
-    def _corrected(
-        self,
-        before: Tensor,
-        updates: Mapping[bytes, DecodedUpdate],
-        integration: robust.Integration,
-    ) -> Tensor:
+    def _corrected(self, own: Tensor, rows: _Rows, integration: robust.Integration) -> Tensor:
+        """Return what the integrator made of the own row, as a vector, shape (d,)."""
         mixed = self.initial + integration.vector
         if self.exchange.correct is None:
             return mixed
         gamma = self.exchange.integrator.gamma
-        weights, rows = [max(0.0, 1.0 - gamma + gamma * integration.own_weight)], [before]
+        weights = [max(0.0, 1.0 - gamma + gamma * integration.own_weight)]
+        vectors = [self.initial + own]
         found = {verdict.peer: gamma * verdict.weight for verdict in integration.verdicts}
-        for peer, update in sorted(updates.items()):
+        for peer, vector in sorted(rows.vectors.items()):
             if found[peer] > 0.0:
                 weights.append(found[peer])
-                rows.append(self.initial + update.difference)
+                vectors.append(self.initial + vector)
         # What is missing to 1 belongs to the initial vector, from which nothing was learned.
         shares = torch.tensor(weights, dtype=torch.float64)
-        return self.exchange.correct(torch.stack(rows), shares / shares.sum(), mixed)
+        return self.exchange.correct(torch.stack(vectors), shares / shares.sum(), mixed)
 
     def _integrator(self, should_stop: ShouldStop) -> robust.Integrator:
         integrator = self.exchange.integrator
@@ -269,15 +354,14 @@ class Workbench:
         scoring = replace(integrator.evaluate, should_stop=should_stop)
         return replace(integrator, evaluate=scoring)
 
-    def _decode(
-        self, header: UpdateHeader, load_payload: Callable[[bytes], bytes]
-    ) -> DecodedUpdate:
-        update = self._cache.get(header.payload_hash)
+    def _decode(self, header: UpdateHeader, load_payload: LoadPayload) -> DecodedUpdate:
+        codec = check_header(header, method=self.exchange.method, codec=self.exchange.codec)
+        update = self._cache.get(header)
         if update is None:
             payload = load_payload(header.payload_hash)
             size = self.learner.specification.size
-            update = decode_update(payload, codec=self.exchange.codec, size=size)
-            self._cache.put(header.payload_hash, update)
+            update = decode_update(payload, codec=codec, size=size)
+            self._cache.put(header, update)
         return update
 
     def _evaluate(self, effect: StartIntegration, should_stop: ShouldStop) -> Evaluation | None:

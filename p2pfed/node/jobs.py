@@ -20,8 +20,8 @@ from p2pfed.core.events import (
     ValidationFinished,
 )
 from p2pfed.errors import RemoteError
-from p2pfed.learn.learner import JobCancelled, TrainingReport
-from p2pfed.learn.workbench import IntegrationOutcome
+from p2pfed.learn.learner import JobCancelled
+from p2pfed.learn.workbench import IntegrationOutcome, TrainingOutcome
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import UpdateHeader
 from p2pfed.node.payload_store import PayloadStore
@@ -37,10 +37,8 @@ class Bench(Protocol):
     `train` and `integrate` are never called at the same time; `validate` may be beside them.
     """
 
-    def train(
-        self, effect: StartTraining, should_stop: Callable[[], bool]
-    ) -> tuple[bytes, TrainingReport]:
-        """Take a round's local steps; return the payload and what the training did."""
+    def train(self, effect: StartTraining, should_stop: Callable[[], bool]) -> TrainingOutcome:
+        """Take a round's local steps and encode their result."""
 
     def validate(self, header: UpdateHeader, payload: bytes) -> None:
         """Decode a neighbor's payload; raise RemoteError if that cannot be done."""
@@ -123,7 +121,8 @@ class JobRunner:
     def _train(self, effect: StartTraining) -> Event:
         stop = self._stops[effect.job]
         try:
-            payload, report = self._bench.train(effect, stop.is_set)
+            outcome = self._bench.train(effect, stop.is_set)
+            payload = outcome.payload
             content_hash = blake3(payload).digest()
             # The newest own update must be servable after a restart.
             self._payloads.put(content_hash, payload, durable=True)
@@ -139,8 +138,9 @@ class JobRunner:
                 size_bytes=len(payload),
                 inline=payload if inline else None,
             ),
-            loss=report.loss,
-            examples=report.examples,
+            loss=outcome.report.loss,
+            examples=outcome.report.examples,
+            is_full=outcome.is_full,
         )
 
     def _integrate(self, effect: StartIntegration) -> Event:

@@ -19,11 +19,14 @@ class Codec(ABC):
 
     Attributes:
         name: Its name in headers and in the table; renaming one changes the protocol.
+        is_for_differences: Whether it rounds so much that a peer has to send what changed since
+            its last update, or what is rounded off would be lost.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
+    is_for_differences: ClassVar[bool] = False
 
     @final
     def encode(self, vector: Tensor) -> bytes:

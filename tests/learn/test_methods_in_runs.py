@@ -52,7 +52,8 @@ def test_peers_of_one_run_file_agree(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_neighbor_is_integrated(name: str) -> None:
     own, neighbor = make_assembly(name), make_assembly(name, 1)
-    payload, report = neighbor.bench.train(training())
+    outcome = neighbor.bench.train(training())
+    payload, report = outcome.payload, outcome.report
     assert report.loss is not None
     header = other_header(make_header(payload), method=name)
     before = own.bench.learner.vector()
@@ -72,7 +73,7 @@ def test_a_weak_peer_takes_part_in_the_run_of_the_others() -> None:
     assert weak.adapted is not None
     assert isinstance(weak.adapted.method, FedSb)
     assert weak.adapted.method.rank_used == 1
-    payload, _ = weak.bench.train(training())
+    payload = weak.bench.train(training()).payload
     header = other_header(make_header(payload), method="fed-sb")
     outcome = strong.bench.integrate(integration({header.author: header}), lambda _: payload)
     assert outcome.verdicts[0].weight > 0.0
@@ -84,7 +85,7 @@ def test_lora_fair_mixes_closer_to_the_average_of_the_products() -> None:
         own, neighbor = (make_assembly(name, i, alpha=2.0) for i in range(2))
         for assembly in (own, neighbor):
             for round in range(5):
-                payload, _ = assembly.bench.train(training(round))
+                payload = assembly.bench.train(training(round)).payload
         header = other_header(make_header(payload), method=name)
         products = [product(each) for each in (own, neighbor)]
         outcome = own.bench.integrate(integration({header.author: header}), lambda _: payload)

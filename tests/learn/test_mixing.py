@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from p2pfed.learn.decoded import DecodeCache, DecodedUpdate
 from p2pfed.learn.mixing import MIXINGS, Claim, by_examples, metropolis, uniform
-from tests.learn.peers import make_examples
+from p2pfed.messages import UpdateKind
+from tests.learn.peers import make_examples, make_header, other_header
 
 claims = st.builds(Claim, examples=st.integers(0, 2**53 - 1), degree=st.integers(0, 2**53 - 1))
 mixings = pytest.mark.parametrize("mixing", MIXINGS.values())
@@ -57,18 +58,26 @@ def test_the_cache_forgets_what_was_used_longest_ago() -> None:
     inputs = make_examples(16).inputs
     vector = inputs.view(-1)  # type: ignore[union-attr]  # 64 values, 256 bytes
     updates = [DecodedUpdate(difference=vector, claim=claim(index)) for index in range(4)]
+    headers = [make_header(bytes([index])) for index in range(4)]
     cache = DecodeCache(bytes_max=3 * 256)
     for index in range(3):
-        cache.put(bytes([index]), updates[index])
-    assert cache.get(b"\x00") is updates[0]
-    cache.put(b"\x00", updates[1])  # known already: the first stays
-    cache.put(b"\x03", updates[3])
-    assert cache.get(b"\x01") is None
-    assert [cache.get(bytes([index])) for index in (0, 2, 3)] == [
+        cache.put(headers[index], updates[index])
+    assert cache.get(headers[0]) is updates[0]
+    cache.put(headers[0], updates[1])  # known already: the first stays
+    cache.put(headers[3], updates[3])
+    assert cache.get(headers[1]) is None
+    assert [cache.get(headers[index]) for index in (0, 2, 3)] == [
         updates[0],
         updates[2],
         updates[3],
     ]
     nothing = DecodeCache(bytes_max=0)
-    nothing.put(b"x", updates[0])
-    assert nothing.get(b"x") is None
+    nothing.put(headers[0], updates[0])
+    assert nothing.get(headers[0]) is None
+
+
+def test_the_same_bytes_may_be_a_whole_and_a_difference() -> None:
+    header = make_header(b"bytes")
+    cache = DecodeCache()
+    cache.put(header, DecodedUpdate(difference=make_examples(16).inputs, claim=claim()))
+    assert cache.get(other_header(header, kind=UpdateKind.DIFFERENCE)) is None

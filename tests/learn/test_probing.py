@@ -145,7 +145,7 @@ def probed(
     for index, scale in scales.items():
         other = make_bench(f"n{index}", before_publish=lambda it, scale=scale: scale * it)
         for number in range(4):
-            payload, _ = other.train(training(number))
+            payload = other.train(training(number)).payload
         header = make_header(payload, author=index)
         headers[header.author] = header
         payloads[header.payload_hash] = payload

@@ -50,7 +50,7 @@ class Neighbors:
             bench = make_bench(
                 f"n{index}", codec=codec, before_publish=lambda it, scale=scale: scale * it
             )
-            payload, _ = bench.train(training())
+            payload = bench.train(training()).payload
             name = bench.exchange.codec.name
             header = make_header(payload, author=index, codec=name)
             self.benches[header.author] = bench
@@ -60,7 +60,8 @@ class Neighbors:
 
 def test_training_publishes_the_difference_and_claims() -> None:
     bench = make_bench()
-    payload, report = bench.train(training(degree=7))
+    outcome = bench.train(training(degree=7))
+    payload, report = outcome.payload, outcome.report
     sections = decode_payload(payload, section_bytes_max={"main": 4 * SIZE})
     assert sections.claims == {"examples": bench.learner.example_count, "degree": 7}
     difference = Float32().decode(sections.main, SIZE)
@@ -70,13 +71,14 @@ def test_training_publishes_the_difference_and_claims() -> None:
 
 
 def test_an_uncompressed_payload_costs_a_hundredth_more_than_the_values() -> None:
-    payload, _ = make_bench().train(training())
+    payload = make_bench().train(training()).payload
     assert len(payload) <= 1.01 * 4 * SIZE
 
 
 def test_a_relay_only_encodes() -> None:
     bench = make_bench()
-    payload, report = bench.train(training(train=False))
+    outcome = bench.train(training(train=False))
+    payload, report = outcome.payload, outcome.report
     assert report.loss is None
     assert report.examples == 0
     assert torch.equal(bench.learner.vector(), bench.initial)
@@ -99,7 +101,7 @@ def test_saving_and_loading_changes_nothing() -> None:
     payloads = []
     for each in (bench, restored):
         each.integrate(integration(neighbors.headers), neighbors.payloads.__getitem__)
-        payloads.append(each.train(training(1))[0])
+        payloads.append(each.train(training(1)).payload)
     assert payloads[0] == payloads[1]
     assert bench.digest() == restored.digest()
     assert bench.save() == restored.save()
@@ -262,7 +264,7 @@ def test_a_row_that_cannot_be_decoded_is_left_out() -> None:
 )
 def test_updates_of_another_kind_are_refused(changes: dict[str, object]) -> None:
     bench = make_bench()
-    payload, _ = bench.train(training())
+    payload = bench.train(training()).payload
     header = replace(make_header(payload), **changes)  # type: ignore[arg-type]
     with pytest.raises(SpecMismatch, match="this run has"):
         bench.validate(header, payload)
@@ -330,7 +332,7 @@ def test_gossip_makes_peers_agree_and_keeps_their_mean() -> None:
     mean = torch.stack([bench.learner.vector() for bench in benches]).mean(dim=0)
     spread = [float((bench.learner.vector() - mean).norm()) for bench in benches]
     for round in range(8):
-        payloads = [bench.train(training(round, train=False))[0] for bench in benches]
+        payloads = [bench.train(training(round, train=False)).payload for bench in benches]
         headers = [make_header(payload, author=i) for i, payload in enumerate(payloads)]
         store = {h.payload_hash: p for h, p in zip(headers, payloads, strict=True)}
         for index, bench in enumerate(benches):

@@ -44,7 +44,7 @@ class PeersByHand:
         payloads, headers = {}, {}
         for index, bench in enumerate(self.benches):
             effect = StartTraining(job=1, round=round, train=True, degree=self._degree(index))
-            payload, _ = bench.train(effect)
+            payload = bench.train(effect).payload
             payloads[content_hash(payload)] = payload
             headers[peers[index]] = make_header(peers[index], round, payload)
         return [
