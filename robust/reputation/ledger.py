@@ -51,6 +51,11 @@ class ReputationLedger:
     Liars under unlinked identities that agree with the honest are bounded only by what each has
     earned: what one person may have behind several identities is up to `groups`.
 
+    Of `peers_max` neighbors it remembers those seen last. A neighbor that stays away while so many
+    others come is a stranger when it is back. A strike is forgotten before its time only after
+    `peers_max // 2` other neighbors got strikes with bans that end later, or if more than that
+    are observed in one round.
+
     Args:
         policy: The constants.
         genesis: What the reputations are about, such as the hash of a run's genesis; a snapshot
@@ -207,7 +212,7 @@ class ReputationLedger:
                 raise SnapshotError(
                     f"snapshot: the values of peer {key.hex()} contradict each other"
                 )
-        ledger._forget(max((it.last_round for it in ledger._records.values()), default=0))
+        ledger._forget(1 + max((it.last_round for it in ledger._records.values()), default=0))
         return ledger
 
     def _before_observation(
@@ -284,18 +289,27 @@ class ReputationLedger:
             self._records[key] = record
 
     def _forget(self, round_index: int) -> None:
-        """Drop the neighbors about whom least is known, beyond what the ledger may hold."""
-        excess = len(self._records) - self._policy.peers_max
+        """Drop the neighbors unseen for longest, beyond what the ledger may hold.
+
+        Last of all go those observed in this round, and before them those with strikes whose bans
+        end last, as many as half of the memory: the other half is for honest neighbors.
+        """
+        records, policy = self._records, self._policy
+        excess = len(records) - policy.peers_max
         if excess <= 0:
             return
 
-        def worth(key: bytes) -> tuple[bool, int, int, bytes]:
-            record = self._records[key]
-            has_strikes = record.strikes_left(round_index, self._policy) > 0
-            return has_strikes, record.observations, record.last_round, key
+        struck = (key for key, it in records.items() if it.strikes_left(round_index, policy) > 0)
+        latest = sorted(struck, key=lambda key: (records[key].banned_until, key), reverse=True)
+        kept = set(latest[: policy.peers_max // 2])
 
-        for key in sorted(self._records, key=worth)[:excess]:
-            del self._records[key]
+        def worth(key: bytes) -> tuple[bool, bool, int, int, bytes]:
+            record = records[key]
+            is_here = record.last_round >= round_index
+            return is_here, key in kept, record.last_round, record.observations, key
+
+        for key in sorted(records, key=worth)[:excess]:
+            del records[key]
 
 
 def _checked(names: Collection[str]) -> Collection[str]:

@@ -40,7 +40,7 @@ class ReputationPolicy:
             of the median.
         strike_memory_rounds: Rounds after a ban in which one strike is forgotten.
         quota_min: Smallest quota, so that newcomers can begin.
-        peers_max: Neighbors to remember.
+        peers_max: Neighbors to remember; those unseen for longest are forgotten first.
 
     Raises:
         RuleError: If a value is out of range.

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robust import Observation, ReputationLedger, ReputationPolicy, RuleError
+from robust.reputation.ledger import ReputationStatus
 
 HONEST = ("a", "b", "c")
 
@@ -140,13 +141,84 @@ def test_negative_round_is_the_callers_mistake() -> None:
         ReputationLedger().observe(-1, {})
 
 
-def test_memory_is_bounded_and_strangers_go_first() -> None:
+# Memory ---------------------------------------------------------------------------------------
+
+
+def known(ledger: ReputationLedger) -> set[str]:
+    return {bytes.fromhex(name).decode() for name in ledger.snapshot()["peers"]}
+
+
+def test_memory_is_bounded_and_whom_nobody_saw_for_longest_goes_first() -> None:
     ledger = ReputationLedger(ReputationPolicy(peers_max=5))
-    for index in range(20):
-        ledger.observe(index, dict.fromkeys(HONEST, seen(0.8)) | {"bad": seen(0.0)})
-    assert ledger.is_banned("bad", 20)
-    for index in range(20, 200):
-        ledger.observe(index, {f"stranger {index}": seen(1.0), f"other {index}": seen(1.0)})
-    kept = {bytes.fromhex(name).decode() for name in ledger.snapshot()["peers"]}
-    assert kept > {*HONEST, "bad"}
-    assert len(kept) == 5
+    for index in range(10):
+        ledger.observe(index, {f"peer {index}": seen(0.8), "a": seen(0.8)})
+    assert known(ledger) == {"a", "peer 6", "peer 7", "peer 8", "peer 9"}
+
+
+def test_newcomers_find_room_in_a_memory_full_of_acquaintances() -> None:
+    policy = ReputationPolicy(peers_max=8, observations_min=3)
+    ledger = ReputationLedger(policy)
+    for index in range(4):
+        ledger.observe(index, {f"old {number}": seen(0.9) for number in range(8)})
+    for index in range(10, 14):
+        ledger.observe(index, {"new": seen(0.9)})
+    assert ledger.status("new", 14) is ReputationStatus.ESTABLISHED
+    assert len(known(ledger)) == 8
+
+
+# Judged after two observations, and banned for long after two bad ones.
+STRICT = ReputationPolicy(
+    peers_max=10, observations_min=2, ban_streak=2, ban_rounds_first=500, ban_rounds_max=500
+)
+
+
+def banning(ledger: ReputationLedger, index: int, names: list[str]) -> int:
+    """Let some neighbors be banned, among the honest ones; return the next round."""
+    for number in range(index, index + 3):
+        ledger.observe(number, dict.fromkeys(HONEST, seen(0.8)) | dict.fromkeys(names, seen(0.0)))
+    assert all(ledger.is_banned(name, index + 3) for name in names)
+    return index + 3
+
+
+def test_a_flood_of_strangers_does_not_wash_out_a_ban() -> None:
+    ledger = ReputationLedger(STRICT)
+    start = banning(ledger, 0, ["liar"])
+    for index in range(start, start + 100):
+        ledger.observe(index, {f"{index} {number}": seen(0.9) for number in range(9)})
+    assert ledger.is_banned("liar", start + 100)
+    assert len(known(ledger)) == 10
+
+
+def test_a_ban_is_washed_out_by_half_a_memory_of_later_bans_at_least() -> None:
+    ledger = ReputationLedger(STRICT)
+    index = banning(ledger, 0, ["liar"])
+    for number in range(5):
+        # Room is short from now on.
+        ledger.observe(index, {f"guest {number}": seen(0.8) for number in range(5)})
+        assert ledger.is_banned("liar", index)
+        index = banning(ledger, index + 1, [f"liar {number}"])
+    ledger.observe(index, {f"guest {number}": seen(0.8) for number in range(5)})
+    assert not ledger.is_banned("liar", index)
+
+
+def test_the_banned_leave_half_of_the_memory_to_the_honest() -> None:
+    ledger = ReputationLedger(STRICT)
+    index = 0
+    for wave in range(10):
+        index = banning(ledger, index, [f"liar {wave} {number}" for number in range(2)])
+    ledger.observe(index, {"x": seen(0.8)})
+    ledger.observe(index + 1, {"y": seen(0.8)})
+    assert known(ledger) >= {*HONEST, "x", "y"}  # the honest three have been away for two rounds
+    assert len(known(ledger)) == 10
+
+
+def test_who_is_observed_in_a_round_is_kept_as_long_as_there_is_room() -> None:
+    ledger = ReputationLedger(STRICT)
+    index = 0
+    for wave in range(3):
+        index = banning(ledger, index, [f"liar {wave} {number}" for number in range(2)])
+    guests = {f"guest {number}" for number in range(10)}
+    ledger.observe(index, dict.fromkeys(guests, seen(0.8)))
+    assert known(ledger) == guests
+    ledger.observe(index + 1, {f"other {number}": seen(0.8) for number in range(11)})
+    assert len(known(ledger)) == 10
