@@ -32,7 +32,8 @@ class LossGatePolicy:
         value_min: Ratings below this may be rejected.
         scores_min: Probes before anybody is rejected.
         margin_errors: Standard errors by which the mean gain has to be below 0.
-        origins_max: Origins to remember; those probed the least are forgotten first.
+        origins_max: Origins to remember; those probed longest ago are forgotten first, and of the
+            rejected the latest ones, up to half of all, last.
 
     Raises:
         RuleError: If a value is out of range.
@@ -164,7 +165,7 @@ class LossGate:
         """
         cut = {peer_key(origin): _cut(gain) for origin, gain in gains.items()}
         for key in sorted(cut):
-            old = self._ratings.get(key, Rating())
+            old = self._ratings.pop(key, Rating())  # the one probed last stands last
             mean, variance = self._moved(old.mean, old.variance, _rank(key, cut))
             gain, gain_variance = self._moved(old.gain, old.gain_variance, cut[key])
             self._ratings[key] = Rating(
@@ -191,7 +192,7 @@ class LossGate:
         )
 
     def snapshot(self) -> dict[str, Any]:
-        """Return all ratings, as JSON can hold them."""
+        """Return all ratings as JSON can hold them, save the order in which to forget them."""
         return write_snapshot(_KIND, self.genesis, self._ratings)
 
     @classmethod
@@ -227,10 +228,12 @@ class LossGate:
 
     def _forget(self) -> None:
         excess = len(self._ratings) - self._policy.origins_max
-        if excess > 0:
-            least = sorted(self._ratings, key=lambda key: (self._ratings[key].scores, key))
-            for key in least[:excess]:
-                del self._ratings[key]
+        if excess <= 0:
+            return
+        latest = [key for key in reversed(self._ratings) if self.is_rejected(key)]
+        kept = set(latest[: self._policy.origins_max // 2])
+        for key in sorted(self._ratings, key=kept.__contains__)[:excess]:
+            del self._ratings[key]
 
     def _rank_in_cycle(self, cycle: int, key: bytes) -> bytes:
         label = f"{self._seed} {cycle} ".encode()

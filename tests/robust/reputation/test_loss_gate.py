@@ -138,12 +138,34 @@ def test_ratings_stay_in_range(rounds: list[dict[str, float]]) -> None:
         gate.is_rejected(origin)
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded_and_who_was_probed_longest_ago_goes_first() -> None:
     gate = LossGate(0, LossGatePolicy(origins_max=3))
     for index in range(50):
         gate.record({"steady": 0.1, f"stranger {index}": 0.1})
     assert len(gate.snapshot()["peers"]) == 3
     assert gate.rating("steady").scores == 50
+    assert gate.rating("stranger 48").scores == 1
+
+
+def test_a_newcomer_that_harms_is_found_in_a_memory_full_of_acquaintances() -> None:
+    gate = LossGate(0, LossGatePolicy(origins_max=4))
+    for _ in range(2):
+        gate.record({f"old {index}": 0.1 for index in range(4)})
+    for _ in range(15):
+        gate.record({"liar": -0.9})
+    assert gate.is_rejected("liar")
+
+
+def test_a_flood_of_names_does_not_wash_out_a_rejection() -> None:
+    gate = LossGate(0, LossGatePolicy(origins_max=4))
+    for name in ("first", "second", "third"):
+        for _ in range(15):
+            gate.record({name: -0.9})
+    for index in range(20):
+        gate.record({f"stranger {index}": 0.1})
+    # The latest rejected have half of the memory, and the others the other half.
+    assert [gate.is_rejected(name) for name in ("first", "second", "third")] == [False, True, True]
+    assert gate.rating("stranger 18").scores == 1
 
 
 def test_negative_round_is_the_callers_mistake() -> None:
