@@ -18,6 +18,7 @@ from p2pfed.core.notices import (
     Notice,
     PeerOffended,
     PeerRefused,
+    ReputationLost,
     RoundFinished,
     UpdateRejected,
 )
@@ -122,7 +123,7 @@ def _line(notice: Notice, status: NodeStatus) -> str | None:
         case PeerOffended(peer=peer, kind=kind, detail=detail, banned_s=banned_s):
             ban = f"; banned for {banned_s:.0f} s" if banned_s else ""
             return f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}{ban}"
-        case JobTrouble(reason=reason):
+        case JobTrouble(reason=reason) | ReputationLost(reason=reason):
             return f"trouble: {reason}"
         case Finished(reason=reason, rounds=rounds):
             ended = f"training ended after {rounds} rounds ({reason})"

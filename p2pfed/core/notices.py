@@ -105,6 +105,13 @@ class IncarnationStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReputationLost:
+    """Saved reputation of neighbors could not be read; they are strangers again, bans included."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobTrouble:
     """A job failed on this machine; it is tried again after a pause, at most a few times."""
 
@@ -134,6 +141,7 @@ Notice = (
     | UpdateRejected
     | PeerOffended
     | IncarnationStarted
+    | ReputationLost
     | JobTrouble
     | Finished
     | Left

@@ -95,7 +95,7 @@ def assemble(
     neighbors = Neighbors(config.membership.neighbors, config.limits)
     ledger = Ledger(config.limits, config.membership, records)
     dialing = Dialing(config, neighbors, ledger, outbox, derive_random(entropy, "dialing"))
-    standing = Standing(config, identity, neighbors, progress, records)
+    standing = Standing(config, identity, neighbors, progress, records, outbox)
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
 
     held = HeldUpdates()

@@ -1,7 +1,8 @@
 """What neighbors have earned by what they sent before, and how much they may count therefore."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
@@ -9,8 +10,9 @@ from p2pfed.core.config import CoreConfig, StandingConfig
 from p2pfed.core.effects import IntegrationRow, Record
 from p2pfed.core.events import NO_MASS, Verdict
 from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.notices import ReputationLost
+from p2pfed.core.outbox import Outbox
 from p2pfed.core.progress import Progress
-from p2pfed.errors import LocalError
 from p2pfed.identity import Identity, PeerId
 from robust.errors import RuleError
 from robust.reputation.groups import address_block
@@ -18,7 +20,6 @@ from robust.reputation.ledger import ReputationLedger, ReputationStatus
 from robust.reputation.loss_gate import LossGate
 from robust.reputation.quotas import is_served
 from robust.reputation.record import Observation
-from robust.reputation.snapshot import SnapshotError
 
 _LEDGER_KEY: Final = "reputation"
 _GATE_KEY: Final = "loss-gate"
@@ -49,6 +50,8 @@ class Place:
 class Standing:
     """The reputation of neighbors over the rounds and restarts of a run.
 
+    What is damaged on disk is reported and begun anew: it lifts bans, but training goes on.
+
     An integration counts a neighbor by what was known before it: a stranger is looked at once
     before it counts at all. Each update of it is looked at once, however often its row is used.
 
@@ -58,9 +61,7 @@ class Standing:
         neighbors: The neighbor table.
         progress: Says which round it is.
         saved: Records of an earlier life.
-
-    Raises:
-        LocalError: If a saved record is damaged: to start over would lift all bans.
+        outbox: Takes what the application is told.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Standing:
         neighbors: Neighbors,
         progress: Progress,
         saved: Mapping[str, bytes],
+        outbox: Outbox,
     ) -> None:
         self._neighbors = neighbors
         self._ledger: ReputationLedger | None = None
@@ -84,7 +86,7 @@ class Standing:
         self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
         if config.standing is not None:
             self._config: StandingConfig = config.standing
-            self._restore(config.run_id.hex(), identity, saved)
+            self._restore(config.run_id.hex(), identity, saved, outbox)
 
     # Before an integration -------------------------------------------------------------------
 
@@ -172,22 +174,24 @@ class Standing:
 
     # Inside ----------------------------------------------------------------------------------
 
-    def _restore(self, run_id: str, identity: Identity, saved: Mapping[str, bytes]) -> None:
+    def _restore(
+        self, run_id: str, identity: Identity, saved: Mapping[str, bytes], outbox: Outbox
+    ) -> None:
         """Go on where an earlier life was; reputation is worth nothing in another run."""
         config = self._config
         self._ledger = ReputationLedger(config.policy, genesis=run_id)
-        seed = identity.secret_number("loss gate")
-        if config.loss_gate is not None:
-            self._gate = LossGate(seed, config.loss_gate, genesis=run_id)
-        try:
+        with _reporting_damage(outbox):
             if _LEDGER_KEY in saved:
                 snapshot = json.loads(saved[_LEDGER_KEY])
                 self._ledger = ReputationLedger.restore(config.policy, snapshot, genesis=run_id)
-            if _GATE_KEY in saved and config.loss_gate is not None:
+        if config.loss_gate is None:
+            return
+        seed = identity.secret_number("loss gate")
+        self._gate = LossGate(seed, config.loss_gate, genesis=run_id)
+        with _reporting_damage(outbox):
+            if _GATE_KEY in saved:
                 snapshot = json.loads(saved[_GATE_KEY])
                 self._gate = LossGate.restore(seed, snapshot, config.loss_gate, genesis=run_id)
-        except (ValueError, SnapshotError) as error:
-            raise LocalError(f"the saved reputation of neighbors is damaged: {error}") from error
 
     def _observation(self, verdict: Verdict) -> Observation:
         assert verdict.agreement is not None
@@ -206,6 +210,16 @@ class Standing:
             return {}
         entries = [(peer, self._neighbors.get(peer)) for peer in peers]
         return {peer: _blocks(entry.remote_address) for peer, entry in entries if entry is not None}
+
+
+@contextmanager
+def _reporting_damage(outbox: Outbox) -> Iterator[None]:
+    """Tell the application if what was saved cannot be read."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:  # a SnapshotError is a ValueError
+        reason = f"the saved reputation of neighbors is damaged, it starts anew: {error}"
+        outbox.notify(ReputationLost(reason=reason))
 
 
 def _record(key: str, snapshot: Mapping[str, Any]) -> Record:

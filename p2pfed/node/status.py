@@ -16,6 +16,7 @@ from p2pfed.core.notices import (
     Notice,
     PeerOffended,
     PeerRefused,
+    ReputationLost,
     RoundFinished,
     UpdateRejected,
 )
@@ -175,7 +176,7 @@ class Chronicle:
                 self._trouble = f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}"
             case PeerRefused(peer=peer, reason=reason):
                 self._trouble = f"{format_peer_id(peer)} was refused: {reason}"
-            case JobTrouble(reason=reason):
+            case JobTrouble(reason=reason) | ReputationLost(reason=reason):
                 self._trouble = reason
             case Finished(reason=stop_reason):
                 self._stop_reason = str(stop_reason)

@@ -7,7 +7,13 @@ import trio
 
 from p2pfed.config.templates import template
 from p2pfed.core.events import Verdict
-from p2pfed.core.notices import JobTrouble, RoundFinished, StopReason, UpdateRejected
+from p2pfed.core.notices import (
+    JobTrouble,
+    ReputationLost,
+    RoundFinished,
+    StopReason,
+    UpdateRejected,
+)
 from p2pfed.core.schedule import Phase
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity, format_peer_id
@@ -64,6 +70,12 @@ def test_weights_are_means_and_rejections_are_counted():
     assert status.rejected == {"norm-cap": 1, "stale": 1}
     assert (status.loss, status.trouble) == (0.5, "no memory")
     assert (status.round, status.sequence, status.bytes_sent) == (3, 4, 5)
+
+
+def test_lost_reputation_is_trouble():
+    chronicle = make_chronicle()
+    chronicle.take(ReputationLost(reason="damaged"))
+    assert chronicle.status(StandingNode()).trouble == "damaged"
 
 
 def test_reasons_and_peers_are_bounded():

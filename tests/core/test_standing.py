@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from p2pfed.core.config import ScheduleConfig, StandingConfig
-from p2pfed.core.effects import AnswerPayload, StartIntegration
+from p2pfed.core.effects import AnswerPayload, Notify, StartIntegration
 from p2pfed.core.events import (
     NO_MASS,
     FrameReceived,
@@ -15,8 +15,7 @@ from p2pfed.core.events import (
     UploadEnded,
     Verdict,
 )
-from p2pfed.core.notices import RoundFinished
-from p2pfed.errors import LocalError
+from p2pfed.core.notices import ReputationLost, RoundFinished
 from p2pfed.identity import Identity
 from p2pfed.limits import Limits
 from p2pfed.messages import Announce, Deliver, RequestFull, RequestHeads
@@ -140,21 +139,35 @@ def test_a_liar_is_banned_and_stays_so_after_a_restart() -> None:
     assert caps(reborn)[BERT.peer] != 0.0
 
 
-def test_damaged_reputation_is_not_taken_for_none() -> None:
+DAMAGED = (b"\xff", b"[]", b'{"schema": 1}', b"[" * 100_000, b"9" * 5_000)
+
+
+def complaints(peer: Solo) -> list[str]:
+    """Return what the application was told of lost reputation."""
+    notices = [it.notice for it in peer.effects if isinstance(it, Notify)]
+    return [it.reason for it in notices if isinstance(it, ReputationLost)]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_damaged_reputation_is_reported_and_the_run_goes_on(damaged: bytes) -> None:
     peer = make_peer()
     do_round(peer, 0, HONEST)
-    for damaged in (b"\xff", b"[]", b'{"schema": 1}'):
-        with pytest.raises(LocalError, match="reputation of neighbors is damaged"):
-            make_peer(records={**peer.disk, "reputation": damaged})
+    assert complaints(peer) == []
+    reborn = make_peer(records={**peer.disk, "reputation": damaged})
+    (reason,) = complaints(reborn)
+    assert reason.startswith("the saved reputation of neighbors is damaged, it starts anew: ")
+    assert reasons(do_round(reborn, 1, HONEST)) == dict.fromkeys(HONEST, "stranger")
+    assert record_of(reborn, DORA)["first_round"] == 1
 
 
-def test_reputation_of_another_run_is_refused() -> None:
+def test_reputation_of_another_run_counts_nothing() -> None:
     peer = make_peer()
     do_round(peer, 0, HONEST)
     snapshot = json.loads(peer.disk["reputation"])
     snapshot["genesis"] = "0" * 64
-    with pytest.raises(LocalError, match="reputation"):
-        make_peer(records={**peer.disk, "reputation": json.dumps(snapshot).encode()})
+    reborn = make_peer(records={**peer.disk, "reputation": json.dumps(snapshot).encode()})
+    assert "genesis" in complaints(reborn)[0]
+    assert reasons(do_round(reborn, 1, HONEST)) == dict.fromkeys(HONEST, "stranger")
 
 
 def test_what_nobody_compared_is_no_observation() -> None:
@@ -249,8 +262,20 @@ def test_the_gate_remembers_over_a_restart() -> None:
     reborn = make_peer(standing, records=peer.disk)
     effects = do_round(reborn, 4, HONEST)
     assert reasons(effects)[DORA.peer] == "loss-gate"
-    with pytest.raises(LocalError, match="reputation of neighbors is damaged"):
-        make_peer(standing, records={**peer.disk, "loss-gate": b"{}"})
+    assert complaints(reborn) == []
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_a_damaged_loss_gate_is_reported_and_reputation_stays(damaged: bytes) -> None:
+    standing = StandingConfig(policy=POLICY, loss_gate=GATE)
+    peer = make_peer(standing)
+    for number in range(4):
+        do_round(peer, number, HONEST, HARM)
+    reborn = make_peer(standing, records={**peer.disk, "loss-gate": damaged})
+    assert len(complaints(reborn)) == 1
+    # The gate turns nobody away; that Dora has earned nothing lately is not forgotten.
+    assert reasons(do_round(reborn, 4, HONEST)) == dict.fromkeys(HONEST, "")
+    assert record_of(reborn, DORA)["observations"] == 5
 
 
 # Groups ---------------------------------------------------------------------------------------
