@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
+from inspect import Parameter, signature
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from robust import DistancePrioritizer, Integrator
 from robust.parameters import WHOLE_NUMBER_MAX, shown
 from robust.registry import PRE_AGGREGATIONS, RULES, accepts
 
+NAMES = [*robust.names(), *(f"{it}+mean" for it in robust.pre_aggregation_names())]
+
 WRONG: dict[str, Any] = {
     "text": "0.5",
     "None": None,
@@ -20,6 +24,7 @@ WRONG: dict[str, Any] = {
     "NaN": math.nan,
     "infinity": math.inf,
     "minus infinity": -math.inf,
+    "minus one": -1,
     "True": True,
     "huge": 10**400,
     "too large to be written": 10**5000,
@@ -35,7 +40,7 @@ TAKES = {
     "is_strict": {"True"},
     "kept_count": {"None"},
     "median_ratio": {"fraction"},
-    "noise_seed": {"None"},
+    "noise_seed": {"None", "minus one"},  # which is looked at where there is noise
     "norm_cap_ratio": {"None", "infinity", "fraction"},
     "norm_floor": {"fraction"},
     "overlaps": {"None"},
@@ -51,6 +56,12 @@ def score(_vector: Tensor) -> list[float]:
     return [0.5]
 
 
+def part_of(name: str) -> Any:
+    """Return the class of a rule, or of the pre-aggregation before it."""
+    first = name.split("+")[0]
+    return PRE_AGGREGATIONS.get(first) or RULES[first]
+
+
 def needed(name: str) -> dict[str, Any]:
     """Return a value of each parameter that some rule cannot be made without."""
     values = {"byzantine_count": 1, "evaluate": score, "seed": 1}
@@ -60,11 +71,8 @@ def needed(name: str) -> dict[str, Any]:
 
 
 def parameters() -> Iterator[Any]:
-    names = [*robust.names(), *(f"{it}+mean" for it in robust.pre_aggregation_names())]
-    for name in names:
-        first = name.split("+")[0]
-        part: Any = PRE_AGGREGATIONS.get(first) or RULES[first]
-        for parameter in part.__dataclass_fields__:
+    for name in NAMES:
+        for parameter in part_of(name).__dataclass_fields__:
             yield pytest.param(name, parameter, id=f"{name} {parameter}")
 
 
@@ -98,6 +106,22 @@ def test_wrong_value_is_refused_with_the_name_of_its_parameter(name: str, parame
 def test_wrong_value_is_named_in_a_line(value: object, said: str) -> None:
     with pytest.raises(robust.RuleError, match=said):
         robust.create("self-centered-clipping", byzantine_count=1, radius=value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_liars_are_expected_where_their_count_changes_nothing(name: str) -> None:
+    assert signature(part_of(name)).parameters["byzantine_count"].default in (Parameter.empty, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_are_given_by_name_and_cannot_be_changed(name: str) -> None:
+    part = part_of(name)
+    made = part(**{key: it for key, it in needed(name).items() if key in part.__dataclass_fields__})
+    for parameter in signature(part).parameters.values():
+        assert parameter.kind == Parameter.KEYWORD_ONLY
+        with pytest.raises(FrozenInstanceError):
+            setattr(made, parameter.name, 0)
+    assert not hasattr(made, "__dict__")
 
 
 def test_whole_number_serves_as_a_number() -> None:

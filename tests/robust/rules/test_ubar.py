@@ -128,6 +128,15 @@ def test_what_a_neighbor_scores_cannot_raise() -> None:
     assert rule.aggregate(vectors, own=vectors[0]).coefficients.tolist() == [0.0, 0.0, 0.5, 0.0]
 
 
+def test_a_shard_without_a_number_leaves_the_other_shards_to_count() -> None:
+    scores = {0.0: [0.2, 0.2], 1.0: [math.nan, 0.5], 2.0: [math.nan, 0.3]}
+    rule = robust.create(
+        "ubar", evaluate=lambda vector: scores[float(vector[0])], neighbor_share=1.0
+    )
+    vectors = torch.tensor([[0.0], [1.0], [2.0]])
+    assert rule.aggregate(vectors, own=vectors[0]).coefficients.tolist() == [0.0, 0.5, 0.0]
+
+
 @pytest.mark.parametrize("scores", [[], [math.nan], [1.5], [-0.1, 0.5]])
 def test_wrong_scores_of_own_are_refused(scores: list[float]) -> None:
     vectors = make_vectors(3, 2)
