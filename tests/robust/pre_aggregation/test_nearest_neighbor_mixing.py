@@ -49,6 +49,17 @@ def test_rows_equally_far_at_the_edge_share_what_is_left() -> None:
     assert result.coefficients.tolist() == pytest.approx([1 / 2, 1 / 4, 1 / 4])
 
 
+@pytest.mark.parametrize("unit", [2.0**-30, 1.0, 2.0**30])
+def test_rows_are_equally_far_up_to_rounding_in_any_unit(unit: float) -> None:
+    mean = robust.create("nnm+mean", byzantine_count=1)
+    # As above, but for two units in the last place.
+    alike = torch.tensor([[0.0], [1.0], [-1.0 - 2.0**-51]], dtype=torch.float64) * unit
+    assert mean.aggregate(alike).coefficients.tolist() == pytest.approx([1 / 2, 1 / 4, 1 / 4])
+    # 0 has only the nearer one.
+    apart = torch.tensor([[0.0], [1.0], [-1.001]], dtype=torch.float64) * unit
+    assert mean.aggregate(apart).coefficients.tolist() == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+
+
 def test_copies_count_alike() -> None:
     vectors = make_vectors(9, 50)
     vectors[[5, 8]] = vectors[2].clone()

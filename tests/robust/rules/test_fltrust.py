@@ -50,6 +50,18 @@ def test_without_a_trusted_row_own_is_kept_to_the_last_bit() -> None:
     assert result.own_coefficient == 1.0
 
 
+def test_a_row_without_length_is_not_trusted() -> None:
+    vectors = torch.tensor([[2.0], [0.0], [1.0]])
+    result = RULE.aggregate(vectors, own=vectors[0])
+    assert result.vector.tolist() == [2.0]
+    assert result.coefficients.tolist() == [0.5, 0.0, 0.5]
+
+
+def test_a_row_too_short_to_have_a_direction_is_not_trusted() -> None:
+    vectors = torch.tensor([[1e12], [1.0], [0.99]], dtype=torch.float64)
+    assert RULE.aggregate(vectors, own=vectors[0]).coefficients.tolist() == [0.5, 0.5, 0.0]
+
+
 def test_own_without_length_trusts_nobody() -> None:
     vectors = torch.cat([torch.zeros(1, 3), make_vectors(3, 3)])
     result = RULE.aggregate(vectors, own=vectors[0])
