@@ -73,13 +73,29 @@ class Codec(ABC):
             raise CodecError(f"{self.name}: NaN or infinity")
         return vector
 
+    @property
+    @abstractmethod
+    def contraction_min(self) -> float:
+        """The least share of a vector's energy that a round trip is known to keep, in [0, 1].
+
+        That is delta in ||x - Q(x)||^2 <= (1 - delta) ||x||^2, for every x that is not so close to
+        0 that its values or scales underflow (below 1e-36). With 0, errors that are fed back can
+        grow without end. Codecs whose places are chosen by a seed keep it on average over seeds.
+
+        Source: Stich et al. 2018, "Sparsified SGD with memory", def. 2.1.
+        """
+
     @abstractmethod
     def encoded_bytes_max(self, size: int) -> int:
         """Return the most bytes that the encoding of `size` values can have."""
 
     @abstractmethod
     def error_max(self, vector: Tensor) -> Tensor:
-        """Return the largest error of each value after a round trip, shape (d,)."""
+        """Return the largest error of each value after a round trip, shape (d,).
+
+        A sparse codec drops values, and a dropped value is wrong by its own magnitude: of these
+        codecs the error of a vector as a whole, `contraction_min`, says more.
+        """
 
     @abstractmethod
     def describe(self) -> dict[str, Constant]:

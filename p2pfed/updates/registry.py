@@ -5,7 +5,17 @@ from typing import Final
 
 from p2pfed.errors import ConfigError
 from p2pfed.updates.codec import Codec
-from p2pfed.updates.codecs import BFloat16, Float32, Int8
+from p2pfed.updates.codecs import (
+    BFloat16,
+    Float32,
+    Int4,
+    Int8,
+    RandK,
+    Sign,
+    Sparse,
+    TopK,
+    Uniform,
+)
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
 from p2pfed.updates.methods import FedSb, FfaLora, Full, Head, Lora, LoraFair
@@ -19,7 +29,17 @@ METHODS: Final[Mapping[str, type[Method]]] = {
     "lora-fair": LoraFair,
 }
 
-CODECS: Final[Mapping[str, type[Codec]]] = {"bfloat16": BFloat16, "float32": Float32, "int8": Int8}
+CODECS: Final[Mapping[str, type[Codec]]] = {
+    "bfloat16": BFloat16,
+    "float32": Float32,
+    "int4": Int4,
+    "int8": Int8,
+    "rand-k": RandK,
+    "sign": Sign,
+    "sparse": Sparse,
+    "top-k": TopK,
+    "uniform": Uniform,
+}
 
 
 def names() -> tuple[str, ...]:

@@ -11,13 +11,13 @@ from torch import nn
 from p2pfed import updates
 from p2pfed.errors import ConfigError
 from p2pfed.updates.methods import Full, Head, Lora
-from p2pfed.updates.registry import METHODS, create, create_codec, create_method
+from p2pfed.updates.registry import CODECS, METHODS, create, create_codec, create_method
 from tests.updates.tiny import frozen_and_trained, make_model
 
 
 def test_every_method_is_listed() -> None:
     assert set(METHODS) == {"fed-sb", "ffa-lora", "full", "head", "lora", "lora-fair"}
-    assert set(METHODS) | {"float32", "bfloat16", "int8"} == set(updates.names())
+    assert set(METHODS) | set(CODECS) == set(updates.names())
     assert all(made.name == name for name, made in METHODS.items())
 
 
@@ -138,7 +138,7 @@ def test_running_statistics_stay_local_with_a_warning() -> None:
         (lambda: create_method("lora", targets="query"), "method.targets", "list"),
         (lambda: create_method("full", initial="random"), "method.initial", "portable, given"),
         (lambda: create_method(Full(), initial="given"), "method.initial", "is made"),
-        (lambda: create_codec("int4"), "codec", "bfloat16, float32, int8"),
+        (lambda: create_codec("int5"), "codec", "bfloat16, float32, int4, int8"),
         (lambda: create_codec("float32", block=3), "codec.block", "has no constants"),
         (lambda: create("sgd"), "update", "int8"),
         (lambda: Head(modules=("haed",)).adapt(make_model(), seed=0), "method.modules", "head"),

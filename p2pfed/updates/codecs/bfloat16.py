@@ -27,6 +27,11 @@ class BFloat16(Codec):
 
     name: ClassVar[str] = "bfloat16"
 
+    @property
+    @override
+    def contraction_min(self) -> float:
+        return 1 - 2.0**-16
+
     @override
     def encoded_bytes_max(self, size: int) -> int:
         return compressed_bytes_max(2 * size)

@@ -119,21 +119,47 @@ def read_scales(name: str, data: bytes | memoryview) -> NDArray[np.float32]:
     return (words.astype(np.uint32) << 16).view(np.float32)
 
 
-def check_zero_blocks(
-    name: str, steps: NDArray[np.int8], scales: NDArray[np.float32], block: int
+def check_steps(
+    name: str,
+    steps: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    *,
+    block: int,
+    levels: int | None = None,
 ) -> None:
-    """Refuse integers other than 0 in blocks of scale 0: encoding never writes them.
+    """Refuse blocks that encoding never writes.
+
+    Args:
+        name: The codec's, for errors.
+        steps: Shape (d,), from -127 to 127.
+        scales: Shape (blocks,), at least 0.
+        block: Values per block.
+        levels: That `covering_scales` had; left out if the scales are of another kind.
 
     Raises:
-        CodecError: If there is one.
+        CodecError: If a block of scale 0 has another value than 0, or a scale is larger than the
+            largest value of its block needs.
     """
-    is_zero = scales == 0
-    if not bool(is_zero.any()):
-        return
-    whole = len(steps) // block
-    found = steps[: whole * block].reshape(-1, block)[is_zero[:whole]].any()
-    if bool(found) or (is_zero[-1] and bool(steps[(len(scales) - 1) * block :].any())):
+    border = len(steps) // block * block
+    largest = np.empty(len(scales), dtype=np.int8)
+    largest[: border // block] = np.abs(steps[:border]).reshape(-1, block).max(axis=1)
+    if border < len(steps):
+        largest[-1] = np.abs(steps[border:]).max()
+    if bool(largest[scales == 0].any()):
         raise CodecError(f"{name}: values other than 0 in a block of scale 0")
+    # Rounded up, a scale can be 2^-7 too large; subnormal ones are rounded more coarsely.
+    if levels and bool((largest[scales >= 2.0**-126] < round(levels / (1 + 2.0**-7))).any()):
+        raise CodecError(f"{name}: a scale is larger than the values of its block need")
+
+
+def contraction_min(*, block: int, levels: int) -> float:
+    """Return the least share of a block's energy that its quantization keeps.
+
+    The worst block has one value of `levels` scales, and all others at half a scale, where an
+    error is at most the value itself. What rounding up can add to a scale is 2^-7 of it.
+    """
+    largest = (levels / (1 + 2.0**-7)) ** 2
+    return (largest - 0.25) / (largest + (block - 1) / 4)
 
 
 def error_of(scales: NDArray[np.float32], *, block: int, size: int) -> torch.Tensor:

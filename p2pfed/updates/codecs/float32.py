@@ -20,6 +20,11 @@ class Float32(Codec):
 
     name: ClassVar[str] = "float32"
 
+    @property
+    @override
+    def contraction_min(self) -> float:
+        return 1.0
+
     @override
     def encoded_bytes_max(self, size: int) -> int:
         return 4 * size

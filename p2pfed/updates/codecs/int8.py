@@ -40,6 +40,11 @@ class Int8(Codec):
     def __post_init__(self) -> None:
         check_integer(self.block, "codec.block", least=1)
 
+    @property
+    @override
+    def contraction_min(self) -> float:
+        return blocks.contraction_min(block=self.block, levels=_LEVELS)
+
     @override
     def encoded_bytes_max(self, size: int) -> int:
         return size + blocks.SCALE_BYTES * blocks.block_count(size, self.block)
@@ -72,7 +77,7 @@ class Int8(Codec):
         steps = np.frombuffer(data[border:], dtype=np.int8)
         if bool((steps == -128).any()):
             raise CodecError(f"{self.name}: -128 is outside the range of -127 to 127")
-        blocks.check_zero_blocks(self.name, steps, scales, block)
+        blocks.check_steps(self.name, steps, scales, block=block, levels=_LEVELS)
         return torch.from_numpy(blocks.dequantize(steps, scales, block))
 
     def _block(self, size: int) -> int:
