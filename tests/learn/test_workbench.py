@@ -341,3 +341,34 @@ def test_gossip_makes_peers_agree_and_keeps_their_mean() -> None:
     for bench, before in zip(benches, spread, strict=True):
         # The ring's second largest eigenvalue is 1/3: 3^-8 is 1.5e-4.
         assert float((bench.learner.vector() - mean).norm()) < 1e-3 * before
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.25])
+def test_a_method_corrects_with_the_shares_that_made_the_mixture(gamma: float) -> None:
+    neighbors = Neighbors(2)
+    given: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def correct(rows: torch.Tensor, shares: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        given.append((rows, shares, mixed))
+        return mixed + 1.0
+
+    own = make_bench(integrator=replace(MEAN, gamma=gamma))
+    bench = Workbench(own.learner, replace(own.exchange, correct=correct))
+    own_vector = bench.learner.vector()
+    bench.integrate(integration(neighbors.headers), neighbors.payloads.__getitem__)
+    ((rows, shares, mixed),) = given
+    assert torch.equal(rows[0], own_vector)
+    assert float(shares.sum()) == pytest.approx(1.0)
+    torch.testing.assert_close((shares.float() @ rows), mixed, atol=1e-6, rtol=1e-5)
+    assert torch.equal(bench.learner.vector(), mixed + 1.0)
+
+
+def test_nothing_is_corrected_where_nothing_was_integrated() -> None:
+    def correct(*_: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("nothing was mixed")
+
+    own = make_bench()
+    bench = Workbench(own.learner, replace(own.exchange, correct=correct))
+    before = bench.learner.vector()
+    bench.integrate(integration(NOBODY), no_payloads)
+    assert torch.equal(bench.learner.vector(), before)

@@ -107,6 +107,16 @@ def test_gradient_basis_leaves_the_model_as_it_was() -> None:
     assert all(each.grad is None for each in model.parameters())
 
 
+def test_a_layer_without_effect_on_the_loss_is_named() -> None:
+    model = make_model()
+    with pytest.raises(ConfigError, match="does not depend on it") as caught:
+        gradient_basis(
+            model, BATCHES, lambda it, batch: it.encoder.query(batch).sum(), rank=1, targets=TARGETS
+        )
+    assert caught.value.value == "encoder.value"
+    assert all(each.requires_grad for each in model.parameters())
+
+
 def test_the_file_gives_its_factors(tmp_path: Path) -> None:
     bases = make_bases()
     name = save_basis(bases, tmp_path / "basis")

@@ -115,7 +115,7 @@ def gradient_basis(
         which is where the first step of Adam goes.
 
     Raises:
-        ConfigError: If a target is no linear layer, or the rank too large.
+        ConfigError: If a target is no linear layer or without effect, or the rank too large.
 
     Source: Ponkshe et al. 2024, "Initialization using update approximation is a silver bullet for
         extremely efficient low-rank fine-tuning" (LoRA-SB).
@@ -132,16 +132,17 @@ def gradient_basis(
     try:
         for batch in batches:
             loss(model, batch).backward()
-        return {name: _leading_directions(layer.weight, rank) for name, layer in layers.items()}
+        return {name: _leading_directions(name, layer, rank) for name, layer in layers.items()}
     finally:
         for parameter in model.parameters():
             parameter.requires_grad_(trains[id(parameter)])
             parameter.grad = None
 
 
-def _leading_directions(weight: Tensor, rank: int) -> Basis:
-    assert weight.grad is not None  # a layer that the loss does not see has no direction
-    step = weight.grad.detach().float().cpu().sign()
+def _leading_directions(name: str, layer: nn.Linear, rank: int) -> Basis:
+    if layer.weight.grad is None:
+        raise ConfigError("method.targets", name, "remove it: the loss does not depend on it")
+    step = layer.weight.grad.detach().float().cpu().sign()
     with global_generator_kept():
         left, _, right = torch.svd_lowrank(
             step, q=min(rank + _OVERSAMPLING, *step.shape), niter=_POWER_ITERATIONS
