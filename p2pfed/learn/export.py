@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from p2pfed.errors import LocalError
 from p2pfed.updates.method import AdaptedModel, Method
-from p2pfed.updates.methods import FedSb
+from p2pfed.updates.methods import FedSb, Peft
 from p2pfed.updates.methods.low_rank import LowRank
 
 WEIGHTS: Final = "model.safetensors"
@@ -79,9 +80,7 @@ def export_adapter(
             # Embedding layers never train here, and looking for them would ask a hub.
             model.save_pretrained(str(folder), save_embedding_layers=False)
         else:
-            tensors = adapted.specification.unflatten(adapted.vector())
-            # Views of one vector share memory, which the format refuses.
-            save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / WEIGHTS)
+            save_file(_trained_values(adapted), folder / WEIGHTS)
         card = _model_card(adapted, run_name, class_names, folder_name=folder.name)
         (folder / "README.md").write_text(card, "utf-8")
     except OSError as error:
@@ -108,7 +107,15 @@ def _model_card(
     return "\n".join([*lines, "", use])
 
 
+def _trained_values(adapted: AdaptedModel) -> dict[str, Tensor]:
+    """Copy the trained parameters under their names in the adapted model."""
+    names = {id(parameter): name for name, parameter in adapted.model.named_parameters()}
+    tensors = adapted.specification.unflatten(adapted.vector())
+    # Views of one vector share memory, which the format refuses.
+    return {names[id(adapted.trainable[name])]: it.clone() for name, it in tensors.items()}
+
+
 def _how_to_use(method: Method) -> str:
     if isinstance(method, LowRank):
         return _PEFT_USE
-    return _ADDED_USE if isinstance(method, FedSb) else _WEIGHTS_USE
+    return _ADDED_USE if isinstance(method, FedSb | Peft) else _WEIGHTS_USE

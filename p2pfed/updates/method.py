@@ -159,12 +159,22 @@ def digest_frozen(model: nn.Module) -> bytes:
         for name, _ in local_statistics(model)
         if any(p.requires_grad for p in modules[name.rpartition(".")[0]].parameters())
     }
+    return digest_tensors(
+        {
+            name: tensor
+            for name, tensor in model.state_dict().items()
+            if name not in trained and name not in statistics
+        }
+    )
+
+
+def digest_tensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return the BLAKE3-256 of names, types, shapes and bytes, in ascending order of names."""
     digest = blake3()
-    for name, tensor in sorted(model.state_dict().items()):
-        if name not in trained and name not in statistics:
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            for piece in tensor.detach().cpu().contiguous().view(-1).split(_HASHED_VALUES):
-                digest.update(piece.view(torch.uint8).numpy().tobytes())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        for piece in tensor.detach().cpu().contiguous().view(-1).split(_HASHED_VALUES):
+            digest.update(piece.view(torch.uint8).numpy().tobytes())
     return digest.digest()
 
 

@@ -18,7 +18,7 @@ from p2pfed.updates.codecs import (
 )
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import FedSb, FfaLora, Full, Head, Lora, LoraFair
+from p2pfed.updates.methods import FedSb, FfaLora, Full, Head, Lora, LoraFair, Peft
 
 METHODS: Final[Mapping[str, type[Method]]] = {
     "fed-sb": FedSb,
@@ -27,6 +27,7 @@ METHODS: Final[Mapping[str, type[Method]]] = {
     "head": Head,
     "lora": Lora,
     "lora-fair": LoraFair,
+    "peft": Peft,
 }
 
 CODECS: Final[Mapping[str, type[Codec]]] = {

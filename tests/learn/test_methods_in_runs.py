@@ -22,6 +22,7 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "head": {"modules": ["2"]},
     "lora": _LOW_RANK,
     "lora-fair": _LOW_RANK,
+    "peft": {"type": "LOHA", "targets": ["0"], "modules": ["2"], "options": ["r=2"]},
 }
 
 

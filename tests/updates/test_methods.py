@@ -16,7 +16,7 @@ from tests.updates.tiny import frozen_and_trained, make_model
 
 
 def test_every_method_is_listed() -> None:
-    assert set(METHODS) == {"fed-sb", "ffa-lora", "full", "head", "lora", "lora-fair"}
+    assert set(METHODS) == {"fed-sb", "ffa-lora", "full", "head", "lora", "lora-fair", "peft"}
     assert set(METHODS) | set(CODECS) == set(updates.names())
     assert all(made.name == name for name, made in METHODS.items())
 
@@ -129,7 +129,11 @@ def test_running_statistics_stay_local_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("made", "field", "words"),
     [
-        (lambda: create_method("lorra"), "method", "fed-sb, ffa-lora, full, head, lora, lora-fair"),
+        (
+            lambda: create_method("lorra"),
+            "method",
+            "fed-sb, ffa-lora, full, head, lora, lora-fair, peft",
+        ),
         (lambda: create_method("lora", rang=4), "method.rang", "knows only rank, alpha"),
         (lambda: create_method("lora", rank=0), "method.rank", "at least 1"),
         (lambda: create_method("lora", rank=True), "method.rank", "at least 1"),

@@ -6,3 +6,4 @@ from p2pfed.updates.methods.full import Full as Full
 from p2pfed.updates.methods.head import Head as Head
 from p2pfed.updates.methods.lora import Lora as Lora
 from p2pfed.updates.methods.lora_fair import LoraFair as LoraFair
+from p2pfed.updates.methods.peft_adapter import Peft as Peft

@@ -43,7 +43,8 @@ def trained_names(wrapped: nn.Module) -> dict[str, str]:
 def plain_name(name: str) -> str:
     """Return a parameter's name without what peft adds: the same as before wrapping for heads."""
     plain = name.removeprefix("base_model.model.")
-    return plain.replace(".modules_to_save.default.", ".").replace(".default.", ".")
+    plain = plain.replace(".modules_to_save.default.", ".").replace(".default.", ".")
+    return plain.removesuffix(".default")
 
 
 @contextmanager
