@@ -18,9 +18,10 @@ from p2pfed.updates.codecs import (
 )
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import FedSb, FfaLora, Full, Head, Lora, LoraFair, Peft
+from p2pfed.updates.methods import Bottleneck, FedSb, FfaLora, Full, Head, Lora, LoraFair, Peft
 
 METHODS: Final[Mapping[str, type[Method]]] = {
+    "bottleneck": Bottleneck,
     "fed-sb": FedSb,
     "ffa-lora": FfaLora,
     "full": Full,

@@ -16,6 +16,7 @@ _LOW_RANK: Final = {"rank": 2, "targets": ["0"], "modules": ["2"]}
 
 # What each method needs on the model of the task `digits`: linear layers 0 and 2.
 CONSTANTS: Final[dict[str, dict[str, Any]]] = {
+    "bottleneck": {"size": 2, "targets": ["0"], "modules": ["2"]},
     "fed-sb": _LOW_RANK,
     "ffa-lora": _LOW_RANK,
     "full": {},
@@ -26,12 +27,14 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def make_assembly(name: str, index: int = 0, **constants: object) -> Assembly:
+def make_assembly(
+    name: str, index: int = 0, *, dtype: str = "float32", **constants: object
+) -> Assembly:
     config = parse(
         {
             "run": {"task": "digits", "seed": 3},
             "method": {"name": name, **CONSTANTS[name], **constants},
-            "training": {"steps_per_round": 2},
+            "training": {"steps_per_round": 2, "device": "cpu", "dtype": dtype},
             "share": {"index": index, "count": 2},
             "integration": {"rule": "mean"},
         }
@@ -66,6 +69,17 @@ def test_a_neighbor_is_integrated(name: str) -> None:
     own.bench.learner.load_vector(before)
     own.bench.load(saved)
     assert torch.equal(own.bench.learner.vector(), after)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_frozen_base_may_be_of_half_precision(name: str) -> None:
+    half, whole = make_assembly(name, dtype="bfloat16"), make_assembly(name)
+    assert half.agreement.run_id == whole.agreement.run_id
+    before = half.bench.learner.vector()
+    half.bench.train(training())
+    after = half.bench.learner.vector()
+    assert after.dtype == torch.float32
+    assert not torch.equal(after, before)
 
 
 def test_a_weak_peer_takes_part_in_the_run_of_the_others() -> None:

@@ -16,7 +16,8 @@ from tests.updates.tiny import frozen_and_trained, make_model
 
 
 def test_every_method_is_listed() -> None:
-    assert set(METHODS) == {"fed-sb", "ffa-lora", "full", "head", "lora", "lora-fair", "peft"}
+    listed = "bottleneck fed-sb ffa-lora full head lora lora-fair peft"
+    assert " ".join(METHODS) == listed
     assert set(METHODS) | set(CODECS) == set(updates.names())
     assert all(made.name == name for name, made in METHODS.items())
 
@@ -132,7 +133,7 @@ def test_running_statistics_stay_local_with_a_warning() -> None:
         (
             lambda: create_method("lorra"),
             "method",
-            "fed-sb, ffa-lora, full, head, lora, lora-fair, peft",
+            "bottleneck, fed-sb, ffa-lora, full, head, lora, lora-fair, peft",
         ),
         (lambda: create_method("lora", rang=4), "method.rang", "knows only rank, alpha"),
         (lambda: create_method("lora", rank=0), "method.rank", "at least 1"),
