@@ -166,6 +166,66 @@ def test_constants_come_from_toml() -> None:
     assert create("full") == Full()
 
 
+LOW_RANK = {
+    "rank": 8,
+    "alpha": 16.0,
+    "targets": ("query", "value"),
+    "modules": ("head",),
+    "initial": "portable",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "constants"),
+    [
+        (
+            "bottleneck",
+            {
+                "placement": "series",
+                "size": 64,
+                "activation": "tanh",
+                "scale": 1.0,
+                "targets": ("query", "value"),
+                "modules": ("head",),
+                "initial": "portable",
+            },
+        ),
+        (
+            "fed-sb",
+            {
+                "rank": 64,
+                "scale": 1.0,
+                "targets": ("query", "value"),
+                "modules": ("head",),
+                "initial": "portable",
+                "basis": "",
+            },
+        ),
+        ("ffa-lora", LOW_RANK),
+        ("full", {"initial": "portable"}),
+        ("head", {"modules": ("head",), "initial": "portable"}),
+        ("lora", LOW_RANK),
+        ("lora-fair", {**LOW_RANK, "ridge": 0.01}),
+        (
+            "peft",
+            {
+                "type": "LORA",
+                "targets": ("query", "value"),
+                "modules": ("head",),
+                "initial": "portable",
+                "task": "",
+                "options": (),
+            },
+        ),
+    ],
+)
+def test_golden_constants(name: str, constants: dict[str, object]) -> None:
+    # They stand in every genesis: another name or default is another run.
+    made = create_method(name)
+    assert made.describe() == constants
+    assert create_method(name, **made.describe()) == made
+
+
 def test_names_need_no_torch() -> None:
     code = "import sys, p2pfed.updates; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
