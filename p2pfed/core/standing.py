@@ -80,7 +80,7 @@ class Standing:
         self._peers_max = config.limits.authors_max  # in each of the memories below
         # Who offended since it was last observed; the one that began longest ago first.
         self._offenders: dict[PeerId, None] = {}
-        # Who may have an own update, by sequence; the one asked for last stands last.
+        # Who may have an own update, by sequence; the one asked for first stands first.
         self._decided: dict[int, dict[PeerId, bool]] = {}
         self._new: dict[PeerId, None] = {}  # those whose row in the last integration was new
         self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
