@@ -1,10 +1,8 @@
 """What neighbors have earned by what they sent before, and how much they may count therefore."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, final
+from typing import Final, final
 
 from p2pfed.core.config import CoreConfig, StandingConfig
 from p2pfed.core.effects import IntegrationRow, Record
@@ -13,6 +11,7 @@ from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.notices import ReputationLost
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.progress import Progress
+from p2pfed.core.standing_records import MemoryT, encode_changes, restore_all
 from p2pfed.identity import Identity, PeerId
 from robust.errors import RuleError
 from robust.reputation.groups import address_block
@@ -21,8 +20,8 @@ from robust.reputation.loss_gate import LossGate
 from robust.reputation.quotas import is_served
 from robust.reputation.record import Observation
 
-_LEDGER_KEY: Final = "reputation"
-_GATE_KEY: Final = "loss-gate"
+_LEDGER: Final = "reputation"  # areas of records
+_GATE: Final = "loss-gate"
 _TURNED_AWAY: Final = "loss-gate"  # why a neighbor that the gate rejects has no mass
 _SEQUENCES_SERVED_MAX: Final = 2  # as `OwnUpdates.served` has at most
 _WITHOUT_MASS: Final = (
@@ -83,6 +82,7 @@ class Standing:
         # Who may have an own update, by sequence; the one asked for first stands first.
         self._decided: dict[int, dict[PeerId, bool]] = {}
         self._new: dict[PeerId, None] = {}  # those whose row in the last integration was new
+        self._obsolete: list[Record] = []  # what the next save removes of an earlier life
         self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
         if config.standing is not None:
             self._config: StandingConfig = config.standing
@@ -128,16 +128,15 @@ class Standing:
         if ledger is None:
             return ()
         news = [verdict for verdict in verdicts if verdict.peer in self._new]
+        records, self._obsolete = self._obsolete, []
         if gate is not None:
-            gate.record({it.peer: it.gain for it in news if it.gain is not None})
-        ledger.observe(
+            probed = gate.record({it.peer: it.gain for it in news if it.gain is not None})
+            records += encode_changes(_GATE, gate, probed)
+        observed = ledger.observe(
             self._progress.round,
             {it.peer: self._observation(it) for it in news if it.agreement is not None},
         )
-        records = [_record(_LEDGER_KEY, ledger.snapshot())]
-        if gate is not None:
-            records.append(_record(_GATE_KEY, gate.snapshot()))
-        return tuple(records)
+        return (*records, *encode_changes(_LEDGER, ledger, observed))
 
     # Between integrations --------------------------------------------------------------------
 
@@ -179,19 +178,38 @@ class Standing:
     ) -> None:
         """Go on where an earlier life was; reputation is worth nothing in another run."""
         config = self._config
-        self._ledger = ReputationLedger(config.policy, genesis=run_id)
-        with _reporting_damage(outbox):
-            if _LEDGER_KEY in saved:
-                snapshot = json.loads(saved[_LEDGER_KEY])
-                self._ledger = ReputationLedger.restore(config.policy, snapshot, genesis=run_id)
-        if config.loss_gate is None:
+
+        def restore_ledger(snapshot: object) -> ReputationLedger:
+            return ReputationLedger.restore(config.policy, snapshot, genesis=run_id)
+
+        empty = ReputationLedger(config.policy, genesis=run_id)
+        self._ledger = self._restored(_LEDGER, saved, restore_ledger, empty, outbox)
+        gate_policy, seed = config.loss_gate, identity.secret_number("loss gate")
+        if gate_policy is None:
             return
-        seed = identity.secret_number("loss gate")
-        self._gate = LossGate(seed, config.loss_gate, genesis=run_id)
-        with _reporting_damage(outbox):
-            if _GATE_KEY in saved:
-                snapshot = json.loads(saved[_GATE_KEY])
-                self._gate = LossGate.restore(seed, snapshot, config.loss_gate, genesis=run_id)
+
+        def restore_gate(snapshot: object) -> LossGate:
+            return LossGate.restore(seed, snapshot, gate_policy, genesis=run_id)
+
+        empty_gate = LossGate(seed, gate_policy, genesis=run_id)
+        self._gate = self._restored(_GATE, saved, restore_gate, empty_gate, outbox)
+
+    def _restored(
+        self,
+        area: str,
+        saved: Mapping[str, bytes],
+        restore: Callable[[object], MemoryT],
+        empty: MemoryT,
+        outbox: Outbox,
+    ) -> MemoryT:
+        memory, damaged, obsolete = restore_all(area, saved, restore, empty)
+        self._obsolete += obsolete
+        if damaged:
+            count, why = len(damaged), next(iter(damaged.values()))
+            what = "record of neighbors is" if count == 1 else "records of neighbors are"
+            reason = f"{count} saved {what} damaged ({area}), they start anew: {why}"
+            outbox.notify(ReputationLost(reason=reason))
+        return memory
 
     def _observation(self, verdict: Verdict) -> Observation:
         assert verdict.agreement is not None
@@ -210,21 +228,6 @@ class Standing:
             return {}
         entries = [(peer, self._neighbors.get(peer)) for peer in peers]
         return {peer: _blocks(entry.remote_address) for peer, entry in entries if entry is not None}
-
-
-@contextmanager
-def _reporting_damage(outbox: Outbox) -> Iterator[None]:
-    """Tell the application if what was saved cannot be read."""
-    try:
-        yield
-    except (ValueError, RecursionError) as error:  # a SnapshotError is a ValueError
-        reason = f"the saved reputation of neighbors is damaged, it starts anew: {error}"
-        outbox.notify(ReputationLost(reason=reason))
-
-
-def _record(key: str, snapshot: Mapping[str, Any]) -> Record:
-    text = json.dumps(snapshot, sort_keys=True, separators=(",", ":"))
-    return Record(key=key, value=text.encode())
 
 
 def _blocks(multiaddress: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from robust.peers import PeerT, peer_key
 from robust.reputation.masses import share_mass
 from robust.reputation.policy import ReputationPolicy
 from robust.reputation.record import Observation, Record
-from robust.reputation.snapshot import SnapshotError, read_snapshot, write_snapshot
+from robust.reputation.snapshot import SnapshotError, chosen, read_snapshot, write_snapshot
 
 _KIND: Final = "reputation"
 _RANGES: Final = dict.fromkeys(("earned", "agreed", "evidence"), (0.0, 1.0))
@@ -81,12 +81,18 @@ class ReputationLedger:
         self._records: dict[bytes, Record] = {}
         self.genesis: Final = genesis
 
-    def observe(self, round_index: int, observations: Mapping[PeerT, Observation]) -> None:
+    def observe(
+        self, round_index: int, observations: Mapping[PeerT, Observation]
+    ) -> tuple[bytes, ...]:
         """Take in what the neighbors' updates of one round showed.
 
         Args:
             round_index: The own round, >= 0.
             observations: One per neighbor that sent something.
+
+        Returns:
+            The neighbors about whom something else is known now, or nothing any more, in
+            ascending order: what to save, by `snapshot(peers)`.
 
         Raises:
             RuleError: If the round is negative.
@@ -102,7 +108,7 @@ class ReputationLedger:
                 self._records[key] = record.observed(round_index, named[key], self._policy)
                 observed.append(key)
         self._judge(round_index, observed)
-        self._forget(round_index)
+        return tuple(sorted({*observed, *self._forget(round_index)}))
 
     def reputation(self, peer: bytes | str, round_index: int) -> float:
         """Return what a neighbor has earned, in [0, 1]; 0 for a banned or an unknown one."""
@@ -182,9 +188,12 @@ class ReputationLedger:
             for key, peer in named.items()
         }
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return all that `restore` needs, as JSON can hold it."""
-        return write_snapshot(_KIND, self.genesis, self._records)
+    def snapshot(self, peers: Iterable[bytes | str] | None = None) -> dict[str, Any]:
+        """Return all that `restore` needs, as JSON can hold it; only of `peers` if there are any.
+
+        Tables of the same form add up: `{**first, "peers": {**first["peers"], **second["peers"]}}`.
+        """
+        return write_snapshot(_KIND, self.genesis, chosen(self._records, peers))
 
     @classmethod
     def restore(
@@ -288,8 +297,8 @@ class ReputationLedger:
                 record = record.banned(round_index, self._policy)
             self._records[key] = record
 
-    def _forget(self, round_index: int) -> None:
-        """Drop the neighbors unseen for longest, beyond what the ledger may hold.
+    def _forget(self, round_index: int) -> list[bytes]:
+        """Drop the neighbors unseen for longest, beyond what the ledger may hold; return them.
 
         Last of all go those observed in this round, and before them those with strikes whose bans
         end last, as many as half of the memory: the other half is for honest neighbors.
@@ -297,7 +306,7 @@ class ReputationLedger:
         records, policy = self._records, self._policy
         excess = len(records) - policy.peers_max
         if excess <= 0:
-            return
+            return []
 
         struck = (key for key, it in records.items() if it.strikes_left(round_index, policy) > 0)
         latest = sorted(struck, key=lambda key: (records[key].banned_until, key), reverse=True)
@@ -308,8 +317,10 @@ class ReputationLedger:
             is_here = record.last_round >= round_index
             return is_here, key in kept, record.last_round, record.observations, key
 
-        for key in sorted(records, key=worth)[:excess]:
+        dropped = sorted(records, key=worth)[:excess]
+        for key in dropped:
             del records[key]
+        return dropped
 
 
 def _checked(names: Collection[str]) -> Collection[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final, Self, final
 
 from robust.errors import RuleError
 from robust.peers import PeerT, peer_key
-from robust.reputation.snapshot import read_snapshot, write_snapshot
+from robust.reputation.snapshot import chosen, read_snapshot, write_snapshot
 
 _KIND: Final = "loss gate"
 _RANGES: Final = {
@@ -157,11 +157,15 @@ class LossGate:
         chosen = (order + order)[start : start + self._policy.probe_count]
         return tuple(named[key] for key in chosen)
 
-    def record(self, gains: Mapping[PeerT, float]) -> None:
+    def record(self, gains: Mapping[PeerT, float]) -> tuple[bytes, ...]:
         """Take in the gains of one round.
 
         Args:
             gains: The relative gain in held-out loss of each origin probed; NaN counts as -1.
+
+        Returns:
+            The origins with another rating than before, or none any more, in ascending order:
+            what to save, by `snapshot(origins)`.
         """
         cut = {peer_key(origin): _cut(gain) for origin, gain in gains.items()}
         for key in sorted(cut):
@@ -175,7 +179,7 @@ class LossGate:
                 gain_variance=gain_variance,
                 scores=old.scores + 1,
             )
-        self._forget()
+        return tuple(sorted({*cut, *self._forget()}))
 
     def rating(self, origin: bytes | str) -> Rating:
         """Return what is known of an origin."""
@@ -191,9 +195,12 @@ class LossGate:
             and rating.gain < -self._policy.margin_errors * error
         )
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return all ratings as JSON can hold them, save the order in which to forget them."""
-        return write_snapshot(_KIND, self.genesis, self._ratings)
+    def snapshot(self, origins: Iterable[bytes | str] | None = None) -> dict[str, Any]:
+        """Return all ratings, or those of `origins`, as JSON can hold them.
+
+        Not the order in which to forget them. Tables of the same form add up, as for a ledger.
+        """
+        return write_snapshot(_KIND, self.genesis, chosen(self._ratings, origins))
 
     @classmethod
     def restore(
@@ -226,14 +233,16 @@ class LossGate:
         drift, new = value - mean, 1.0 - self._policy.memory
         return mean + new * drift, self._policy.memory * (variance + new * drift * drift)
 
-    def _forget(self) -> None:
+    def _forget(self) -> list[bytes]:
         excess = len(self._ratings) - self._policy.origins_max
         if excess <= 0:
-            return
+            return []
         latest = [key for key in reversed(self._ratings) if self.is_rejected(key)]
         kept = set(latest[: self._policy.origins_max // 2])
-        for key in sorted(self._ratings, key=kept.__contains__)[:excess]:
+        dropped = sorted(self._ratings, key=kept.__contains__)[:excess]
+        for key in dropped:
             del self._ratings[key]
+        return dropped
 
     def _rank_in_cycle(self, cycle: int, key: bytes) -> bytes:
         label = f"{self._seed} {cycle} ".encode()

@@ -1,11 +1,12 @@
 """What is remembered of each peer as plain JSON, and back with every value checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from robust.errors import RuleError
+from robust.peers import peer_key
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -17,6 +18,15 @@ StateT = TypeVar("StateT", bound="DataclassInstance")
 
 class SnapshotError(RuleError):
     """A snapshot is damaged, or of something else: start without it, and say so."""
+
+
+def chosen(
+    states: Mapping[bytes, StateT], peers: Iterable[bytes | str] | None
+) -> Mapping[bytes, StateT]:
+    """Return the states of some peers, of those that have one; of all if `peers` is None."""
+    if peers is None:
+        return states
+    return {key: states[key] for key in map(peer_key, peers) if key in states}
 
 
 def write_snapshot(

@@ -99,9 +99,14 @@ def caps(peer: Solo) -> dict[bytes, float | None]:
     return {row.peer: row.mass_max for row in peer.last(StartIntegration).rows}
 
 
+def key_of(who: Identity, kind: str = "reputation") -> str:
+    return f"{kind}/{who.peer.hex()}"
+
+
 def record_of(peer: Solo, who: Identity, kind: str = "reputation") -> dict[str, float]:
     """Return what is on disk about a neighbor."""
-    return json.loads(peer.disk[kind])["peers"][who.peer.hex()]
+    (values,) = json.loads(peer.disk[key_of(who, kind)])["peers"].values()
+    return values
 
 
 HONEST = {BERT.peer: 0.9, CARL.peer: 0.8, DORA.peer: 0.85}
@@ -121,7 +126,8 @@ def test_a_stranger_is_looked_at_before_it_counts() -> None:
     effects = do_round(peer, 0, HONEST)
     assert caps(peer) == dict.fromkeys(HONEST, 0.0)
     # The same transaction as the model that depends on it.
-    assert of_kind(effects, Saved) == [Saved((*PROGRESS, "reputation"), model_job=5)]
+    keys = (*PROGRESS, *(key_of(neighbor) for neighbor in NEIGHBORS))
+    assert of_kind(effects, Saved) == [Saved(keys, model_job=5)]
     for number in range(1, 4):
         do_round(peer, number, HONEST)
     assert min(cap for cap in caps(peer).values() if cap is not None) > 0.1
@@ -153,21 +159,74 @@ def test_damaged_reputation_is_reported_and_the_run_goes_on(damaged: bytes) -> N
     peer = make_peer()
     do_round(peer, 0, HONEST)
     assert complaints(peer) == []
-    reborn = make_peer(records={**peer.disk, "reputation": damaged})
+    reborn = make_peer(records={**peer.disk, key_of(DORA): damaged})
     (reason,) = complaints(reborn)
-    assert reason.startswith("the saved reputation of neighbors is damaged, it starts anew: ")
-    assert reasons(do_round(reborn, 1, HONEST)) == dict.fromkeys(HONEST, "stranger")
+    assert reason.startswith("1 saved record of neighbors is damaged (reputation), they start anew")
+    assert reasons(do_round(reborn, 1, HONEST)) == {
+        **dict.fromkeys(HONEST, ""),
+        DORA.peer: "stranger",
+    }
     assert record_of(reborn, DORA)["first_round"] == 1
+    assert record_of(reborn, BERT)["first_round"] == 0
+
+
+def test_a_damaged_record_does_not_stay_on_disk() -> None:
+    peer = make_peer()
+    do_round(peer, 0, HONEST)
+    reborn = make_peer(records={**peer.disk, key_of(DORA): b"", "reputation/who": b""})
+    reborn.disk.update(peer.disk)
+    (reason,) = complaints(reborn)
+    assert reason.startswith("2 saved records of neighbors are damaged")
+    effects = do_round(reborn, 1, HONEST, senders=(BERT, CARL))
+    assert key_of(DORA) not in reborn.disk
+    assert "reputation/who" in of_kind(effects, Saved)[0].keys
+    assert of_kind(do_round(reborn, 2, HONEST, senders=(BERT,)), Saved) == [
+        Saved((*PROGRESS, key_of(BERT)), model_job=reborn.jobs[-2].job)
+    ]
+
+
+def test_a_record_under_the_name_of_another_is_damaged() -> None:
+    peer = make_peer()
+    do_round(peer, 0, HONEST)
+    reborn = make_peer(records={**peer.disk, key_of(DORA): peer.disk[key_of(BERT)]})
+    assert "is about others" in complaints(reborn)[0]
 
 
 def test_reputation_of_another_run_counts_nothing() -> None:
     peer = make_peer()
     do_round(peer, 0, HONEST)
-    snapshot = json.loads(peer.disk["reputation"])
+    snapshot = json.loads(peer.disk[key_of(DORA)])
     snapshot["genesis"] = "0" * 64
-    reborn = make_peer(records={**peer.disk, "reputation": json.dumps(snapshot).encode()})
+    reborn = make_peer(records={**peer.disk, key_of(DORA): json.dumps(snapshot).encode()})
     assert "genesis" in complaints(reborn)[0]
-    assert reasons(do_round(reborn, 1, HONEST)) == dict.fromkeys(HONEST, "stranger")
+    assert reasons(do_round(reborn, 1, HONEST))[DORA.peer] == "stranger"
+
+
+def test_the_disk_holds_what_the_ledger_remembers_and_nothing_else() -> None:
+    policy = replace(POLICY, peers_max=2)
+    peer = make_peer(StandingConfig(policy=policy))
+    for number, senders in enumerate([NEIGHBORS, (DORA,), (BERT, CARL), (DORA, CARL), (BERT,)]):
+        do_round(peer, number, LIAR, senders=senders)
+        ledger = peer.core._parts.standing._ledger
+        saved = {key: value for key, value in peer.disk.items() if key.startswith("reputation/")}
+        remembered = [json.loads(value)["peers"] for value in saved.values()]
+        assert {key: it for one in remembered for key, it in one.items()} == ledger.snapshot()[
+            "peers"
+        ]
+        assert len(saved) <= 2
+
+
+def test_who_does_not_fit_after_a_restart_is_removed_from_disk() -> None:
+    peer = make_peer()
+    do_round(peer, 0, HONEST)
+    do_round(peer, 1, HONEST, senders=(BERT, CARL))
+    small = StandingConfig(policy=replace(POLICY, peers_max=2))
+    reborn = make_peer(small, records=peer.disk)
+    reborn.disk.update(peer.disk)
+    do_round(reborn, 2, HONEST, senders=(BERT,))
+    assert key_of(DORA) not in reborn.disk
+    assert {key_of(BERT), key_of(CARL)} <= set(reborn.disk)
+    assert complaints(reborn) == []
 
 
 def test_what_nobody_compared_is_no_observation() -> None:
@@ -258,7 +317,7 @@ def test_the_gate_remembers_over_a_restart() -> None:
     peer = make_peer(standing)
     for number in range(4):
         do_round(peer, number, HONEST, HARM)
-    assert "loss-gate" in peer.disk
+    assert key_of(DORA, "loss-gate") in peer.disk
     reborn = make_peer(standing, records=peer.disk)
     effects = do_round(reborn, 4, HONEST)
     assert reasons(effects)[DORA.peer] == "loss-gate"
@@ -271,7 +330,7 @@ def test_a_damaged_loss_gate_is_reported_and_reputation_stays(damaged: bytes) ->
     peer = make_peer(standing)
     for number in range(4):
         do_round(peer, number, HONEST, HARM)
-    reborn = make_peer(standing, records={**peer.disk, "loss-gate": damaged})
+    reborn = make_peer(standing, records={**peer.disk, key_of(DORA, "loss-gate"): damaged})
     assert len(complaints(reborn)) == 1
     # The gate turns nobody away; that Dora has earned nothing lately is not forgotten.
     assert reasons(do_round(reborn, 4, HONEST)) == dict.fromkeys(HONEST, "")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robust import LossGate, Observation, ReputationLedger, ReputationPolicy, RuleError
+from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.snapshot import SnapshotError
 
 peers = st.text(st.characters(codec="utf-8"), max_size=4) | st.binary(max_size=4)
@@ -39,6 +40,46 @@ def test_p19_restored_ledger_goes_on_as_the_old_one_would(
         one.observe(50, more)
     assert restored.masses(50, "abc") == ledger.masses(50, "abc")
     assert json.dumps(restored.snapshot()) == json.dumps(ledger.snapshot())
+
+
+def added(snapshots: list[dict[str, Any]]) -> dict[str, Any]:
+    peers = {name: values for one in snapshots for name, values in one["peers"].items()}
+    return {**snapshots[0], "peers": peers}
+
+
+@settings(max_examples=30)
+@given(history=st.lists(rounds, max_size=8))
+def test_what_observing_changed_is_all_that_there_is_to_save(
+    history: list[dict[str | bytes, float]],
+) -> None:
+    ledger = ReputationLedger(ReputationPolicy(peers_max=4), genesis="digits")
+    saved = {"": ledger.snapshot()}
+    for index, agreements in enumerate(history):
+        seen = {peer: Observation(agreement=it) for peer, it in agreements.items()}
+        for key in ledger.observe(index, seen):
+            saved[key.hex()] = ledger.snapshot([key])
+        assert added(list(saved.values())) == ledger.snapshot()
+
+
+@settings(max_examples=30)
+@given(history=st.lists(rounds, max_size=8))
+def test_what_a_round_of_probes_changed_is_all_that_there_is_to_save(
+    history: list[dict[str | bytes, float]],
+) -> None:
+    gate = LossGate(7, LossGatePolicy(origins_max=4), genesis="digits")
+    saved = {"": gate.snapshot()}
+    for gains in history:
+        for key in gate.record(gains):
+            saved[key.hex()] = gate.snapshot([key])
+        assert added(list(saved.values())) == gate.snapshot()
+
+
+def test_a_snapshot_of_some_is_of_those_that_are_known() -> None:
+    ledger = grown()
+    some = ledger.snapshot(["a", b"b", "nobody"])
+    assert list(some["peers"]) == [b"a".hex(), b"b".hex()]
+    restored = ReputationLedger.restore(None, some, genesis="digits")
+    assert restored.reputation("a", 15) == ledger.reputation("a", 15)
 
 
 def test_restart_does_not_unban() -> None:
