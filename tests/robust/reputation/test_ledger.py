@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from robust import Observation, ReputationLedger, ReputationPolicy, RuleError
 from robust.reputation.ledger import ReputationStatus
+from robust.reputation.record import Record
 
 HONEST = ("a", "b", "c")
 
@@ -107,6 +108,19 @@ def test_absence_earns_nothing() -> None:
     ledger = grown(40)
     ledger.observe(40, dict.fromkeys(HONEST, seen(0.8)) | {"new": seen(0.8)})
     assert ledger.reputation("new", 400) == ledger.reputation("new", 40) == pytest.approx(0.04)
+
+
+def test_absence_leaves_less_behind_a_rating() -> None:
+    # A half-life halves the way from 0.8 to 0.4: 0.6, which is 3/4 of 0.8. So 3/4 of the evidence
+    # is left of a rating of 4/5; after an observation of 0, which keeps 0.95^5 of it, it is less.
+    policy = ReputationPolicy()
+    old = Record(first_round=0, last_round=9, observations=10, earned=0.8, agreed=0.8, evidence=1.0)
+    rested = old.rested(210, 0.4, policy)
+    assert (rested.earned, rested.agreed, rested.evidence) == pytest.approx((0.6, 0.6, 0.75))
+    assert rested.rating == pytest.approx(0.8)
+    kept = 0.95**5
+    after = rested.observed(210, seen(0.0), policy)
+    assert after.rating == pytest.approx(0.8 * 0.75 * kept / (0.75 * kept + 1.0 - kept))
 
 
 def test_absence_leaves_the_rating_alone() -> None:
