@@ -109,6 +109,11 @@ def test_wrong_seed_is_refused(seed: object) -> None:
         robust.create("bucketing+median", byzantine_count=1, seed=seed)
 
 
+def test_buckets_of_one_row_keep_the_order_of_the_rows() -> None:
+    step = Bucketing(byzantine_count=0, seed=3, bucket_size=1)
+    assert buckets(step, 7) == [{row} for row in range(7)]
+
+
 @pytest.mark.parametrize("size", [0, -2, 2.0, True])
 def test_wrong_bucket_size_is_refused(size: object) -> None:
     with pytest.raises(robust.RuleError, match="bucket_size"):

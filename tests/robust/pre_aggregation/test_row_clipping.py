@@ -141,3 +141,10 @@ def test_wrong_radius_is_refused(radius: float) -> None:
 def test_a_lying_half_is_refused() -> None:
     with pytest.raises(robust.InfeasibleError, match=r"AdaptiveRobustClipping.*needs 5 rows"):
         robust.create("arc+mean", byzantine_count=2)(make_vectors(4, 3))
+
+
+def test_a_row_that_is_scaled_to_nothing_leaves_a_number() -> None:
+    # Of two rows at zero and a long one, f = 1 shortens the long one to zero.
+    result = robust.create("arc+mean", byzantine_count=1).aggregate(torch.tensor([[0.0], [0], [5]]))
+    assert result.vector.tolist() == [0.0]
+    assert result.coefficients.tolist() == pytest.approx([1 / 3, 1 / 3, 0.0])

@@ -201,6 +201,12 @@ def test_behind_a_pre_aggregation_own_is_one_more() -> None:
     assert float(result.coefficients.sum()) == pytest.approx(0.75)
 
 
+def test_a_copy_of_own_is_a_neighbor() -> None:
+    # Neighbors 0, 3, 6, 9 and 30, of which 3, 6 and 9 stay: (0 + 3 + 6 + 9) / 4.
+    vectors = torch.tensor([[0.0], [0.0], [3.0], [6.0], [9.0], [30.0]])
+    assert make("trimmed-mean", 1)(vectors, own=vectors[0]).tolist() == pytest.approx([4.5])
+
+
 def test_copies_of_own_count_as_it_does() -> None:
     # Own 1 and a copy; neighbors 1 and 3 and 0 and 9, b = 1: (1 + 1 + 3) / 3.
     vectors = torch.tensor([[1.0], [3.0], [1.0], [0.0], [9.0]])
