@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from p2pfed.errors import CodecError, LocalError
+from p2pfed.errors import CodecError, ConfigError, LocalError
 from p2pfed.updates.construction import Constant
 
 
@@ -118,6 +118,21 @@ def check_length(name: str, data: bytes | memoryview, expected: int) -> None:
     """
     if len(data) != expected:
         raise CodecError(f"{name}: {len(data)} bytes, expected {expected}")
+
+
+def check_contractive(codec: Codec, user: str) -> None:
+    """Refuse a codec that can lose a vector as a whole.
+
+    Args:
+        codec: The codec.
+        user: What adds up the codec's errors, for the error.
+
+    Raises:
+        ConfigError: If it is not known to keep part of every vector.
+    """
+    if codec.contraction_min <= 0:
+        fix = f"{user} needs a codec that keeps part of every vector; with {codec.describe()} this "
+        raise ConfigError("codec.name", codec.name, f"{fix}one can lose all of it every time")
 
 
 def is_finite(vector: Tensor) -> bool:
