@@ -1,0 +1,86 @@
+"""What all peers of a run agree on about its SeedLedger."""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from p2pfed.errors import ConfigError
+from p2pfed.updates.construction import Constant, check_integer
+from p2pfed.updates.seed_ledger import basis
+from p2pfed.updates.seed_ledger.basis import Basis, epoch_key
+
+EPOCH_MAX: Final = 2**32 - 1  # one a second lasts 136 years
+STEPS_MAX: Final = 2**32 - 1
+DIGEST_BYTES: Final = 32
+
+_FRACTION_BITS_MAX: Final = 64
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The constants of a SeedLedger.
+
+    A change of the model is a sum of directions times coefficients times 2^-q. A good q gives the
+    coefficients of usual steps 10 to 16 bits: fewer lose precision, more cost bytes. That is q of
+    20 to 24 for learning rates of 1e-3, 30 to 32 for those of large language models.
+
+    Attributes:
+        run_id: Of the run; all directions come from it.
+        size: d, the length of the gossip vector.
+        direction_count: K. More directions reach more models, and make newcomers' downloads longer.
+        fraction_bits: q.
+        coefficient_max: The largest magnitude of a coefficient in one operation.
+        budget: The largest length of what one author may move in one epoch, the Euclidean norm of
+            its summed coefficients. It bounds the harm of a liar: the weights move by at most
+            2^-q * sqrt(padded d) * budget.
+
+    Raises:
+        ConfigError: If a constant is out of range.
+    """
+
+    run_id: bytes
+    size: int
+    direction_count: int = 1_024
+    fraction_bits: int = 24
+    coefficient_max: int = 2**20
+    budget: int = 2**22
+
+    def __post_init__(self) -> None:
+        field = "method."
+        for name in ("size", "direction_count", "fraction_bits", "coefficient_max", "budget"):
+            check_integer(getattr(self, name), field + name, least=1)
+        count = self.direction_count
+        if count & (count - 1) or not basis.DIRECTIONS_MIN <= count <= basis.DIRECTIONS_MAX:
+            fix = f"write a power of two, {basis.DIRECTIONS_MIN} to {basis.DIRECTIONS_MAX}"
+            raise ConfigError(field + "direction_count", count, fix)
+        if count > self.size:  # cut off, directions would not be orthogonal any more
+            fix = f"write at most the {self.size} parameters of the model"
+            raise ConfigError(field + "direction_count", count, fix)
+        if self.fraction_bits > _FRACTION_BITS_MAX:
+            fix = f"write at most {_FRACTION_BITS_MAX}"
+            raise ConfigError(field + "fraction_bits", self.fraction_bits, fix)
+        # One author alone can then never make sums leave 32 bits, nor squares leave 62.
+        if self.budget**2 * count >= 2**62:
+            fix = f"write less than 2^31 / sqrt({count})"
+            raise ConfigError(field + "budget", self.budget, fix)
+        if self.coefficient_max > self.budget:
+            fix = f"write at most the budget of {self.budget}"
+            raise ConfigError(field + "coefficient_max", self.coefficient_max, fix)
+
+    def basis(self, epoch: int) -> Basis:
+        """Return the directions of an epoch."""
+        return Basis(
+            key=epoch_key(self.run_id, epoch),
+            direction_count=self.direction_count,
+            size=self.size,
+        )
+
+    def describe(self) -> dict[str, Constant]:
+        """Return the constants, for a genesis; what follows from the genesis is left out."""
+        return {
+            "basis": basis.NAME,
+            "budget": self.budget,
+            "coefficient_max": self.coefficient_max,
+            "direction_count": self.direction_count,
+            "fraction_bits": self.fraction_bits,
+        }
