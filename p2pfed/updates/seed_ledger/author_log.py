@@ -1,0 +1,167 @@
+"""What one author has added up: its sums by epoch, and its last operations, to take them back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, final
+
+import numpy as np
+from blake3 import blake3
+
+from p2pfed.errors import CodecError, LimitExceeded
+from p2pfed.updates.seed_ledger import operation as operations
+from p2pfed.updates.seed_ledger import varints
+from p2pfed.updates.seed_ledger.operation import Operation
+from p2pfed.updates.seed_ledger.terms import EPOCH_MAX, Terms
+from p2pfed.updates.seed_ledger.varints import Integers
+
+HISTORY_COUNT: Final = 64  # as many as one request for a range of updates asks for
+EPOCHS_MAX: Final = 4_096  # of one author; a snapshot of 4,096 epochs of 1,024 sums takes 12 MB
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AuthorLog:
+    """The sums after some operation of one author in one incarnation; a value, never changed.
+
+    Attributes:
+        terms: Of the run.
+        sequence: Of its last operation; 0 before the first.
+        sums: Epoch to the sums of its coefficients, shape (K,), int64, in ascending order; epochs
+            whose sums are all zero are left out.
+        hashes: Epoch to the BLAKE3-256 of its sums' bytes.
+        history: The bytes of its last operations, the newest last.
+    """
+
+    terms: Terms
+    sequence: int = 0
+    sums: Mapping[int, Integers] = field(default_factory=dict)
+    hashes: Mapping[int, bytes] = field(default_factory=dict)
+    history: tuple[bytes, ...] = ()
+
+    def digest(self) -> bytes:
+        """Return the BLAKE3-256 of all sums: of each epoch, its number and its hash."""
+        state = blake3()
+        for epoch, sums_hash in self.hashes.items():
+            state.update(epoch.to_bytes(8, "little") + sums_hash)
+        return state.digest()
+
+    def then(self, epoch: int, coefficients: Integers) -> "AuthorLog":
+        """Return the log with one more operation, and without a history.
+
+        Raises:
+            LimitExceeded: If the author would move more in the epoch than its budget allows, or in
+                more epochs than anybody needs.
+        """
+        before = self.sums.get(epoch)
+        total = coefficients if before is None else before + coefficients
+        check_budget(total, self.terms)
+        return self._with_sums(self.sequence + 1, {**self.sums, epoch: total}, changed=epoch)
+
+    def append(self, operation: Operation) -> "AuthorLog":
+        """Return the log with the next operation.
+
+        Raises:
+            LimitExceeded: As `then`.
+            CodecError: If the operation's digest is not that of the sums after it.
+        """
+        after = self.then(operation.epoch, operation.coefficients)
+        if after.digest() != operation.digest:
+            raise CodecError(f"operation {after.sequence} does not lead to the sums that it names")
+        history = (*self.history, operations.encode(operation))[-HISTORY_COUNT:]
+        return replace(after, history=history)
+
+    def rolled_back(self, sequence: int) -> "AuthorLog | None":
+        """Return the log as it was after an earlier operation, or None if that is forgotten."""
+        if sequence < self.sequence - len(self.history):
+            return None
+        log = self
+        while log.sequence > sequence:
+            last = operations.decode(log.history[-1], self.terms)
+            total = log.sums.get(last.epoch, 0) - last.coefficients
+            sums = {**log.sums, last.epoch: total}
+            before = log._with_sums(log.sequence - 1, sums, changed=last.epoch)
+            log = replace(before, history=log.history[:-1])
+        return log
+
+    def snapshot(self) -> bytes:
+        """Return the sums as bytes for a newcomer: K small numbers per epoch.
+
+        The number of epochs, then of each epoch in ascending order its number and its sums
+        zigzagged, all of it varints.
+        """
+        parts = [varints.pack(np.array([len(self.sums)]))]
+        for epoch, sums in self.sums.items():
+            parts += [varints.pack(np.array([epoch])), _sums_bytes(sums)]
+        return b"".join(parts)
+
+    @classmethod
+    def restore(cls, terms: Terms, sequence: int, data: bytes, digest: bytes) -> "AuthorLog":
+        """Read a snapshot.
+
+        Args:
+            terms: Of the run.
+            sequence: Of the operation after which it was made.
+            data: Any bytes, from anybody.
+            digest: From that operation, which the author has signed.
+
+        Raises:
+            CodecError: If they are not the snapshot that the author stands for.
+            LimitExceeded: As `then`.
+        """
+        (count,), position = varints.unpack(data, 0, 1)
+        if count > EPOCHS_MAX:
+            raise LimitExceeded(f"sums of {count} epochs, at most {EPOCHS_MAX}")
+        sums: dict[int, Integers] = {}
+        last_epoch = -1
+        for _ in range(int(count)):
+            (epoch,), position = varints.unpack(data, position, 1)
+            if not last_epoch < epoch <= EPOCH_MAX:
+                raise CodecError(f"sums of epoch {epoch} after those of {last_epoch}")
+            last_epoch = int(epoch)
+            numbers, position = varints.unpack(data, position, terms.direction_count)
+            sums[last_epoch] = varints.unzigzag(numbers)
+            check_budget(sums[last_epoch], terms)
+        if position != len(data):
+            raise CodecError("bytes after the end of a snapshot")
+        hashes = {epoch: blake3(_sums_bytes(each)).digest() for epoch, each in sums.items()}
+        log = cls(terms=terms, sequence=sequence, sums=sums, hashes=hashes)
+        # Finds sums of zero, too: nobody's digest has them.
+        if log.digest() != digest:
+            raise CodecError("a snapshot that is not what its author signed")
+        return log
+
+    def _with_sums(
+        self, sequence: int, sums: Mapping[int, Integers], *, changed: int
+    ) -> "AuthorLog":
+        kept = {epoch: sums[epoch] for epoch in sorted(sums)}
+        hashes = dict(self.hashes)
+        if kept[changed].any():
+            hashes[changed] = blake3(_sums_bytes(kept[changed])).digest()
+        else:
+            del kept[changed]
+            hashes.pop(changed, None)
+        if len(kept) > EPOCHS_MAX:
+            raise LimitExceeded(f"sums of {len(kept)} epochs, at most {EPOCHS_MAX}")
+        ordered = {epoch: hashes[epoch] for epoch in kept}
+        return AuthorLog(terms=self.terms, sequence=sequence, sums=kept, hashes=ordered)
+
+
+def check_budget(sums: Integers, terms: Terms) -> None:
+    """Refuse sums of one author and epoch that are longer than the budget.
+
+    Raises:
+        LimitExceeded: If they are.
+    """
+    if not is_within_budget(sums, terms):
+        raise LimitExceeded(f"sums of an epoch are longer than {terms.budget}")
+
+
+def is_within_budget(sums: Integers, terms: Terms) -> bool:
+    """Return whether the Euclidean norm of sums is at most the budget, computed exactly."""
+    # Squares of what passes the first test sum to less than 2^62: `Terms` has seen to that.
+    is_each = int(np.abs(sums).max()) <= terms.budget
+    return is_each and int(np.dot(sums, sums)) <= terms.budget**2
+
+
+def _sums_bytes(sums: Integers) -> bytes:
+    return varints.pack(varints.zigzag(sums))
