@@ -18,6 +18,7 @@ from p2pfed.core.config import (
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.identity import PeerId, parse_peer_id
 from p2pfed.limits import Limits
+from p2pfed.updates.registry import CODECS
 from p2pfed.wire import genesis as genesis_format
 from p2pfed.wire.genesis import Component, Constant, Genesis, Initial, ParameterEntry
 from p2pfed.wire.payload import payload_bytes_max
@@ -74,6 +75,7 @@ def core_config(
         method=genesis.method.name,
         codec=genesis.codec.name,
         payload_bytes_max=payload_bytes_max(genesis.section_bytes_max),
+        sends_differences=CODECS[genesis.codec.name].is_for_differences,
         role=config.node.role,
         software=f"p2pfed {__version__}",
         schedule=ScheduleConfig(**schedule),

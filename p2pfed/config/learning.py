@@ -13,7 +13,7 @@ from p2pfed.config.model import IntegrationTable, PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
-from p2pfed.learn.decoded import DecodeCache
+from p2pfed.learn.decoded import DecodeCache, main_bytes_max
 from p2pfed.learn.device import resolve_placement
 from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.partition import create_partition
@@ -181,7 +181,7 @@ def _bench(
             integration.rule,
             beta_max=integration.beta_max,
             norm_cap_ratio=None if isinstance(ratio, str) else ratio,
-            gamma=integration.gamma,
+            gamma=_gamma(integration.gamma, codec),
             prioritizer=_prioritizer(integration.prioritizer, identity),
             evaluate=Scoring(learner=learner, initial=learner.vector()),
             observes=standing_config(config) is not None,
@@ -245,5 +245,18 @@ def _agree(
         ),
         method=component(method.name, constants),
         codec=component(codec.name, codec.describe()),
-        main_bytes_max=codec.encoded_bytes_max(specification.size),
+        main_bytes_max=main_bytes_max(codec, specification.size),
     )
+
+
+def _gamma(given: float | None, codec: Codec) -> float:
+    """Return the step of an integration.
+
+    Raises:
+        ConfigError: If differences that are rounded like this would not converge with it.
+    """
+    limit = codec.gossip_step_max if codec.is_for_differences else 1.0
+    if given is not None and given > limit:
+        fix = f"write at most {limit:g}; with larger steps, gossip over {codec.name} diverges"
+        raise ConfigError("integration.gamma", given, fix)
+    return limit if given is None else given

@@ -113,7 +113,9 @@ class IntegrationTable(_Table):
     norm_cap_ratio: float | Literal["off"] = Field(
         default=3.0, description="rows above so many median norms are rejected; or off"
     )
-    gamma: float = Field(default=1.0, gt=0.0, le=1.0, description="step towards the result")
+    gamma: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="step towards the result; 1, or what codecs allow"
+    )
     weights: str = Field(default="metropolis", description="metropolis, uniform or examples")
     prioritizer: PrioritizerTable = PrioritizerTable()
 

@@ -94,6 +94,12 @@ def check_header(header: UpdateHeader, *, method: str, codec: Codec) -> Codec:
     return FULL_CODEC if is_exact else codec
 
 
+def main_bytes_max(codec: Codec, size: int) -> int:
+    """Return the most bytes that an update of `size` values can have in its main section."""
+    full = FULL_CODEC if codec.is_for_differences else codec
+    return max(codec.encoded_bytes_max(size), full.encoded_bytes_max(size))
+
+
 def decode_update(payload: bytes, *, codec: Codec, size: int) -> DecodedUpdate:
     """Decode the payload of an update of `size` values.
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from p2pfed.core.effects import IntegrationRow, OwnPlace
-from p2pfed.errors import LocalError
+from p2pfed.errors import CodecError, LocalError
 from p2pfed.identity import PeerId
+from p2pfed.learn.decoded import FULL_CODEC
 from p2pfed.limits import PUBLIC_KEY_BYTES, Limits
 from p2pfed.messages import UpdateHeader, UpdateKind
-from p2pfed.updates.codec import Codec
+from p2pfed.updates.codec import Codec, check_contractive, is_finite
 
 _OWN: Final = "public/own"
 _PENDING: Final = "public/pending"
@@ -53,7 +54,11 @@ class PublicCopies:
     which is not rounded.
 
     Args:
+        codec: Encodes differences; one that keeps part of every vector.
         size: d.
+
+    Raises:
+        ConfigError: If the codec can lose a vector as a whole.
 
     Source: Koloskova, Stich and Jaggi 2019, "Decentralized stochastic optimization and gossip
         algorithms with compressed communication", algorithm 2 (CHOCO-SGD).
@@ -61,7 +66,9 @@ class PublicCopies:
         rows, and rounds may be out of step.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, codec: Codec, size: int) -> None:
+        check_contractive(codec, "difference gossip")
+        self._codec = codec
         self._size = size
         self._own = _nothing(size)
         self._pending: PublicCopy | None = None
@@ -69,9 +76,7 @@ class PublicCopies:
 
     # The own one -----------------------------------------------------------------------------
 
-    def encode(
-        self, vector: Tensor, place: OwnPlace, *, codec: Codec, full_codec: Codec
-    ) -> tuple[bytes, bool]:
+    def encode(self, vector: Tensor, place: OwnPlace) -> tuple[bytes, bool]:
         """Encode the own vector as the update that follows a place.
 
         It is not out yet: only the next call tells, by its place.
@@ -79,8 +84,6 @@ class PublicCopies:
         Args:
             vector: Difference from the initial one, shape (d,), float32.
             place: The newest own update that is out.
-            codec: Encodes differences.
-            full_codec: Encodes full updates, without a loss.
 
         Returns:
             The bytes, and whether they are a full update.
@@ -90,10 +93,10 @@ class PublicCopies:
         """
         base = self._settle(place)
         if base is None or place.needs_full:
-            data, public = full_codec.encode(vector), vector.clone()
+            data, public = FULL_CODEC.encode(vector), vector.clone()
         else:
-            data = codec.encode(vector - base)
-            public = base + codec.decode(data, self._size)
+            data = self._codec.encode(vector - base)
+            public = base + self._codec.decode(data, self._size)
         self._pending = PublicCopy(
             incarnation=place.incarnation, sequence=place.sequence + 1, vector=public
         )
@@ -128,7 +131,7 @@ class PublicCopies:
             The copy for `commit`, None if an update in between is missing.
 
         Raises:
-            RemoteError: If `decode` does.
+            RemoteError: If `decode` does, or differences add up to infinity.
         """
         copy = self._of_neighbors.get(row.peer)
         headers = (*row.before, row.header)
@@ -145,6 +148,8 @@ class PublicCopies:
                 vector = decode(header)  # on top of the initial vector
             else:
                 return None
+            if not is_finite(vector):
+                raise CodecError(f"{self._codec.name}: differences that add up to infinity")
             copy = PublicCopy(
                 incarnation=header.incarnation, sequence=header.sequence, vector=vector
             )
@@ -193,7 +198,9 @@ class PublicCopies:
 
     def _read(self, name: str, state: Mapping[str, Tensor]) -> PublicCopy:
         vector, place = state[name], state.get(name + _PLACE)
-        if place is None or vector.shape != (self._size,) or place.shape != (2,):
+        is_place = place is not None and (place.shape, place.dtype) == ((2,), torch.int64)
+        is_vector = (vector.shape, vector.dtype) == ((self._size,), torch.float32)
+        if place is None or not is_place or not is_vector:
             raise LocalError(f"the saved state has {name}, which does not fit this model")
         incarnation, sequence = place.tolist()
         unsigned = int.from_bytes(incarnation.to_bytes(8, signed=True))

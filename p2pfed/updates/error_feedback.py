@@ -33,7 +33,7 @@ class ErrorFeedback:
 
     For the sum of a stream, such as steps of training that all receivers add up. With a decay of
     1, what has been decoded and the residual add up to what came in, but for roundings of float32.
-    Vectors that replace each other go through `p2pfed.updates.difference_gossip` instead.
+    Vectors that replace each other go through `p2pfed.learn.public_copies` instead.
 
     Source: Seide et al. 2014, "1-bit stochastic gradient descent", sec. 3.1; Karimireddy et al.
     2019, "Error feedback fixes SignSGD and other gradient compression schemes", alg. 2; the decay

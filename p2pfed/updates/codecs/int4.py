@@ -35,6 +35,7 @@ class Int4(Codec):
     """
 
     name: ClassVar[str] = "int4"
+    is_for_differences: ClassVar[bool] = True
 
     block: int = 64
 

@@ -44,6 +44,7 @@ class RandK(Codec):
     """
 
     name: ClassVar[str] = "rand-k"
+    is_for_differences: ClassVar[bool] = True
 
     density: float = 0.1
     values: str = "bfloat16"
@@ -56,6 +57,11 @@ class RandK(Codec):
     def contraction_min(self) -> float:
         # On average over seeds: each place is kept with 1 / the width of its stretch.
         return VALUE_CODECS[self.values].contraction_min / math.ceil(1 / self.density)
+
+    @property
+    @override
+    def gossip_step_max(self) -> float:
+        return min(1.0, self.density)
 
     @override
     def encoded_bytes_max(self, size: int) -> int:

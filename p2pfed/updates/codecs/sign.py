@@ -34,6 +34,7 @@ class Sign(Codec):
     """
 
     name: ClassVar[str] = "sign"
+    is_for_differences: ClassVar[bool] = True
 
     block: int = 256
 
@@ -45,6 +46,11 @@ class Sign(Codec):
     def contraction_min(self) -> float:
         # ||x||_1^2 / (B ||x||^2), least for a single spike; the factor is for the rounded mean.
         return (1 - 2.0**-16) / self.block
+
+    @property
+    @override
+    def gossip_step_max(self) -> float:
+        return 0.3
 
     @override
     def encoded_bytes_max(self, size: int) -> int:

@@ -52,6 +52,7 @@ class Sparse(Codec):
     """
 
     name: ClassVar[str] = "sparse"
+    is_for_differences: ClassVar[bool] = True
 
     chunk: int = 4096
     kept: int = 64
@@ -79,6 +80,11 @@ class Sparse(Codec):
         # The kept values hold at least kept / chunk of a chunk's energy, and one magnitude for all
         # of them, which is no better than two, 1 / kept of that.
         return 1 / self.chunk
+
+    @property
+    @override
+    def gossip_step_max(self) -> float:
+        return min(1.0, 2.0 * self.kept / self.chunk)
 
     @override
     def encoded_bytes_max(self, size: int) -> int:

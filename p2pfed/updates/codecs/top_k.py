@@ -43,6 +43,7 @@ class TopK(Codec):
     """
 
     name: ClassVar[str] = "top-k"
+    is_for_differences: ClassVar[bool] = True
 
     density: float = 0.1
     values: str = "int4"
@@ -54,6 +55,11 @@ class TopK(Codec):
     @override
     def contraction_min(self) -> float:
         return self.density * VALUE_CODECS[self.values].contraction_min
+
+    @property
+    @override
+    def gossip_step_max(self) -> float:
+        return min(1.0, 2.0 * self.density)
 
     @override
     def encoded_bytes_max(self, size: int) -> int:

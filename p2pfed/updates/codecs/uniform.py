@@ -49,6 +49,7 @@ class Uniform(Codec):
     """
 
     name: ClassVar[str] = "uniform"
+    is_for_differences: ClassVar[bool] = True
 
     step_rms: float = 0.5
 
