@@ -101,7 +101,7 @@ class Standing:
             return [Place()] * len(rows)
         round_number = self._progress.round
         probed = () if gate is None else gate.probes(round_number, self._new)
-        rejected = [peer for peer in peers if gate is not None and gate.is_rejected(peer)]
+        rejected = () if gate is None else gate.rejected(peers)
         masses = ledger.masses(round_number, peers, self._groups(peers), rejected=rejected)
         for peer in peers:
             status = ledger.status(peer, round_number)
@@ -130,11 +130,17 @@ class Standing:
         news = [verdict for verdict in verdicts if verdict.peer in self._new]
         records, self._obsolete = self._obsolete, []
         if gate is not None:
-            probed = gate.record({it.peer: it.gain for it in news if it.gain is not None})
+            gains = {it.peer: it.gain for it in news if it.gain is not None}
+            probed = gate.record(self._progress.round, gains)
             records += encode_changes(_GATE, gate, probed)
+        rejected = () if gate is None else gate.rejected([it.peer for it in verdicts])
         observed = ledger.observe(
             self._progress.round,
-            {it.peer: self._observation(it) for it in news if it.agreement is not None},
+            {
+                it.peer: self._observation(it, is_rejected=it.peer in rejected)
+                for it in news
+                if it.agreement is not None
+            },
         )
         return (*records, *encode_changes(_LEDGER, ledger, observed))
 
@@ -211,9 +217,8 @@ class Standing:
             outbox.notify(ReputationLost(reason=reason))
         return memory
 
-    def _observation(self, verdict: Verdict) -> Observation:
+    def _observation(self, verdict: Verdict, *, is_rejected: bool) -> Observation:
         assert verdict.agreement is not None
-        is_rejected = self._gate is not None and self._gate.is_rejected(verdict.peer)
         has_offended = verdict.peer in self._offenders
         self._offenders.pop(verdict.peer, None)
         return Observation(

@@ -178,13 +178,18 @@ class _Session:
         self, place: Neighborhood, integration: robust.Integration
     ) -> dict[bytes | str, robust.Observation]:
         """Return what the ledger is to know: whom the gate turns away earns nothing."""
-        gate = self.gates.get(place.peer)
+        rejected = self._rejected(place)
         return {
-            name: replace(found, performance=0.0)
-            if gate is not None and gate.is_rejected(name)
-            else found
+            name: replace(found, performance=0.0) if name in rejected else found
             for name, found in integration.observations.items()
         }
+
+    def _rejected(self, place: Neighborhood) -> tuple[bytes, ...]:
+        """Return the neighbors that a peer's loss gate turns away."""
+        gate = self.gates.get(place.peer)
+        if gate is None:
+            return ()
+        return gate.rejected([self.names[number] for number in place.weights])
 
     def _probe(
         self,
@@ -209,13 +214,12 @@ class _Session:
             own,
             {name: sent[name] for name in gate.probes(round, sent) if can_be_probed(reasons[name])},
         )
-        gate.record(gains)
+        gate.record(round, gains)
 
     def _mass_caps(self, place: Neighborhood, round: int) -> dict[int, float]:
         """Return the largest share of some neighbors, by what was known before this round."""
         names = {self.names[number]: number for number in place.weights}
-        gate, ledger = self.gates.get(place.peer), self.ledgers.get(place.peer)
-        rejected = [name for name in names if gate is not None and gate.is_rejected(name)]
+        ledger, rejected = self.ledgers.get(place.peer), self._rejected(place)
         if ledger is None:
             return {names[name]: 0.0 for name in rejected}
         banned = [number for name, number in names.items() if ledger.is_banned(name, round)]

@@ -117,14 +117,17 @@ def test_whom_the_gate_turns_away_earns_nothing() -> None:
 
 
 def test_few_neighbors_are_probed_in_a_round_and_all_in_turn() -> None:
-    gate = LossGatePolicy(probe_count=1)
+    gate = LossGatePolicy(probe_count=2)
     peer = make_peer(StandingConfig(policy=POLICY, loss_gate=gate))
     probed = []
     for number in range(6):
         do_round(peer, number, HONEST, HARM)
-        (row,) = [row for row in peer.last(StartIntegration).rows if row.is_probed]
-        probed.append(row.peer)
-    assert sorted(probed[:3]) == sorted(probed[3:]) == sorted(HONEST)
+        rows = [row for row in peer.last(StartIntegration).rows if row.is_probed]
+        assert len(rows) == 2
+        probed.append({row.peer for row in rows})
+    assert [first | second for first, second in zip(probed[::2], probed[1::2], strict=True)] == [
+        set(HONEST)
+    ] * 3
 
 
 # Groups ---------------------------------------------------------------------------------------

@@ -45,11 +45,12 @@ def test_wrong_value_is_refused(field: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("probe_count", 0),
+        ("probe_count", 1),
         ("memory", 1.0),
         ("value_min", 0.5),
         ("scores_min", 1.5),
         ("origins_max", False),
+        ("origins_max", 1),
         ("margin_errors", -1.0),
     ],
 )

@@ -68,8 +68,8 @@ def test_what_a_round_of_probes_changed_is_all_that_there_is_to_save(
 ) -> None:
     gate = LossGate(7, LossGatePolicy(origins_max=4), genesis="digits")
     saved = {"": gate.snapshot()}
-    for gains in history:
-        for key in gate.record(gains):
+    for index, gains in enumerate(history):
+        for key in gate.record(index, gains):
             saved[key.hex()] = gate.snapshot([key])
         assert added(list(saved.values())) == gate.snapshot()
 
@@ -191,7 +191,7 @@ def test_gate_goes_through_json_as_well() -> None:
     gate = LossGate(7, genesis="digits")
     for index in range(12):
         chosen = gate.probes(index, "abcde")
-        gate.record({origin: -0.1 if origin == "a" else 0.1 for origin in chosen})
+        gate.record(index, {origin: -0.1 if origin == "a" else 0.1 for origin in chosen})
     text = json.dumps(gate.snapshot(), allow_nan=False)
     restored = LossGate.restore(7, json.loads(text), genesis="digits")
     assert restored.snapshot() == gate.snapshot()
