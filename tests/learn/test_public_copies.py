@@ -193,11 +193,8 @@ def test_compressing_vectors_themselves_stalls_and_moves_the_mean(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("codec", "gamma"), [(RandK(), 0.2), (Sparse(chunk=500, kept=8), 0.6)], ids=repr
-)
-def test_too_large_a_step_diverges(codec: Codec, gamma: float) -> None:
-    ring = Ring(codec, gamma=gamma)
+def test_too_large_a_step_diverges() -> None:
+    ring = Ring(RandK(), gamma=0.2)
     early = ring.run(20).relative_distance()
     assert ring.run(130).relative_distance() > max(early, 0.5)
 
