@@ -31,6 +31,10 @@ def can_be_probed(reason: robust.Reason) -> bool:
     """Return whether a row with a verdict is a model whose harm a probe can measure."""
     return reason not in _NOT_PROBED
 
+# Losses are divided by their size, but by no less than this: near 0 a change of nothing would be
+# infinite. Guess: a loss as small, of a mean over rows, means that nothing is left to learn.
+_LOSS_SIZE_MIN: Final = 1e-6
+
 
 def held_out_loss(
     learner: Learner, round: int, *, should_stop: ShouldStop
@@ -64,7 +68,8 @@ def relative_gains(
 ) -> dict[KeyT, float]:
     """Measure how a small step towards each row changes a held-out loss.
 
-    (L(theta) - L(theta + rho (x_j - theta))) / L(theta) for the own vector theta and row x_j.
+    (L(theta) - L(theta + rho (x_j - theta))) / |L(theta)| for the own vector theta and row x_j. The
+    loss may be negative, as a negative log-likelihood of densities is.
 
     Args:
         loss: L, the same for equal vectors.
@@ -79,6 +84,7 @@ def relative_gains(
     Source: Lidin et al. 2025, "Incentivizing permissionless distributed learning of LLMs", the loss
         score.
     Differs: rows are whole models, so a step towards one takes the place of a step along an update.
+        They divide by L(theta), which has to be positive; and a size below 1e-6 counts as that.
     """
     if not rows:
         return {}
@@ -95,6 +101,4 @@ def _foreign_loss(loss: Callable[[Tensor], float], own: Tensor, row: Tensor) -> 
 def _relative(before: float, after: float) -> float:
     if not math.isfinite(after):
         return -math.inf
-    if after == before:
-        return 0.0
-    return (before - after) / before if before > 0.0 else -math.inf
+    return (before - after) / max(abs(before), _LOSS_SIZE_MIN)

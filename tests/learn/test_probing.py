@@ -46,8 +46,23 @@ def test_what_ruins_the_loss_is_the_worst() -> None:
     gains = relative_gains(parabola, torch.tensor([0.0]), rows)
     assert gains["far"] == -math.inf
     assert gains["near"] > 0.0
-    # At the optimum, everything else is infinitely worse, relatively.
-    assert relative_gains(parabola, torch.tensor([1.0]), rows)["near"] == -math.inf
+    # At the optimum, everything else is much worse, relatively: 0.18 squared of 1e-6.
+    gains = relative_gains(parabola, torch.tensor([1.0]), rows)
+    assert gains["near"] == pytest.approx(-32400.0, rel=1e-4)
+
+
+def test_a_negative_loss_tells_helpers_from_others() -> None:
+    # From 0 the loss is -4. A step of 0.2 towards 1 leads to 0.64 - 5; towards -1 to 1.44 - 5.
+    rows = {"good": torch.tensor([1.0]), "bad": torch.tensor([-1.0]), "own": torch.tensor([0.0])}
+    gains = relative_gains(lambda it: parabola(it) - 5.0, torch.tensor([0.0]), rows)
+    assert gains == pytest.approx({"good": 0.09, "bad": -0.11, "own": 0.0}, abs=1e-6)
+
+
+def test_a_loss_of_zero_tells_helpers_from_others() -> None:
+    rows = {"good": torch.tensor([1.0]), "bad": torch.tensor([-1.0]), "own": torch.tensor([0.0])}
+    gains = relative_gains(lambda it: parabola(it) - 1.0, torch.tensor([0.0]), rows)
+    assert gains["good"] > 0.0 > gains["bad"] > -math.inf
+    assert gains["own"] == 0.0
 
 
 def test_what_a_loss_refuses_is_the_worst() -> None:
