@@ -1,7 +1,7 @@
 """Rounding to bfloat16, and an entropy coder for its exponents."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 import torch
@@ -9,9 +9,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from p2pfed.errors import LocalError
-from p2pfed.updates.codec import Codec, is_finite
+from p2pfed.updates.codec import Codec
+from p2pfed.updates.codecs.blocks import CHUNK_VALUES
 from p2pfed.updates.codecs.entropy import compress, compressed_bytes_max, decompress
 from p2pfed.updates.construction import Constant
+
+_MAGNITUDE: Final = 0x7FFF
+_INFINITY: Final = 0x7F80  # NaN above it
 
 
 @final
@@ -46,20 +50,25 @@ class BFloat16(Codec):
 
     @override
     def _encode(self, vector: Tensor) -> bytes:
-        rounded = vector.to(torch.bfloat16)  # to nearest, ties to even, on every device
-        if not is_finite(rounded):
-            raise LocalError(f"{self.name}: a value is beyond the range of bfloat16")
-        words = rounded.view(torch.int16).numpy().astype("<i2", copy=False)
-        pairs = words.view(np.uint8).reshape(-1, 2)
         planes = np.empty((2, len(vector)), dtype=np.uint8)
-        planes[0], planes[1] = pairs[:, 1], pairs[:, 0]
+        for first in range(0, len(vector), CHUNK_VALUES):
+            # To nearest, ties to even, on every device.
+            rounded = vector[first : first + CHUNK_VALUES].to(torch.bfloat16)
+            words = rounded.view(torch.int16).numpy().view(np.uint16)
+            if int((words & _MAGNITUDE).max()) >= _INFINITY:
+                raise LocalError(f"{self.name}: a value is beyond the range of bfloat16")
+            planes[0, first : first + CHUNK_VALUES] = words >> 8
+            planes[1, first : first + CHUNK_VALUES] = words & 0xFF
         return compress(planes.data)
 
     @override
     def _decode(self, data: bytes | memoryview, size: int) -> Tensor:
         plain = decompress(self.name, data, 2 * size)
-        planes = np.frombuffer(plain, dtype=np.uint8).reshape(2, size)
-        pairs = np.empty((size, 2), dtype=np.uint8)
-        pairs[:, 1], pairs[:, 0] = planes
-        words = pairs.view("<i2").ravel().astype(np.int16, copy=False)
-        return torch.from_numpy(words).view(torch.bfloat16).float()
+        high, low = np.frombuffer(plain, dtype=np.uint8).reshape(2, size)
+        bits = np.empty(size, dtype=np.uint32)
+        for first in range(0, size, CHUNK_VALUES):
+            words = high[first : first + CHUNK_VALUES].astype(np.uint16) << np.uint16(8)
+            words |= low[first : first + CHUNK_VALUES]
+            part = bits[first : first + CHUNK_VALUES]
+            np.left_shift(words, np.uint32(16), out=part, dtype=np.uint32)
+        return torch.from_numpy(bits.view(np.float32))

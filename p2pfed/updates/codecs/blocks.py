@@ -15,7 +15,8 @@ from p2pfed.errors import CodecError, LocalError
 
 SCALE_BYTES: Final = 2
 FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
-CHUNK_VALUES: Final = 1 << 16  # worked on at a time: their temporaries stay in the cache
+# Worked on at a time: the temporaries stay in the cache, and torch starts no thread for so few.
+CHUNK_VALUES: Final = 1 << 15
 
 _INFINITY: Final = 0x7F80  # as bfloat16; NaN above it, negative values from 0x8000 on
 
