@@ -91,8 +91,9 @@ class RandK(Codec):
             raise CodecError(f"{self.name}: {len(data)} bytes, the seed alone is {_SEED_BYTES}")
         count = kept_count(size, self.density)
         values = VALUE_CODECS[self.values].decode(data[_SEED_BYTES:], count)
-        vector = torch.zeros(size)
-        vector[torch.from_numpy(self._indices(bytes(data[:_SEED_BYTES]), size))] = values
+        indices = torch.from_numpy(self._indices(bytes(data[:_SEED_BYTES]), size))
+        vector = torch.zeros(size)  # after what the indices take on the way
+        vector[indices] = values
         return vector
 
     def _seed(self, vector: Tensor) -> bytes:

@@ -140,8 +140,9 @@ def largest_indices(values: NDArray[np.float32], density: float) -> NDArray[np.i
     if count == len(values):
         return np.arange(count)
     magnitudes = np.abs(values)
-    border = np.partition(magnitudes, len(values) - count)[len(values) - count]
-    is_kept = magnitudes > border
+    magnitudes.partition(len(values) - count)  # in place: this is the only copy
+    border = magnitudes[len(values) - count]
+    is_kept = (values > border) | (values < -border)
     missing = count - int(np.count_nonzero(is_kept))
-    is_kept[np.flatnonzero(magnitudes == border)[:missing]] = True
+    is_kept[np.flatnonzero((values == border) | (values == -border))[:missing]] = True
     return np.flatnonzero(is_kept)
