@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from p2pfed.errors import LocalError
+from p2pfed.updates.seed_ledger.sharing import share_blocks
 from p2pfed.updates.seed_ledger.sign_bits import (
     WORD_BITS,
     mix64,
@@ -100,9 +101,13 @@ class Basis:
         if wanted.step != 1 or not 0 <= wanted.start <= wanted.stop <= self.block_count:
             raise LocalError(f"blocks {wanted}: a vector of {self.size} has {self.block_count}")
         decoded = coefficients.new_empty(len(wanted), self.direction_count)
-        for chunk in self.chunks(wanted):
-            place = slice(chunk.start - wanted.start, chunk.stop - wanted.start)
-            decoded[place].copy_(self.decode_chunk(coefficients, chunk).T)
+
+        def work(part: range) -> None:
+            for chunk in self.chunks(part):
+                place = slice(chunk.start - wanted.start, chunk.stop - wanted.start)
+                decoded[place].copy_(self.decode_chunk(coefficients, chunk).T)
+
+        share_blocks(work, wanted, self.direction_count, on_cpu=coefficients.is_cpu)
         return decoded.reshape(-1)
 
     def decode_chunk(self, coefficients: Tensor, blocks: range) -> Tensor:
@@ -127,22 +132,19 @@ class Basis:
         Raises:
             LocalError: If the vector has another shape.
 
-        Differs: the specification sums blocks one by one; here the blocks of a chunk are summed
-            in whatever order torch takes. Only the author computes coordinates, and rounds them.
+        Differs: the specification sums blocks one by one; here the last bits depend on the number
+            of threads. Only the author computes coordinates, and rounds them.
         """
         if tuple(difference.shape) != (self.size,):
             raise LocalError(f"vector of shape {tuple(difference.shape)}, expected ({self.size},)")
-        count = self.direction_count
-        coordinates = torch.zeros(count, dtype=torch.float64, device=difference.device)
-        for blocks in self.chunks():
-            s_keys, d_keys = self._keys(blocks, difference.device)
-            values = torch.zeros(len(blocks) * count, dtype=torch.float64, device=difference.device)
-            part = difference[blocks.start * count : blocks.stop * count]
-            values[: len(part)] = part
-            signed = values.reshape(-1, count).T.contiguous() * _signs(sign_masks(d_keys, count))
-            sums = _transform(signed, torch.empty_like(signed))
-            coordinates += (sums * _signs(sign_masks(s_keys, count))).sum(dim=1)
-        return coordinates / self.padded_size
+        sums: dict[int, Tensor] = {}
+
+        def work(part: range) -> None:
+            chunks = [self._encode_chunk(difference, blocks) for blocks in self.chunks(part)]
+            sums[part.start] = torch.stack(chunks).sum(dim=0)
+
+        share_blocks(work, range(self.block_count), self.direction_count, on_cpu=difference.is_cpu)
+        return torch.stack([sums[start] for start in sorted(sums)]).sum(dim=0) / self.padded_size
 
     def direction(self, index: int, *, device: torch.device | None = None) -> Tensor:
         """Return one direction.
@@ -179,6 +181,16 @@ class Basis:
         step = max(1, _CHUNK_VALUES // self.direction_count)
         for start in range(wanted.start, wanted.stop, step):
             yield range(start, min(start + step, wanted.stop))
+
+    def _encode_chunk(self, difference: Tensor, blocks: range) -> Tensor:
+        count = self.direction_count
+        s_keys, d_keys = self._keys(blocks, difference.device)
+        values = torch.zeros(len(blocks) * count, dtype=torch.float64, device=difference.device)
+        piece = difference[blocks.start * count : blocks.stop * count]
+        values[: len(piece)] = piece
+        signed = values.reshape(-1, count).T.contiguous() * _signs(sign_masks(d_keys, count))
+        sums = _transform(signed, torch.empty_like(signed))
+        return (sums * _signs(sign_masks(s_keys, count))).sum(dim=1)
 
     def _keys(self, blocks: range, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the keys of S_b and D_b of some blocks."""

@@ -7,22 +7,20 @@ would take one number at a time, as neighbors in memory belong to different side
 
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from p2pfed.updates.seed_ledger.basis import Basis
+from p2pfed.updates.seed_ledger.sharing import share_blocks
 from p2pfed.updates.seed_ledger.sign_bits import FIRST_FACTOR, GOLDEN_GAMMA, SECOND_FACTOR
 
 # Below this many values torch needs less than the 2 ms in which threads and arrays are set up.
 VALUES_MIN: Final = 2**16
 
 _LANES: Final = 16  # int32 in the widest vectors of today; LLVM splits them for others
-_VALUES_PER_THREAD: Final = 2**20  # 2 ms of work
 
 
 def materialize(
@@ -51,13 +49,7 @@ def materialize(
     def work(blocks: range) -> None:
         loop(coefficients, keys, blocks.start, blocks.stop, values, scale, result)
 
-    parts = _split(first.block_count, first.size // _VALUES_PER_THREAD)
-    if len(parts) == 1:
-        work(parts[0])
-    else:
-        with ThreadPoolExecutor(len(parts)) as pool:
-            for _ in pool.map(work, parts):
-                pass
+    share_blocks(work, range(first.block_count), first.direction_count, on_cpu=True)
     return True
 
 
@@ -69,13 +61,6 @@ def is_available() -> bool:
         return False
     # A word's lowest bit is a vector's first sign only where the lowest byte comes first.
     return sys.byteorder == "little" and not vars(numba.config)["DISABLE_JIT"]
-
-
-def _split(block_count: int, parts_max: int) -> list[range]:
-    """Cut blocks into a part for each thread that torch may use."""
-    count = max(1, min(torch.get_num_threads(), parts_max))
-    ends = [block_count * part // count for part in range(count + 1)]
-    return [range(start, stop) for start, stop in pairwise(ends)]
 
 
 @cache

@@ -12,6 +12,7 @@ from torch import Tensor
 from p2pfed.errors import LocalError
 from p2pfed.updates.seed_ledger import compiled
 from p2pfed.updates.seed_ledger.basis import Basis, magnitude_sum
+from p2pfed.updates.seed_ledger.sharing import share_blocks
 
 _INT32_END = 2**31
 _EXACT_END = 2**53  # whole numbers below this are float64
@@ -58,13 +59,17 @@ def _materialize_by_torch(
 ) -> None:
     first = layers[0][0]
     count = first.direction_count
-    for blocks in first.chunks():
-        sums = first.decode_chunk(layers[0][1], blocks)
-        for basis, coefficients in layers[1:]:
-            sums += basis.decode_chunk(coefficients, blocks)
-        place = slice(blocks.start * count, min(blocks.stop * count, first.size))
-        moves = torch.empty(sums.T.shape, dtype=torch.float64, device=start.device)
-        values = moves.copy_(sums.T).view(-1)[: place.stop - place.start]
-        values *= 2.0**-fraction_bits
-        values += start[place]
-        weights[place] = values  # the one rounding
+
+    def work(part: range) -> None:
+        for blocks in first.chunks(part):
+            sums = first.decode_chunk(layers[0][1], blocks)
+            for basis, coefficients in layers[1:]:
+                sums += basis.decode_chunk(coefficients, blocks)
+            place = slice(blocks.start * count, min(blocks.stop * count, first.size))
+            moves = torch.empty(sums.T.shape, dtype=torch.float64, device=start.device)
+            values = moves.copy_(sums.T).view(-1)[: place.stop - place.start]
+            values *= 2.0**-fraction_bits
+            values += start[place]
+            weights[place] = values  # the one rounding
+
+    share_blocks(work, range(first.block_count), count, on_cpu=start.is_cpu)

@@ -70,7 +70,7 @@ def test_decoded_is_the_sum_by_definition() -> None:
     assert basis.decode(coefficients).tolist() == expected
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(keys, st.sampled_from([64, 128, 1_024]), st.integers(1, 4), st.integers(0, 99))
 def test_encode_undoes_decode(key: int, count: int, blocks: int, seed: int) -> None:
     basis = Basis(key=key, direction_count=count, size=count * blocks)
@@ -89,7 +89,7 @@ def test_encode_is_the_orthogonal_projection() -> None:
     assert float(rest.square().sum() / vector.square().sum()) == pytest.approx(0.9, abs=0.05)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(keys, st.integers(0, 1_023), st.integers(0, 1_023))
 def test_directions_are_orthogonal_signs(key: int, first: int, second: int) -> None:
     basis = Basis(key=key, direction_count=1_024, size=2_048)

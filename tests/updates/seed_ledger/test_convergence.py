@@ -55,7 +55,7 @@ def deliver(rng: random.Random, entries: list[Entry], *, share: float) -> SeedLe
     return ledger
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(seeds)
 def test_lost_repeated_and_reordered_operations_end_in_the_same_bits(seed: int) -> None:
     rng = random.Random(seed)
@@ -69,7 +69,7 @@ def test_lost_repeated_and_reordered_operations_end_in_the_same_bits(seed: int) 
     assert peers[0].distance(peers[1]) == 0.0
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.permutations(range(len(ENTRIES))))
 def test_writers_commute(order: list[int]) -> None:
     # Any interleaving that keeps each log in sequence.
@@ -79,7 +79,7 @@ def test_writers_commute(order: list[int]) -> None:
     assert weight_bytes(ledger) == weight_bytes(told(ENTRIES))
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(seeds)
 def test_a_fork_ends_where_the_proof_freezes_it(seed: int) -> None:
     rng = random.Random(seed)
@@ -127,7 +127,7 @@ def test_join_is_commutative_associative_and_idempotent(a: int, b: int, c: int) 
     assert joined(a).digest() == ledger_of(a).digest()
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(seeds)
 def test_snapshots_and_operations_lead_to_the_same_ledger(seed: int) -> None:
     rng, source = random.Random(seed), told(ENTRIES)

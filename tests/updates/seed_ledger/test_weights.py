@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from p2pfed.errors import LocalError
-from p2pfed.updates.seed_ledger import compiled
+from p2pfed.updates.seed_ledger import compiled, sharing
 from p2pfed.updates.seed_ledger.basis import Basis
 from p2pfed.updates.seed_ledger.weights import materialize
 
@@ -26,7 +26,6 @@ Layers = list[tuple[Basis, Tensor]]
 @pytest.fixture
 def compile_for_few_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "VALUES_MIN", 1)
-    monkeypatch.setattr(compiled, "_VALUES_PER_THREAD", 1_000)
 
 
 def make_start(size: int) -> Tensor:
@@ -118,18 +117,45 @@ def test_compiled_gives_the_golden_bytes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("compile_for_few_values")
+@pytest.mark.parametrize("is_compiled", [True, False])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_do_not_matter(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_do_not_matter(
+    threads: int, is_compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(sharing, "_VALUES_PER_THREAD", 1_000)
+    if not is_compiled:
+        monkeypatch.setitem(sys.modules, "numba", None)
     start, layers = make_start(10_000), make_layers(128, 10_000, 2)
-    assert len(compiled._split(layers[0][0].block_count, 10)) == threads
+    assert len(sharing.split(range(layers[0][0].block_count), 10)) == threads
     assert same_bits(materialize(start, layers, FRACTION_BITS), by_formula(start, layers))
+    basis, coefficients = layers[0]
+    whole = Basis(key=basis.key, direction_count=128, size=128 * 79)
+    assert torch.equal(whole.encode(whole.decode(coefficients)), coefficients.double())
 
 
 def test_parts_cover_all_blocks_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert compiled._split(10, 99) == [range(0, 2), range(2, 5), range(5, 7), range(7, 10)]
-    assert compiled._split(10, 0) == [range(0, 10)]
+    assert sharing.split(range(10), 99) == [range(0, 2), range(2, 5), range(5, 7), range(7, 10)]
+    assert sharing.split(range(5, 7), 2) == [range(5, 6), range(6, 7)]
+    assert sharing.split(range(10), 0) == [range(0, 10)]
+
+
+def test_sharing_leaves_the_callers_threads_and_hands_on_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(sharing, "split", lambda *_: [range(0, 1), range(1, 2)])
+    inside = []
+    sharing.share_blocks(lambda _: inside.append(torch.get_num_threads()), range(2), 1, on_cpu=True)
+    assert inside == [1, 1]
+    assert torch.get_num_threads() == before
+
+    def fail(part: range) -> None:
+        raise LocalError(f"in {part}")
+
+    with pytest.raises(LocalError, match="in range"):
+        sharing.share_blocks(fail, range(2), 1, on_cpu=True)
 
 
 @pytest.mark.usefixtures("compile_for_few_values")
