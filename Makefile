@@ -15,7 +15,7 @@ SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system nightly check audit bench bench-robust attack-matrix results docs clean
+.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-updates attack-matrix results docs clean
 
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
@@ -27,6 +27,7 @@ help:
 	@echo "make audit        known vulnerabilities of the versions in constraints.txt (needs the network)"
 	@echo "make bench        measure speed and bytes on this machine"
 	@echo "make bench-robust measure the rules beside byzfl, in $(BENCH_VENV); hours; BENCH_ARGS='--name krum'"
+	@echo "make bench-updates measure how fast updates become weights; a minute"
 	@echo "make attack-matrix simulate every rule under every attack; an hour; MATRIX_ARGS='--rules median'"
 	@echo "make results      run the experiments behind the tables in docs/"
 	@echo "make docs         run the examples of README and docs/, check their links"
@@ -83,6 +84,9 @@ $(BENCH_STAMP): $(STAMP)
 	@$(BENCH_VENV)/bin/python -m pip install -qq --disable-pip-version-check \
 		--editable '.[bench]' --constraint constraints.txt $(EXTRA_INDEX)
 	@touch $@
+
+bench-updates: setup
+	@$(BIN)/python -m benchmarks.seed_ledger_speed $(BENCH_ARGS)
 
 attack-matrix: setup
 	@$(BIN)/python -m benchmarks.attack_matrix $(MATRIX_ARGS)
