@@ -31,6 +31,7 @@ def can_be_probed(reason: robust.Reason) -> bool:
     """Return whether a row with a verdict is a model whose harm a probe can measure."""
     return reason not in _NOT_PROBED
 
+
 # Losses are divided by their size, but by no less than this: near 0 a change of nothing would be
 # infinite. Guess: a loss as small, of a mean over rows, means that nothing is left to learn.
 _LOSS_SIZE_MIN: Final = 1e-6

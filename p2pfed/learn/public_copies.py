@@ -108,13 +108,9 @@ class PublicCopies:
 
     def _settle(self, place: OwnPlace) -> Tensor | None:
         """Find out whether the pending update went out, and return the copy at a place."""
-        for copy in (self._pending, self._own):
-            if copy is None or copy.sequence != place.sequence:
-                continue
-            if copy.sequence == 0 or copy.incarnation == place.incarnation:
-                self._own = copy
-                return copy.vector
-        return None
+        if self._pending is not None and _is_at(self._pending, place):
+            self._own, self._pending = self._pending, None
+        return self._own.vector if _is_at(self._own, place) else None
 
     # Those of neighbors ----------------------------------------------------------------------
 
@@ -205,6 +201,12 @@ class PublicCopies:
         incarnation, sequence = place.tolist()
         unsigned = int.from_bytes(incarnation.to_bytes(8, signed=True))
         return PublicCopy(incarnation=unsigned, sequence=sequence, vector=vector)
+
+
+def _is_at(copy: PublicCopy, place: OwnPlace) -> bool:
+    # Before the first update, all incarnations are alike.
+    is_same_life = copy.sequence == 0 or copy.incarnation == place.incarnation
+    return is_same_life and copy.sequence == place.sequence
 
 
 def _nothing(size: int) -> PublicCopy:

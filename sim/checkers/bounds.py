@@ -51,14 +51,18 @@ class BoundedState(Watcher):
         neighbors = min(
             peer_count - 1, limits.neighbors_max + len(host.member.config.membership.neighbors)
         )
+        kept, rows, own = limits.updates_per_author_max, _ROWS, _OWN_PAYLOADS
+        if host.member.config.sends_differences:  # an integration reads whole chains
+            kept = rows = limits.differences_per_author_max
+            own = limits.differences_per_author_max + 1
         bounds = {
             "payloads": (
                 len(host.shelf),
-                neighbors * (limits.updates_per_author_max + _ROWS) + _OWN_PAYLOADS,
+                neighbors * (kept + rows) + own,
             ),
             "timers": (
                 len(host.timers),
-                _TIMERS_BESIDE + neighbors * (_TIMERS_PER_NEIGHBOR + limits.updates_per_author_max),
+                _TIMERS_BESIDE + neighbors * (_TIMERS_PER_NEIGHBOR + kept),
             ),
             "counters": (len(host.core.status().counters), COUNTERS_MAX),
         }

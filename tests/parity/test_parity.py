@@ -1,5 +1,6 @@
 """The simulator and real libp2p processes end with the same models, bit for bit."""
 
+import tomllib
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,8 +18,10 @@ SCENARIO = Path(__file__).parents[2] / "scenarios" / "digits-ring.toml"
 SEED = 3
 
 
-def test_simulator_and_processes_agree(tmp_path):
-    scenario = load_scenario(SCENARIO)
+@pytest.mark.parametrize("codec", ["float32", "int4"])
+def test_simulator_and_processes_agree(tmp_path, codec):
+    table = tomllib.loads(SCENARIO.read_text())
+    scenario = load_scenario({**table, "codec": {"name": codec}})
     simulated = sim.run(scenario, seed=SEED)
     net = topologies.create("ring", nodes=4)
 
