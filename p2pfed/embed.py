@@ -278,7 +278,8 @@ def join(
         train_data: The program's training data; only its length is used, as a claim.
         evaluate: Called without arguments, while the program waits in `exchange`, with the
             integrated values in the model; returns a score (larger is better), or (score, loss).
-            Rules that score models call it for neighbors' too, and need scores in [0, 1].
+            Rules that score models call it for neighbors' too, and need scores in [0, 1]. A loss
+            gate needs the loss, and judges nobody without.
         state: State folder; by default the run file's.
         transport: The network; by default libp2p.
 

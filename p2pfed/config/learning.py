@@ -13,6 +13,7 @@ from p2pfed.config.model import IntegrationTable, PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
+from p2pfed.learn.application import ApplicationLearner
 from p2pfed.learn.decoded import DecodeCache, main_bytes_max
 from p2pfed.learn.device import resolve_placement
 from p2pfed.learn.learner import Learner, Plan, TaskLearner
@@ -87,6 +88,8 @@ def assemble(
         peer=identity.peer.hex(),
         placement=resolve_placement(config.training.device, config.training.dtype),
     )
+    if not len(task.rows("validation")):
+        _refuse_loss_gate(config, "give the task validation rows")
     base_digest = learner.adapted.base_digest()
     bench = _bench(
         config,
@@ -117,6 +120,8 @@ def assemble_learner(
     Raises:
         ConfigError: If a value cannot be used.
     """
+    if isinstance(learner, ApplicationLearner) and not learner.can_evaluate:
+        _refuse_loss_gate(config, "give join an evaluate function that returns (score, loss)")
     method, codec = _method(config), _codec(config)
     bench = _bench(config, identity, learner, method, codec, adapted=adapted)
     # What a learner of one's own keeps frozen is its own affair; its name stands in the task.
@@ -161,6 +166,13 @@ def _method(config: RunConfig) -> Method:
 
 def _codec(config: RunConfig) -> Codec:
     return create_codec(config.codec.name, **config.codec.constants)
+
+
+def _refuse_loss_gate(config: RunConfig, fix: str) -> None:
+    """Refuse a loss gate without a loss now, not at the first probe."""
+    standing = standing_config(config)
+    if standing is not None and standing.loss_gate is not None:
+        raise ConfigError("reputation.loss_gate.enabled", True, f"{fix}, or set it to false")
 
 
 def _bench(

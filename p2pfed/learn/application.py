@@ -8,6 +8,7 @@ from torch import Tensor
 
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import JobCancelled, ShouldStop, TrainingReport
+from p2pfed.learn.probing import loss_in
 from p2pfed.updates.method import AdaptedModel
 from p2pfed.updates.specification import ParameterSpecification
 
@@ -56,6 +57,11 @@ class ApplicationLearner:
         """Training examples of the application."""
         return self._example_count
 
+    @property
+    def can_evaluate(self) -> bool:
+        """Whether the application gave a function."""
+        return self._evaluate is not None
+
     def submit(self, vector: Tensor, report: TrainingReport) -> None:
         """Hand in the application's vector, shape (d,): the answer to a training job."""
         with self._changed:
@@ -100,13 +106,13 @@ class ApplicationLearner:
     def sample_loss(self, round: int, *, should_stop: ShouldStop) -> float:  # noqa: ARG002
         """Return the loss of the vector that the peer holds by the application's function.
 
+        Returns:
+            The loss; NaN, by which nobody is judged, if the function does not return (score, loss).
+
         Raises:
-            LocalError: If the application gave no function, or one that returns no loss.
+            LocalError: If the application gave no function.
         """
-        result = self._call_evaluate()
-        if not isinstance(result, tuple):
-            raise LocalError("the loss gate needs a loss: let evaluate return (score, loss)")
-        return result[1]
+        return loss_in(self._call_evaluate())
 
     def state(self) -> dict[str, Tensor]:
         """Copy the vector; the application saves its own optimizer."""

@@ -43,7 +43,7 @@ def held_out_loss(
     """Return what measures the loss of a whole vector, shape (d,), on a learner's held-out data.
 
     The learner is afterwards as it was before. One that is no `LossSampler` is evaluated on all of
-    its validation rows.
+    its validation rows. One that says no loss, but a score alone, has a loss of NaN.
 
     Args:
         learner: Has model and data.
@@ -56,12 +56,17 @@ def held_out_loss(
         learner.load_vector(vector)
         try:
             if isinstance(learner, LossSampler):
-                return learner.sample_loss(round, should_stop=should_stop)
-            return learner.evaluate("validation", should_stop=should_stop)[1]
+                return _number(learner.sample_loss(round, should_stop=should_stop))
+            return loss_in(learner.evaluate("validation", should_stop=should_stop))
         finally:
             learner.load_vector(before)
 
     return loss
+
+
+def loss_in(result: object) -> float:
+    """Return the loss in what an evaluation by an application returned, NaN if there is none."""
+    return _number(result[1]) if isinstance(result, tuple) and len(result) == 2 else math.nan
 
 
 def relative_gains(
@@ -97,6 +102,13 @@ def relative_gains(
 
 def _foreign_loss(loss: Callable[[Tensor], float], own: Tensor, row: Tensor) -> float:
     return measure_foreign(lambda: loss(own + STEP_RATIO * (row - own)), worst=math.inf)
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]  # the edge to the application
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _relative(before: float, after: float) -> float:

@@ -1,6 +1,7 @@
 """The workbench: does the jobs that the core orders, for the node and the simulator alike."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, final
 
@@ -30,6 +31,8 @@ from p2pfed.updates.codec import Codec
 from p2pfed.updates.construction import check_choice
 from p2pfed.updates.method import Correction
 from p2pfed.wire.payload import encode_payload
+
+_log = logging.getLogger(__name__)
 
 # The core's words for a row used as it is, and for one whose largest share was 0.
 _ROW_REASONS: Final = {robust.Reason.ACCEPTED: "", robust.Reason.NO_MASS: NO_MASS}
@@ -155,6 +158,7 @@ class Workbench:
         self._copies: PublicCopies | None = None
         if exchange.codec.is_for_differences:
             self._copies = PublicCopies(exchange.codec, len(self.initial))
+        self._told_of_no_loss = False
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode the own vector.
@@ -303,17 +307,12 @@ class Workbench:
             round=effect.round,
         )
         found = {verdict.peer: verdict for verdict in integration.verdicts}
-        gains = relative_gains(
-            held_out_loss(self.learner, effect.round, should_stop=should_stop),
-            before,
-            {
-                row.peer: self.initial + rows.vectors[row.peer]
-                for row in effect.rows
-                if row.is_probed
-                and row.peer in rows.vectors
-                and can_be_probed(found[row.peer].reason)
-            },
-        )
+        probed = {
+            row.peer: self.initial + rows.vectors[row.peer]
+            for row in effect.rows
+            if row.is_probed and row.peer in rows.vectors and can_be_probed(found[row.peer].reason)
+        }
+        gains = self._probe(effect.round, before, probed, should_stop)
         if not integration.kept_own:
             mixed = self._corrected(own, rows, integration)
             if self._copies is not None:  # by as much as what others know of it
@@ -344,6 +343,19 @@ class Workbench:
         # What is missing to 1 belongs to the initial vector, from which nothing was learned.
         shares = torch.tensor(weights, dtype=torch.float64)
         return self.exchange.correct(torch.stack(vectors), shares / shares.sum(), mixed)
+
+    def _probe(
+        self, round: int, own: Tensor, rows: Mapping[PeerId, Tensor], should_stop: ShouldStop
+    ) -> dict[PeerId, float]:
+        loss = held_out_loss(self.learner, round, should_stop=should_stop)
+        gains = relative_gains(loss, own, rows)
+        if rows and not gains and not self._told_of_no_loss:
+            self._told_of_no_loss = True
+            _log.warning(
+                "the loss gate judges nobody: the own held-out loss is not a number; if evaluate "
+                "is a function of yours, let it return (score, loss)"
+            )
+        return gains
 
     def _integrator(self, should_stop: ShouldStop) -> robust.Integrator:
         integrator = self.exchange.integrator

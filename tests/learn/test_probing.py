@@ -144,9 +144,19 @@ def test_an_application_has_to_say_its_loss() -> None:
     adapted: AdaptedModel = make_learner().adapted
     learner = ApplicationLearner(adapted, evaluate=lambda: (0.5, 0.75), example_count=1)
     assert learner.sample_loss(0, should_stop=never) == 0.75
-    silent = ApplicationLearner(adapted, evaluate=lambda: 0.5, example_count=1)
-    with pytest.raises(LocalError, match=r"\(score, loss\)"):
-        silent.sample_loss(0, should_stop=never)
+    for result in (0.5, None, (0.5,), (0.5, None), (0.5, "low")):
+        silent = ApplicationLearner(adapted, evaluate=lambda it=result: it, example_count=1)
+        assert math.isnan(silent.sample_loss(0, should_stop=never))
+    absent = ApplicationLearner(adapted, evaluate=None, example_count=1)
+    with pytest.raises(LocalError, match="give join an evaluate function"):
+        absent.sample_loss(0, should_stop=never)
+
+
+def test_a_learner_that_says_a_score_alone_has_no_loss() -> None:
+    plain = Plain(make_learner())
+    plain.evaluate = lambda *_, **__: 0.5  # type: ignore[assignment, return-value]
+    loss = held_out_loss(plain, 0, should_stop=never)  # type: ignore[arg-type]
+    assert math.isnan(loss(plain.vector()))
 
 
 # In an integration -----------------------------------------------------------------------------
@@ -201,6 +211,21 @@ def test_who_has_no_mass_is_probed_all_the_same() -> None:
     assert (one.reason, one.weight) == ("no-mass", 0.0)
     assert one.gain is not None
     assert two.gain is None
+
+
+def test_without_a_loss_nobody_is_judged_and_it_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make_bench()
+    effect, payloads = probed(bench, {1: 1.0, 2: 1.0, 3: -2.0})
+    monkeypatch.setattr(bench.learner, "sample_loss", lambda *_, **__: math.nan)
+    for _ in range(3):
+        outcome = bench.integrate(effect, payloads.__getitem__)
+        assert [it.gain for it in outcome.verdicts] == [None] * 3
+    assert [it.message for it in caplog.records if "judges nobody" in it.message] == [
+        "the loss gate judges nobody: the own held-out loss is not a number; if evaluate is a "
+        "function of yours, let it return (score, loss)"
+    ]
 
 
 def test_a_probe_that_is_stopped_leaves_no_trace() -> None:
