@@ -12,8 +12,11 @@ from p2pfed.learn.examples import Rows
 from p2pfed.learn.task import Task, accuracy
 from robust.bristle.f1 import f1_per_class
 
-# Rows of a class below which its score says little: one more right answer is worth 0.1.
-_CLASS_ROWS_MIN: Final = 10
+# Own training rows that make a class known. Guess.
+_TRAINING_ROWS_MIN: Final = 10
+# Validation rows below which the score of a class says little: one more right answer is worth 0.1.
+# It is kappa in the authors' code, the size of its test set per class.
+_JUDGING_ROWS_MIN: Final = 10
 
 
 @final
@@ -22,7 +25,8 @@ class FamiliarClasses:
     """The validation rows of the classes that a peer knows: one evaluation shard per class.
 
     A class is familiar that at least ten own training rows have; where none is, the most common
-    ones are.
+    ones are. Of these, it is those that at least ten validation rows have, too: what has none would
+    score 0 for everybody. Rows with a label below 0 are ignored.
 
     Attributes:
         numbers: The familiar classes, ascending.
@@ -47,17 +51,25 @@ class FamiliarClasses:
 
         Returns:
             Them; None where validation rows are one shard: if the task's metric is not
-            `p2pfed.learn.task.accuracy`, a row has more than one label, or the peer, a relay, has
-            no training rows.
+            `p2pfed.learn.task.accuracy`, a row has more than one label, the peer, a relay, has no
+            training rows, or every class that it knows has fewer than ten validation rows. Where
+            they have none at all, there are no rows.
         """
         if task.metric is not accuracy:  # before the labels, which may take long to read
             return None
         own_labels, held_out = task.rows("train").labels, task.rows("validation")
-        if own_labels.ndim != 1 or not len(own_labels):
+        if own_labels.ndim != 1 or not bool((own_labels >= 0).any()):
             return None
-        counts = torch.bincount(own_labels.long())
-        familiar = torch.nonzero(counts >= min(_CLASS_ROWS_MIN, int(counts.max()))).flatten()
         labels = held_out.labels.long()
+        own_counts = _count(own_labels)
+        is_known = own_counts >= min(_TRAINING_ROWS_MIN, int(own_counts.max()))
+        counts = _count(labels, class_count=len(own_counts))
+        is_judged = is_known & (counts >= _JUDGING_ROWS_MIN)
+        if not bool(is_judged.any()):
+            if bool(counts[is_known].any()):
+                return None
+            is_judged = is_known
+        familiar = torch.nonzero(is_judged).flatten()
         indices = torch.nonzero(torch.isin(labels, familiar)).flatten()
         return cls(
             numbers=tuple(familiar.tolist()),
@@ -90,3 +102,9 @@ class FamiliarClasses:
         class_count = 1 + max(int(predicted.max()), *self.numbers)
         scores = f1_per_class(predicted, self.labels, class_count=class_count).tolist()
         return [scores[number] for number in self.numbers]
+
+
+def _count(labels: Tensor, *, class_count: int = 0) -> Tensor:
+    """Count the rows of each class, shape (class_count,), or of all classes that there are."""
+    counts = torch.bincount(labels[labels >= 0].long(), minlength=class_count)
+    return counts[: class_count or None]

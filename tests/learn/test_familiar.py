@@ -19,8 +19,9 @@ from p2pfed.updates.methods import Full
 OWN_LABELS = [0] * 10 + [1] * 12 + [2] * 9
 
 # What a model that takes the largest of three features for the class makes of each row, and truth.
-FEATURES = [0, 0, 1, 1, 2, 2, 0]
-LABELS = [0, 1, 1, 1, 1, 0, 2]
+# Ten times, because fewer than ten rows of a class judge nobody.
+FEATURES = [0, 0, 1, 1, 2, 2, 0] * 10
+LABELS = [0, 1, 1, 1, 1, 0, 2] * 10
 
 
 def never() -> bool:
@@ -77,12 +78,35 @@ def test_scores_by_hand() -> None:
     )
 
 
-def test_class_without_validation_rows_scores_nothing() -> None:
-    task = make_task(validation=rows_of([0, 0, 1], [0, 0, 2]))
-    assert make_learner(task).shard_scores(should_stop=never) == [1.0, 0.0]
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_class_of_fewer_than_ten_validation_rows_is_not_familiar(count: int) -> None:
+    labels = [0] * 10 + [1] * count
+    found = FamiliarClasses.of(make_task(validation=rows_of(labels, labels)))
+    assert found is not None
+    assert found.numbers == (0,)
+    assert found.labels.tolist() == [0] * 10
+    # Else it would score 0 for everybody, and a perfect neighbor would look mediocre.
+    learner = make_learner(make_task(validation=rows_of(labels, labels)))
+    assert learner.shard_scores(should_stop=never) == [1.0]
 
 
-@pytest.mark.parametrize("evaluation_batch_size", [1, 2, 4, 6])
+def test_where_no_class_has_ten_validation_rows_all_rows_are_one_shard() -> None:
+    task = make_task(validation=rows_of([0, 1, 0, 2], [0, 1, 1, 2]))
+    assert FamiliarClasses.of(task) is None
+    assert make_learner(task).shard_scores(should_stop=never) == [pytest.approx(3 / 4)]
+
+
+def test_rows_with_a_label_below_zero_are_ignored() -> None:
+    ignored = [-100, -1] * 20
+    held_out = Examples(torch.eye(3)[[0] * 40 + FEATURES], torch.tensor(ignored + LABELS))
+    train = Examples(torch.eye(3)[[0] * 71], torch.tensor(ignored + OWN_LABELS))
+    found = FamiliarClasses.of(make_task(train=train, validation=held_out))
+    assert found is not None
+    assert found.numbers == (0, 1)
+    assert found.labels.tolist() == [label for label in LABELS if label in (0, 1)]
+
+
+@pytest.mark.parametrize("evaluation_batch_size", [7, 16, 59, 60])
 def test_batches_change_nothing(evaluation_batch_size: int) -> None:
     expected = make_learner(make_task()).shard_scores(should_stop=never)
     learner = make_learner(make_task(), evaluation_batch_size=evaluation_batch_size)
@@ -93,7 +117,7 @@ def test_batches_change_nothing(evaluation_batch_size: int) -> None:
         return False
 
     assert learner.shard_scores(should_stop=count) == expected
-    assert len(asked) == -(-6 // evaluation_batch_size)  # six rows are of familiar classes
+    assert len(asked) == -(-60 // evaluation_batch_size)  # sixty rows are of familiar classes
 
 
 def test_cancelled_scores_end() -> None:
@@ -133,8 +157,9 @@ def scaled_accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
         {"metric": scaled_accuracy},
         {"train": rows_of([], [])},  # a relay
         {"train": Examples(torch.eye(3), torch.zeros(3, 2, dtype=torch.long))},
+        {"train": Examples(torch.eye(3), torch.tensor([-100, -100, -100]))},
     ],
-    ids=["another metric", "no training rows", "two labels a row"],
+    ids=["another metric", "no training rows", "two labels a row", "ignored rows only"],
 )
 def test_else_validation_rows_are_one_shard(changes: dict[str, object]) -> None:
     task = make_task(**changes)
@@ -182,7 +207,7 @@ def test_labels_of_a_dataset_are_read_once() -> None:
     for _ in range(3):
         assert learner.shard_scores(should_stop=never) == pytest.approx([1 / 2, 2 / 3])
         reads.append(dataset.reads)
-    assert reads == [7 + 6, 7 + 2 * 6, 7 + 3 * 6]
+    assert reads == [70 + 60, 70 + 2 * 60, 70 + 3 * 60]
 
 
 def test_predictions_may_name_classes_that_nobody_has() -> None:
@@ -190,9 +215,9 @@ def test_predictions_may_name_classes_that_nobody_has() -> None:
     assert found is not None
 
     def predict(rows: Rows) -> Tensor:
-        return torch.tensor([0, 8, 8, 1, 1, 0])[: len(rows)]
+        return torch.tensor([0, 8, 8, 1, 1, 0] * 10)[: len(rows)]
 
-    # In the order of the rows: 0, 1, 1, 1, 1, 0.
+    # In the order of the rows: 0, 1, 1, 1, 1, 0, and so on.
     assert found.scores(predict) == pytest.approx([1.0, 4 / 6])
 
 
