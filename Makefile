@@ -27,7 +27,7 @@ help:
 	@echo "make audit        known vulnerabilities of the versions in constraints.txt (needs the network)"
 	@echo "make bench        measure speed and bytes on this machine"
 	@echo "make bench-robust measure the rules beside byzfl, in $(BENCH_VENV); hours; BENCH_ARGS='--name krum'"
-	@echo "make bench-updates measure how fast updates become weights; a minute"
+	@echo "make bench-updates measure codecs and the seed ledger beside plain calls; minutes"
 	@echo "make attack-matrix simulate every rule under every attack; an hour; MATRIX_ARGS='--rules median'"
 	@echo "make results      run the experiments behind the tables in docs/"
 	@echo "make docs         run the examples of README and docs/, check their links"
@@ -86,7 +86,8 @@ $(BENCH_STAMP): $(STAMP)
 	@touch $@
 
 bench-updates: setup
-	@$(BIN)/python -m benchmarks.seed_ledger_speed $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.codec_speed
+	@$(BIN)/python -m benchmarks.seed_ledger_speed
 
 attack-matrix: setup
 	@$(BIN)/python -m benchmarks.attack_matrix $(MATRIX_ARGS)

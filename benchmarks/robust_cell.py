@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.memory import extra_peak_bytes
 from benchmarks.robust_pairs import PAIRS, ROW_COUNT, Call, Pair
 from robust.compiled import COLUMNS_MIN
 
@@ -24,8 +24,6 @@ SAMPLE_S_MIN = 0.02  # shorter samples would measure the clock
 REPEATS_MIN = 3
 REPEATS_MAX = 9
 WARM_UP_DIMENSION = 1_000
-_STATUS = Path("/proc/self/status")
-_RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 def make_vectors(dimension: int) -> Tensor:
@@ -82,14 +80,9 @@ def measure_memory(pair: Pair, *, dimension: int, side: str) -> dict[str, Any]:
     make_call()(_warm_up_vectors(pair))  # loads what is loaded on first use, and compiles
     call = make_call()
     vectors = make_vectors(dimension)
-    _RESET_PEAK.write_text("5")  # proc(5): the peak becomes what is resident now
-    before = _status_bytes("VmHWM")
     begin = time.perf_counter()
-    result = call(vectors)
-    wall_s = time.perf_counter() - begin
-    peak_bytes = max(0, _status_bytes("VmHWM") - before)
-    del result
-    return {"extra_bytes": peak_bytes, "wall_s": wall_s}
+    peak_bytes = extra_peak_bytes(lambda: call(vectors))
+    return {"extra_bytes": peak_bytes, "wall_s": time.perf_counter() - begin}
 
 
 def choose_compiler(pair: Pair) -> None:
@@ -122,13 +115,6 @@ def _sample(turn: Callable[[], object], calls: int) -> tuple[float, float]:
     for _ in range(calls):
         turn()
     return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
-
-
-def _status_bytes(field: str) -> int:
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"this system does not tell {field}; memory is measured on Linux only")
 
 
 def main() -> None:
