@@ -1,4 +1,4 @@
-"""The payload codecs, one module each; docs/updates.md compares them."""
+"""The payload codecs, one module each; docs/codecs.md compares them."""
 
 from p2pfed.updates.codecs.bfloat16 import BFloat16
 from p2pfed.updates.codecs.float32 import Float32
