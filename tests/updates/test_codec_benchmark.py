@@ -1,15 +1,24 @@
 """The benchmark of the codecs: it measures all of them, and says what is missed."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.codec_pairs import PAIRS, Pair
 from benchmarks.codec_speed import measure_memory, measure_time, missed, section
 from p2pfed.updates.registry import CODECS
 
 SIZE = 20_000
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def find(name: str) -> Pair:

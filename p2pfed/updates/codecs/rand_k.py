@@ -77,7 +77,7 @@ class RandK(Codec):
 
     @override
     def describe(self) -> dict[str, Constant]:
-        return {"density": self.density, "values": self.values}
+        return {"density": float(self.density), "values": self.values}
 
     @override
     def _encode(self, vector: Tensor) -> bytes:

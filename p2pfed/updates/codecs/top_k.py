@@ -78,7 +78,7 @@ class TopK(Codec):
 
     @override
     def describe(self) -> dict[str, Constant]:
-        return {"density": self.density, "values": self.values}
+        return {"density": float(self.density), "values": self.values}
 
     @override
     def _encode(self, vector: Tensor) -> bytes:

@@ -78,7 +78,7 @@ class Uniform(Codec):
 
     @override
     def describe(self) -> dict[str, Constant]:
-        return {"step_rms": self.step_rms}
+        return {"step_rms": float(self.step_rms)}
 
     @override
     def _encode(self, vector: Tensor) -> bytes:

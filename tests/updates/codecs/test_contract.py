@@ -143,6 +143,14 @@ def test_another_size_is_refused(codec: Codec) -> None:
             codec.decode(data, size)
 
 
+@pytest.mark.parametrize(
+    ("name", "constant"), [("top-k", "density"), ("rand-k", "density"), ("uniform", "step_rms")]
+)
+def test_an_integer_makes_the_same_genesis_as_a_float(name: str, constant: str) -> None:
+    described = [create_codec(name, **{constant: one}).describe()[constant] for one in (1, 1.0)]
+    assert [type(value) for value in described] == [float, float]
+
+
 @codecs
 def test_it_can_be_made_again_from_what_it_describes(codec: Codec) -> None:
     assert create_codec(codec.name, **codec.describe()) == codec
