@@ -53,7 +53,7 @@ class AuthorLog:
                 more epochs than anybody needs.
         """
         before = self.sums.get(epoch)
-        total = coefficients if before is None else before + coefficients
+        total = coefficients.copy() if before is None else before + coefficients
         check_budget(total, self.terms)
         return self._with_sums(self.sequence + 1, {**self.sums, epoch: total}, changed=epoch)
 

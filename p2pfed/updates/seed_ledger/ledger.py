@@ -11,7 +11,7 @@ import torch
 from blake3 import blake3
 from torch import Tensor
 
-from p2pfed.errors import LocalError
+from p2pfed.errors import LimitExceeded, LocalError
 from p2pfed.identity import PeerId
 from p2pfed.updates.seed_ledger import weights
 from p2pfed.updates.seed_ledger.author_log import AuthorLog, is_within_budget
@@ -108,10 +108,9 @@ class SeedLedger:
             coefficients: Shape (K,), integers.
 
         Raises:
-            LocalError: If they are not within the terms.
-            LimitExceeded: If the budget of the epoch is used up; begin the next one.
+            LocalError: If they are not within the terms, or beyond what is left of a limit.
         """
-        values = np.asarray(coefficients, dtype=np.int64)
+        values = np.array(coefficients, dtype=np.int64)  # a copy: the caller may go on with its own
         if not (0 <= epoch <= EPOCH_MAX and 1 <= step_count <= STEPS_MAX):
             raise LocalError(
                 f"{step_count} steps in epoch {epoch}: write 1 to {STEPS_MAX} steps, and an epoch "
@@ -123,7 +122,10 @@ class SeedLedger:
             )
         if int(np.abs(values).max()) > self.terms.coefficient_max:
             raise LocalError(f"clip coefficients to {self.terms.coefficient_max}")
-        digest = self._log(writer).then(epoch, values).digest()
+        try:
+            digest = self._log(writer).then(epoch, values).digest()
+        except LimitExceeded as error:
+            raise LocalError(f"{error}: begin another epoch, or take smaller steps") from error
         return Operation(epoch=epoch, step_count=step_count, coefficients=values, digest=digest)
 
     def apply(self, writer: Writer, sequence: int, operation: Operation) -> Receipt:
@@ -284,4 +286,4 @@ class SeedLedger:
 
 def _add(totals: dict[int, Integers], sums: Mapping[int, Integers]) -> None:
     for epoch, each in sums.items():
-        totals[epoch] = totals[epoch] + each if epoch in totals else each
+        totals[epoch] = totals[epoch] + each if epoch in totals else each.copy()

@@ -75,7 +75,7 @@ def test_the_budget_of_an_epoch_is_exact_and_ends_the_log() -> None:
     for sequence, values in enumerate(steps, start=1):
         made = ledger.next_operation(A, 0, 1, sparse(values))
         assert ledger.apply(A, sequence, made) is Receipt.APPLIED
-    with pytest.raises(LimitExceeded, match="longer than 5000"):
+    with pytest.raises(LocalError, match="longer than 5000: begin another epoch"):
         ledger.next_operation(A, 0, 1, sparse({3: 1}))
     with pytest.raises(LimitExceeded, match="longer than 5000"):
         ledger.apply(A, 8, unchecked({3: 1}, {1: 3_000, 2: 4_000, 3: 1}))
@@ -101,6 +101,16 @@ def test_new_incarnations_bring_no_new_budget() -> None:
             ledger.apply(life, sequence, made)
     # 2 counts first, with 4,000; 5 would make it 8,000; with 9 the length is 4,883.
     assert ledger.coefficients()[0].tolist() == sparse({1: 4_000, 3: 2_800}).tolist()
+
+
+def test_arrays_of_callers_are_not_those_of_the_ledger() -> None:
+    ledger, mine = SeedLedger(TERMS), sparse({1: 5})
+    made = ledger.next_operation(A, 0, 1, mine)
+    mine[:] = 9
+    ledger.apply(A, 1, made)
+    made.coefficients[:] = 9
+    ledger.coefficients()[0][:] = 9
+    assert ledger.coefficients()[0].tolist() == sparse({1: 5}).tolist()
 
 
 def test_freezing_takes_back_what_came_after() -> None:
@@ -198,8 +208,10 @@ def test_epochs_of_an_author_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     for epoch in range(2):
         made = ledger.next_operation(A, epoch, 1, sparse({3: 1}))
         ledger.apply(A, epoch + 1, made)
-    with pytest.raises(LimitExceeded, match="3 epochs"):
+    with pytest.raises(LocalError, match="3 epochs"):
         ledger.next_operation(A, 2, 1, sparse({3: 1}))
+    with pytest.raises(LimitExceeded, match="3 epochs"):
+        ledger.apply(A, 3, unchecked({3: 1}, {3: 1}, epoch=2))
 
 
 @pytest.mark.parametrize(
