@@ -23,14 +23,12 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_examples_do_what_they_say() -> None:
+def test_example_loses_nothing() -> None:
     torch.manual_seed(0)  # noqa: TID251  # the examples draw from torch's generator
     names: dict[str, Any] = {}
     for block in blocks("python"):
         exec(block, names)  # noqa: S102  # the guide's own text
     assert float(names["lost"].abs().max()) < 1e-8
-    for vector in (names["a"], names["b"]):
-        assert float((vector - names["mean"]).abs().max()) < 1e-5
 
 
 def test_run_file_names_a_codec() -> None:
