@@ -17,8 +17,9 @@ from p2pfed.updates.seed_ledger.basis import Basis
 from p2pfed.updates.seed_ledger.sharing import share_blocks
 from p2pfed.updates.seed_ledger.sign_bits import FIRST_FACTOR, GOLDEN_GAMMA, SECOND_FACTOR
 
-# Below this many values torch needs less than the 2 ms in which threads and arrays are set up.
-VALUES_MIN: Final = 2**16
+# To load numba and compile takes a process 1.2 s once. With this many values and one thread, a call
+# takes 2 ms instead of 5 to 7, so that some 300 calls pay for it; a peer calls once a round.
+VALUES_MIN: Final = 2**20
 
 _LANES: Final = 16  # int32 in the widest vectors of today; LLVM splits them for others
 

@@ -23,6 +23,7 @@ def test_section_says_what_was_measured() -> None:
 @pytest.mark.slow
 def test_one_way_is_by_numba_and_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seed_ledger_speed, "SIZE", 2**17)
+    monkeypatch.setattr(compiled, "VALUES_MIN", 1)
     asked = []
     monkeypatch.setattr(compiled, "is_available", lambda: bool(asked.append(1)))
     samples = seed_ledger_speed.measure(64, 1)

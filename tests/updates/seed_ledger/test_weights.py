@@ -184,8 +184,8 @@ def test_numba_is_not_loaded_for_few_values() -> None:
         "import sys, torch\n"
         "from p2pfed.updates.seed_ledger.basis import Basis\n"
         "from p2pfed.updates.seed_ledger.weights import materialize\n"
-        "basis = Basis(key=5, direction_count=64, size=1_000)\n"
-        "materialize(torch.zeros(1_000), [(basis, torch.ones(64).long())], 20)\n"
+        "basis = Basis(key=5, direction_count=64, size=100_000)\n"
+        "materialize(torch.zeros(100_000), [(basis, torch.ones(64).long())], 20)\n"
         "print('numba' in sys.modules)"
     )
     command = [sys.executable, "-c", program]
