@@ -16,7 +16,7 @@ from p2pfed.identity import PeerId
 from p2pfed.updates.seed_ledger import weights
 from p2pfed.updates.seed_ledger.author_log import AuthorLog, is_within_budget
 from p2pfed.updates.seed_ledger.operation import Operation
-from p2pfed.updates.seed_ledger.terms import EPOCH_MAX, STEPS_MAX, Terms
+from p2pfed.updates.seed_ledger.terms import STEPS_MAX, Terms
 from p2pfed.updates.seed_ledger.varints import Integers
 
 
@@ -111,10 +111,10 @@ class SeedLedger:
             LocalError: If they are not within the terms, or beyond what is left of a limit.
         """
         values = np.array(coefficients, dtype=np.int64)  # a copy: the caller may go on with its own
-        if not (0 <= epoch <= EPOCH_MAX and 1 <= step_count <= STEPS_MAX):
+        if not (0 <= epoch < self.terms.epoch_count and 1 <= step_count <= STEPS_MAX):
             raise LocalError(
                 f"{step_count} steps in epoch {epoch}: write 1 to {STEPS_MAX} steps, and an epoch "
-                f"of 0 to {EPOCH_MAX}"
+                f"of 0 to {self.terms.epoch_count - 1}"
             )
         if values.shape != (self.terms.direction_count,):
             raise LocalError(
@@ -125,7 +125,7 @@ class SeedLedger:
         try:
             digest = self._log(writer).then(epoch, values).digest()
         except LimitExceeded as error:
-            raise LocalError(f"{error}: begin another epoch, or take smaller steps") from error
+            raise LocalError(f"{error}: go to another epoch, or take smaller steps") from error
         return Operation(epoch=epoch, step_count=step_count, coefficients=values, digest=digest)
 
     def apply(self, writer: Writer, sequence: int, operation: Operation) -> Receipt:
@@ -151,7 +151,9 @@ class SeedLedger:
         self._logs[writer] = log.append(operation)
         return Receipt.APPLIED
 
-    def adopt(self, writer: Writer, sequence: int, snapshot: bytes, digest: bytes) -> Receipt:
+    def adopt(
+        self, writer: Writer, sequence: int, snapshot: bytes | memoryview, digest: bytes
+    ) -> Receipt:
         """Catch up with a writer by its sums, whoever sent them.
 
         Args:

@@ -20,12 +20,11 @@ import numpy as np
 
 from p2pfed.errors import CodecError
 from p2pfed.updates.seed_ledger import varints
-from p2pfed.updates.seed_ledger.terms import DIGEST_BYTES, EPOCH_MAX, STEPS_MAX, Terms
+from p2pfed.updates.seed_ledger.terms import DIGEST_BYTES, STEPS_MAX, Terms
 from p2pfed.updates.seed_ledger.varints import Integers
 
 _SPARSE: Final = 0
 _DENSE: Final = 1
-_HEAD_BYTES_MAX: Final = 1 + 2 * varints.BYTES_MAX + DIGEST_BYTES
 
 
 @final
@@ -62,7 +61,7 @@ def encode(operation: Operation) -> bytes:
     return bytes([_SPARSE]) + head + sparse
 
 
-def decode(data: bytes, terms: Terms) -> Operation:
+def decode(data: bytes | memoryview, terms: Terms) -> Operation:
     """Read an operation of another peer.
 
     Args:
@@ -78,9 +77,9 @@ def decode(data: bytes, terms: Terms) -> Operation:
     if not data or data[0] not in (_SPARSE, _DENSE):
         raise CodecError("an operation of neither form")
     (epoch, step_count), position = varints.unpack(data, 1, 2)
-    if epoch > EPOCH_MAX or not 1 <= step_count <= STEPS_MAX:
+    if epoch >= terms.epoch_count or not 1 <= step_count <= STEPS_MAX:
         raise CodecError(f"an operation of {step_count} steps in epoch {epoch}")
-    digest, position = data[position : position + DIGEST_BYTES], position + DIGEST_BYTES
+    digest, position = bytes(data[position : position + DIGEST_BYTES]), position + DIGEST_BYTES
     if data[0] == _SPARSE:
         coefficients, position = _read_sparse(data, position, count)
     else:
@@ -101,11 +100,16 @@ def decode(data: bytes, terms: Terms) -> Operation:
 def bytes_max(terms: Terms) -> int:
     """Return the most bytes that an operation can have."""
     # No longer than its dense form, whose numbers reach twice the largest coefficient.
-    number_bytes = -(-(2 * terms.coefficient_max).bit_length() // 7)
-    return _HEAD_BYTES_MAX + terms.direction_count * number_bytes
+    epoch, steps, each = (
+        -(-most.bit_length() // 7)
+        for most in (max(terms.epoch_count - 1, 1), STEPS_MAX, 2 * terms.coefficient_max)
+    )
+    return 1 + epoch + steps + DIGEST_BYTES + terms.direction_count * each
 
 
-def _read_sparse(data: bytes, position: int, direction_count: int) -> tuple[Integers, int]:
+def _read_sparse(
+    data: bytes | memoryview, position: int, direction_count: int
+) -> tuple[Integers, int]:
     (count,), position = varints.unpack(data, position, 1)
     if count > direction_count:
         raise CodecError(f"{count} coefficients of {direction_count} directions")

@@ -17,7 +17,7 @@ class Projector:
 
     A projection onto K of d dimensions keeps about K / d of a difference's squared length. The
     rest waits here and is added to the next difference; each epoch has other directions, which see
-    another part of it. So begin an epoch with every local phase.
+    another part of it. So take the next epoch with every local phase, and after the last the first.
 
     Source: Shu et al. 2024, "Ferret: federated full-parameter tuning at scale for large language
         models" (arXiv 2409.06277), its update by shared seeds; Karimireddy et al. 2019, "Error

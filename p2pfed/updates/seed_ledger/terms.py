@@ -8,11 +8,11 @@ from p2pfed.updates.construction import Constant, check_integer
 from p2pfed.updates.seed_ledger import basis
 from p2pfed.updates.seed_ledger.basis import Basis, epoch_key
 
-EPOCH_MAX: Final = 2**32 - 1  # one a second lasts 136 years
 STEPS_MAX: Final = 2**32 - 1
 DIGEST_BYTES: Final = 32
 
 _FRACTION_BITS_MAX: Final = 64
+_EPOCHS_MAX: Final = 2**16
 
 
 @final
@@ -30,9 +30,11 @@ class Terms:
         direction_count: K. More directions reach more models, and make newcomers' downloads longer.
         fraction_bits: q.
         coefficient_max: The largest magnitude of a coefficient in one operation.
+        epoch_count: How many epochs there are, from 0. Each that somebody uses costs everybody a
+            transform of the whole vector, and memory for K sums per author: a liar will use all.
         budget: The largest length of what one author may move in one epoch, the Euclidean norm of
             its summed coefficients. It bounds the harm of a liar: the weights move by at most
-            2^-q * sqrt(padded d) * budget.
+            2^-q * sqrt(padded d) * budget in each.
 
     Raises:
         ConfigError: If a constant is out of range.
@@ -43,12 +45,14 @@ class Terms:
     direction_count: int = 1_024
     fraction_bits: int = 24
     coefficient_max: int = 2**20
+    epoch_count: int = 64
     budget: int = 2**22
 
     def __post_init__(self) -> None:
         field = "method."
-        for name in ("size", "direction_count", "fraction_bits", "coefficient_max", "budget"):
-            check_integer(getattr(self, name), field + name, least=1)
+        for name in (*self.describe(), "size"):
+            if name != "basis":
+                check_integer(getattr(self, name), field + name, least=1)
         count = self.direction_count
         if count & (count - 1) or not basis.DIRECTIONS_MIN <= count <= basis.DIRECTIONS_MAX:
             fix = f"write a power of two, {basis.DIRECTIONS_MIN} to {basis.DIRECTIONS_MAX}"
@@ -56,9 +60,9 @@ class Terms:
         if count > self.size:  # cut off, directions would not be orthogonal any more
             fix = f"write at most the {self.size} parameters of the model"
             raise ConfigError(field + "direction_count", count, fix)
-        if self.fraction_bits > _FRACTION_BITS_MAX:
-            fix = f"write at most {_FRACTION_BITS_MAX}"
-            raise ConfigError(field + "fraction_bits", self.fraction_bits, fix)
+        for name, most in (("fraction_bits", _FRACTION_BITS_MAX), ("epoch_count", _EPOCHS_MAX)):
+            if getattr(self, name) > most:
+                raise ConfigError(field + name, getattr(self, name), f"write at most {most}")
         # One author alone can then never make sums leave 32 bits, nor squares leave 62.
         if self.budget**2 * count >= 2**62:
             fix = f"write less than 2^31 / sqrt({count})"
@@ -82,5 +86,6 @@ class Terms:
             "budget": self.budget,
             "coefficient_max": self.coefficient_max,
             "direction_count": self.direction_count,
+            "epoch_count": self.epoch_count,
             "fraction_bits": self.fraction_bits,
         }

@@ -29,7 +29,7 @@ def pack(numbers: Integers) -> bytes:
     return ((rest & 0x7F) | (has_more << 7)).astype(np.uint8)[is_there].tobytes()
 
 
-def unpack(data: bytes, start: int, count: int) -> tuple[Integers, int]:
+def unpack(data: bytes | memoryview, start: int, count: int) -> tuple[Integers, int]:
     """Read varints.
 
     Args:
