@@ -60,7 +60,8 @@ def assemble(
 
     Args:
         config: The run file.
-        identity: Who learns; decides its order of batches, and what its rule draws.
+        identity: Who learns; decides its order of batches, and by its secret what its rule draws
+            and on which rows it tries out neighbors.
         task: Replaces the run file's task, with this peer's rows already.
         before_publish: Applied to the own difference before it is encoded; see `Exchange`.
         cache: Decoded updates, shared by the peers of one process.
@@ -86,6 +87,7 @@ def assemble(
         ),
         seed=config.run.seed,
         peer=identity.peer.hex(),
+        probe_secret=identity.secret_number("probe"),
         placement=resolve_placement(config.training.device, config.training.dtype),
     )
     if not len(task.rows("validation")):

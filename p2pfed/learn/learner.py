@@ -154,6 +154,8 @@ class TaskLearner:
         plan: How much and how to train.
         seed: The run's shared seed, in [0, 2^64); decides the initial values.
         peer: This peer's name; peers of one run differ in it.
+        probe_secret: Decides on which rows neighbors are tried out, in [0, 2^64). Keep it to
+            yourself: who knows the rows can behave on them. Without it, it is on all of them.
         placement: Where to compute.
 
     Raises:
@@ -168,6 +170,7 @@ class TaskLearner:
         plan: Plan,
         seed: int,
         peer: str,
+        probe_secret: int | None = None,
         placement: Placement | None = None,
     ) -> None:
         self.task = task
@@ -176,6 +179,7 @@ class TaskLearner:
         self.placement = placement or Placement()
         self._seed = seed
         self._peer = peer
+        self._probe_secret = probe_secret
         self._train_rows = task.rows("train")
         with global_generator(seed, "model"):  # of what stays frozen; the method does the rest
             adapted = method.adapt(task.create_model(), seed=seed)
@@ -289,9 +293,11 @@ class TaskLearner:
         rows = self.task.rows("validation")
         if not len(rows):
             raise LocalError("the task has no validation rows; give it some, or probe nobody")
+        if self._probe_secret is None:
+            return self.evaluate("validation", should_stop=should_stop)[1]
         if should_stop():
             raise JobCancelled(f"a probe of round {round} was cancelled")
-        indices = draw_probe(len(rows), seed=self._seed, peer=self._peer, round=round)
+        indices = draw_probe(len(rows), secret=self._probe_secret, round=round)
         _set_modes(self.adapted.model, training=False)
         batch = rows.batch(indices).to(self.placement.device)
         with torch.no_grad(), self.placement.computing():
@@ -402,19 +408,18 @@ def draw_batches(
     return batches
 
 
-def draw_probe(row_count: int, *, seed: int, peer: str, round: int) -> Tensor:
+def draw_probe(row_count: int, *, secret: int, round: int) -> Tensor:
     """Draw the validation rows on which a peer tries out neighbors in a round.
 
     Args:
         row_count: The validation rows, at least 1.
-        seed: The run's shared seed.
-        peer: The peer's name.
+        secret: The peer's own, in [0, 2^64): it alone is to know what it draws.
         round: Number of the round.
 
     Returns:
         Eight different indices, or all if there are fewer, shape (b,).
     """
-    generator = torch_generator(seed, "probe", peer, round)
+    generator = torch_generator(secret, "probe", round)
     return torch.randperm(row_count, generator=generator)[:_PROBE_ROWS]
 
 

@@ -66,9 +66,9 @@ class _Session:
         self.liars = config.place_liars()
         self.honest = [peer for peer in range(config.peers) if peer not in self.liars]
         self.threat = config.create_threat()
-        self.names: list[bytes] = [
-            identity_of(config.seed, peer).peer for peer in range(config.peers)
-        ]
+        identities = [identity_of(config.seed, peer) for peer in range(config.peers)]
+        self.names: list[bytes] = [identity.peer for identity in identities]
+        self.probe_secrets = [identity.secret_number("probe") for identity in identities]
         self.number_of = {name: peer for peer, name in enumerate(self.names)}
         self.task, tasks = _share_out(config, self.liars, self.threat)
         self.population: Population = _POPULATIONS[config.compute](
@@ -203,9 +203,7 @@ class _Session:
         gate, model = self.gates[peer], self.population.model
         held_out = self.task.rows("validation")
         rows = held_out.batch(
-            draw_probe(
-                len(held_out), seed=self.config.seed, peer=self.names[peer].hex(), round=round
-            )
+            draw_probe(len(held_out), secret=self.probe_secrets[peer], round=round)
         )
         sent = {self.names[number]: row for number, row in received.items()}
         reasons = {verdict.peer: verdict.reason for verdict in integration.verdicts}

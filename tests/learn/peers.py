@@ -35,7 +35,7 @@ def make_learner(
     peer: str = "a", *, task: Task | None = None, rule: StepRule | None = None, steps: int = 3
 ) -> TaskLearner:
     plan = Plan(step_rule=rule or AdamW(learning_rate=0.01), steps_per_round=steps, batch_size=16)
-    return TaskLearner(task or digits_task(), Full(), plan=plan, seed=1, peer=peer)
+    return TaskLearner(task or digits_task(), Full(), plan=plan, seed=1, peer=peer, probe_secret=5)
 
 
 def make_bench(

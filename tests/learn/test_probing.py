@@ -8,15 +8,20 @@ import torch
 from torch import Tensor
 
 import robust
+from p2pfed.config.files import parse
+from p2pfed.config.learning import assemble
 from p2pfed.core.effects import StartIntegration
 from p2pfed.errors import LocalError
+from p2pfed.identity import Identity
 from p2pfed.learn.application import ApplicationLearner
-from p2pfed.learn.learner import JobCancelled, TaskLearner, draw_probe
+from p2pfed.learn.learner import JobCancelled, Plan, TaskLearner, draw_probe
 from p2pfed.learn.probing import held_out_loss, relative_gains
 from p2pfed.learn.workbench import Workbench
 from p2pfed.updates.method import AdaptedModel
+from p2pfed.updates.methods import Full
 from tests.learn.peers import (
     MEAN,
+    digits_task,
     integration,
     make_bench,
     make_header,
@@ -98,12 +103,36 @@ def test_nobody_to_probe_costs_nothing() -> None:
 
 
 def test_probe_rows_are_eight_and_fresh_in_each_round() -> None:
-    drawn = [draw_probe(200, seed=1, peer="a", round=number) for number in range(20)]
+    drawn = [draw_probe(200, secret=1, round=number) for number in range(20)]
     assert all(len(set(rows.tolist())) == 8 for rows in drawn)
     assert len({tuple(rows.tolist()) for rows in drawn}) == 20
-    assert torch.equal(drawn[3], draw_probe(200, seed=1, peer="a", round=3))
-    assert not torch.equal(drawn[3], draw_probe(200, seed=1, peer="b", round=3))
-    assert sorted(draw_probe(5, seed=1, peer="a", round=0).tolist()) == [0, 1, 2, 3, 4]
+    assert torch.equal(drawn[3], draw_probe(200, secret=1, round=3))
+    assert not torch.equal(drawn[3], draw_probe(200, secret=2, round=3))
+    assert sorted(draw_probe(5, secret=1, round=0).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_probe_rows_follow_from_the_private_key_alone() -> None:
+    config = parse({"run": {"task": "digits", "seed": 3}, "integration": {"rule": "mean"}})
+    losses = []
+    for seed in (bytes(32), bytes(32), bytes(31) + b"\1"):
+        learner = assemble(config, Identity(seed)).bench.learner
+        assert isinstance(learner, TaskLearner)
+        rows = learner.task.rows("validation")
+        losses.append([learner.sample_loss(number, should_stop=never) for number in range(3)])
+        secret = Identity(seed).secret_number("probe")
+        drawn = rows.batch(draw_probe(len(rows), secret=secret, round=2))
+        with torch.no_grad():
+            outputs = learner.adapted.model(drawn.inputs)
+            assert losses[-1][2] == pytest.approx(float(learner.task.loss(outputs, drawn.labels)))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_without_a_secret_all_validation_rows_are_probed() -> None:
+    learner = TaskLearner(digits_task(), Full(), plan=Plan(), seed=1, peer="a")
+    everything = learner.evaluate("validation", should_stop=never)[1]
+    assert [learner.sample_loss(number, should_stop=never) for number in range(2)] == [
+        everything
+    ] * 2
 
 
 def test_a_probe_reads_validation_rows_alone() -> None:
@@ -115,7 +144,7 @@ def test_a_probe_reads_validation_rows_alone() -> None:
         blind.sample_loss(0, should_stop=never)
     held_out = task.rows("validation")
     found = learner.sample_loss(4, should_stop=never)
-    rows = held_out.batch(draw_probe(len(held_out), seed=1, peer="a", round=4))
+    rows = held_out.batch(draw_probe(len(held_out), secret=5, round=4))
     with torch.no_grad():
         outputs = learner.adapted.model(rows.inputs)
         assert found == pytest.approx(float(task.loss(outputs, rows.labels)))
