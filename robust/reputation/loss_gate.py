@@ -95,7 +95,7 @@ class LossGate:
     """Turn away origins whose updates harm the own held-out loss, round after round.
 
     In each round, ask `probes` whose updates to try. For each of them compute the relative gain in
-    loss, (L(theta) - L(theta - rho q)) / L(theta), on a fresh batch of data that is never trained
+    loss, (L(theta) - L(theta - rho q)) / |L(theta)|, on a fresh batch of data that is never trained
     on, with a small step rho; that is one forward pass per origin, and one more. Hand the gains to
     `record`. Whoever is among the `rejected` is left out of the integration, and is probed on.
 
