@@ -58,6 +58,9 @@ class Limits:
             neighbor is at most one round ahead, so three hold every round that can matter.
         differences_per_author_max: The same where updates are differences, each of which builds on
             the one before; whoever misses more gets a full update.
+        operations_per_author_max: The same for an author's log, which everybody keeps back to the
+            latest snapshot; who went without one for longer has to send one before it goes on.
+        log_authors_max: Authors whose logs are kept.
         headers_per_author_max: Headers remembered per author to detect equivocation.
         incarnations_per_author_max: Incarnations remembered per author.
         authors_max: Authors remembered; beyond it the one heard of longest ago is forgotten.
@@ -84,6 +87,8 @@ class Limits:
     payload_store_bytes_max: int = 4 << 30  # four of the largest
     updates_per_author_max: int = 3
     differences_per_author_max: int = 16  # guess: a slow peer's round lasts as long as 16 fast ones
+    operations_per_author_max: int = 64  # DESIGN: the window kept before compaction
+    log_authors_max: int = 256  # guess: 2 MB each of headers and operations that come inline
     headers_per_author_max: int = 64  # DESIGN: the window kept before compaction
     incarnations_per_author_max: int = 8  # guess: lost disks per run
     authors_max: int = 4_096  # two per node of the largest network simulated on one machine

@@ -69,6 +69,17 @@ class UpdateHeader:
     payload_bytes: int
     payload_hash: bytes
 
+    @property
+    def builds_on(self) -> int | None:
+        """Sequence of what has to be known first, 0 for nothing; None if it stands alone."""
+        match self.kind:
+            case UpdateKind.DIFFERENCE:
+                return self.base
+            case UpdateKind.OPERATION:
+                return self.sequence - 1
+            case UpdateKind.FULL | UpdateKind.SNAPSHOT:
+                return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedHeader:

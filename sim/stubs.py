@@ -6,15 +6,17 @@ from typing import Final
 
 import networkx as nx
 
-from p2pfed.core.config import CoreConfig, MembershipConfig, ScheduleConfig
+from p2pfed.core.config import CoreConfig, MembershipConfig, ScheduleConfig, UpdateFamily
 from p2pfed.messages import Role
 from p2pfed.wire.hashes import content_hash
 from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
 from sim.benches import INLINE_PAYLOAD_BYTES, Bench, StubBench
 from sim.checkers.standard import standard_checkers
+from sim.identities import identity_of
 from sim.links import LinkModel
 from sim.overlay import overlay
+from sim.stub_logs import StubLogBench
 from sim.world import World
 
 _STUB_GENESIS: Final = b"a run of stub benches"
@@ -25,6 +27,7 @@ def stub_config(
     schedule: ScheduleConfig,
     membership: MembershipConfig | None = None,
     payload_bytes: int = INLINE_PAYLOAD_BYTES,
+    family: UpdateFamily = UpdateFamily.WHOLE,
 ) -> CoreConfig:
     """Return the configuration of a run of `StubBench`es.
 
@@ -32,6 +35,7 @@ def stub_config(
         schedule: Its rounds.
         membership: Its timing; neighbors are filled in by `overlay`.
         payload_bytes: Size of its payloads, in bytes.
+        family: What its updates are to each other.
     """
     return CoreConfig(
         run_id=content_hash(_STUB_GENESIS),
@@ -40,6 +44,7 @@ def stub_config(
         method="full",
         codec="float32",
         payload_bytes_max=payload_bytes,
+        family=family,
         software="p2pfed sim",
         schedule=schedule,
         membership=membership or MembershipConfig(),
@@ -58,6 +63,7 @@ def stub_world(
     link: LinkModel | None = None,
     start_spread_s: float = 0.1,
     keeps_lines: bool = False,
+    family: UpdateFamily = UpdateFamily.WHOLE,
 ) -> World:
     """Make a world of stub benches with every checker in it.
 
@@ -72,17 +78,24 @@ def stub_world(
         link: Of every edge.
         start_spread_s: Peers start at random times within so many seconds.
         keeps_lines: Whether the trace keeps a line per event.
+        family: WHOLE or LEDGER; there is no stub that rounds.
     """
+    assert family is not UpdateFamily.DIFFERENCE
     attacks = {
         index: registry.create(kind, seed=seed, index=index)
         for index, kind in (adversaries or {}).items()
     }
-    config = stub_config(schedule=schedule, membership=membership, payload_bytes=payload_bytes)
+    config = stub_config(
+        schedule=schedule, membership=membership, payload_bytes=payload_bytes, family=family
+    )
 
     def configure(index: int) -> CoreConfig:
         return replace(config, role=Role.RELAY if index in relays else Role.TRAIN)
 
     def make_bench(index: int) -> Bench:
+        if family is UpdateFamily.LEDGER:
+            own = identity_of(seed, index).peer
+            return StubLogBench(index, own, payload_bytes=payload_bytes)
         attack = attacks.get(index, Adversary())
         return StubBench(index, payload_bytes=payload_bytes, before_publish=attack.difference)
 

@@ -14,6 +14,7 @@ from p2pfed.core.config import (
     ScheduleConfig,
     ScheduleMode,
     StandingConfig,
+    UpdateFamily,
 )
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.identity import PeerId, parse_peer_id
@@ -75,7 +76,7 @@ def core_config(
         method=genesis.method.name,
         codec=genesis.codec.name,
         payload_bytes_max=payload_bytes_max(genesis.section_bytes_max),
-        sends_differences=CODECS[genesis.codec.name].is_for_differences,
+        family=_family(genesis),
         role=config.node.role,
         software=f"p2pfed {__version__}",
         schedule=ScheduleConfig(**schedule),
@@ -88,6 +89,11 @@ def core_config(
         limits=Limits(**config.limits.model_dump()),
         standing=standing_config(config),
     )
+
+
+def _family(genesis: Genesis) -> UpdateFamily:
+    is_for_differences = CODECS[genesis.codec.name].is_for_differences
+    return UpdateFamily.DIFFERENCE if is_for_differences else UpdateFamily.WHOLE
 
 
 def standing_config(config: RunConfig) -> StandingConfig | None:

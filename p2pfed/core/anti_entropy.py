@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import final
 
-from p2pfed.core.config import CoreConfig
+from p2pfed.core.authors import Authors
+from p2pfed.core.config import CoreConfig, UpdateFamily
 from p2pfed.core.dissemination import Dissemination
 from p2pfed.core.held import HeldUpdates
 from p2pfed.core.ledger import Ledger
@@ -41,17 +42,20 @@ class AntiEntropy:
         held: HeldUpdates,
         dissemination: Dissemination,
         ledger: Ledger,
+        authors: Authors,
         neighbors: Neighbors,
         standing: Standing,
         outbox: Outbox,
     ) -> None:
         # A lost answer is asked for again at the next heartbeat, not by every frame until then.
         self._pause_s = config.membership.heartbeat_s / 2.0
+        self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._own_peer = own_peer
         self._own = own
         self._held = held
         self._dissemination = dissemination
         self._ledger = ledger
+        self._authors = authors
         self._neighbors = neighbors
         self._standing = standing
         self._outbox = outbox
@@ -81,7 +85,7 @@ class AntiEntropy:
                 sequence=signed.header.sequence,
                 update_id=signed.update_id,
             )
-            for signed in sorted(mentioned, key=lambda signed: signed.header.author)
+            for signed in sorted(mentioned, key=_place)
         )
         heartbeat = Heartbeat(active=is_active, sightings=sightings)
         self._outbox.send_all(self._neighbors.greeted_peers(), heartbeat)
@@ -112,7 +116,7 @@ class AntiEntropy:
             known = self._ledger.known(author, sighting.incarnation, sighting.sequence)
             if known is None or known.update_id == sighting.update_id:
                 self._want_newer(peer, sighting, now_s)
-            elif self._neighbors.is_author(author) and self._may_ask(peer, author, now_s):
+            elif self._authors.is_author(author) and self._may_ask(peer, author, now_s):
                 # Two ids in one place: the other header makes the proof.
                 self._outbox.send(peer, RequestUpdates(update_ids=(sighting.update_id,)))
 
@@ -164,10 +168,13 @@ class AntiEntropy:
 
     def _want_newer(self, peer: PeerId, there: Head | Sighting, now_s: float) -> None:
         author, incarnation = there.author, there.incarnation
-        if author == self._own_peer:
+        if author == self._own_peer and not self._is_of_earlier_life(incarnation):
             self._dissemination.on_claim(incarnation, there.sequence)
             return
-        if not self._neighbors.is_author(author) or self._ledger.is_banned(author, now_s):
+        if not self._authors.is_author(author) or self._ledger.is_banned(author, now_s):
+            return
+        if self._keeps_logs:
+            self._want_entries(peer, there, now_s)
             return
         if incarnation == self._ledger.incarnation(author):
             newest = self._ledger.newest(author)
@@ -180,6 +187,26 @@ class AntiEntropy:
             return  # the author itself told us its incarnation
         if self._may_ask(peer, author, now_s):
             self._outbox.send(peer, RequestFull(author=author))
+
+    def _want_entries(self, peer: PeerId, there: Head | Sighting, now_s: float) -> None:
+        """Ask for what is missing of a log, whichever life of its author it is of."""
+        author, incarnation = there.author, there.incarnation
+        first = self._held.first_wanted(author, incarnation)
+        held = {
+            it.signed.header.sequence
+            for it in self._held.of(author)
+            if it.signed.header.incarnation == incarnation
+        }
+        if there.sequence < first or there.sequence in held:
+            return
+        if self._may_ask(peer, author, now_s):
+            request = RequestRange(
+                author=author, incarnation=incarnation, first=first, last=there.sequence
+            )
+            self._outbox.send(peer, request)
+
+    def _is_of_earlier_life(self, incarnation: int) -> bool:
+        return self._keeps_logs and incarnation != self._own.incarnation
 
     def _may_ask(self, peer: PeerId, author: PeerId, now_s: float) -> bool:
         asked_s = self._asked_s.get((peer, author))
@@ -198,13 +225,15 @@ class AntiEntropy:
 
     def _servable(self, author: PeerId, peer: PeerId) -> list[tuple[SignedHeader, bytes | None]]:
         """Return what a neighbor may have of an author's updates that can be had here."""
-        if author == self._own_peer:
-            return [
-                (own.signed, own.inline)
-                for own in self._own.served()
-                if self._standing.may_have(peer, own.signed.header.sequence)
-            ]
-        return [(held.signed, held.inline) for held in self._held.valid(author)]
+        held = [(held.signed, held.inline) for held in self._held.valid(author)]
+        if author != self._own_peer:
+            return held
+        # Of an own author, held are the logs of earlier lives.
+        return held + [
+            (own.signed, own.inline)
+            for own in self._own.served()
+            if self._standing.may_have(peer, own.signed.header.sequence)
+        ]
 
     def _find(self, update_id: bytes) -> SignedHeader | None:
         for own in self._own.served():
@@ -213,7 +242,11 @@ class AntiEntropy:
         return self._ledger.find(update_id)
 
     def _heads(self) -> list[Head]:
-        newest = [self._held.newest(author) for author in self._held.authors()]
+        newest = [
+            line[-1].signed
+            for author in self._held.authors()
+            for line in list(self._held.lines(author).values())[0 if self._keeps_logs else -1 :]
+        ]
         if self._own.newest is not None:
             newest.append(self._own.newest.signed)
         return [
@@ -222,11 +255,12 @@ class AntiEntropy:
                 incarnation=signed.header.incarnation,
                 sequence=signed.header.sequence,
             )
-            for signed in sorted(
-                (signed for signed in newest if signed is not None),
-                key=lambda signed: signed.header.author,
-            )
+            for signed in sorted(newest, key=_place)
         ]
 
     def _digest(self) -> bytes:
         return frames.heads_digest(self._heads())
+
+
+def _place(signed: SignedHeader) -> tuple[PeerId, int]:
+    return signed.header.author, signed.header.incarnation

@@ -21,6 +21,20 @@ class ScheduleMode(StrEnum):
     SYNCHRONOUS = "synchronous"
 
 
+class UpdateFamily(StrEnum):
+    """What an update is to those before it, and whom it has to reach.
+
+    WHOLE: The author's vector; the newest one replaces the others, and neighbors need it.
+    DIFFERENCE: What changed in the vector since the one before, because the codec rounds too much
+        to send anything else; neighbors need every one, or a full one.
+    LEDGER: An entry of the author's log; everybody needs every one, or a snapshot.
+    """
+
+    WHOLE = "whole"
+    DIFFERENCE = "difference"
+    LEDGER = "ledger"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeighborAddress:
     """A neighbor of the overlay graph that is dialed for as long as the peer lives."""
@@ -122,8 +136,7 @@ class CoreConfig:
         method: Name of the update method of the run.
         codec: Name of the payload codec of the run.
         payload_bytes_max: Largest payload that the genesis' section limits allow.
-        sends_differences: Whether an update holds the difference from the one before, because the
-            codec rounds too much to send anything else.
+        family: What an update is to those before it.
         role: Whether this peer trains.
         software: Name and version, for people.
         schedule: Rounds.
@@ -138,7 +151,7 @@ class CoreConfig:
     method: str
     codec: str
     payload_bytes_max: int
-    sends_differences: bool = False
+    family: UpdateFamily = UpdateFamily.WHOLE
     role: Role = Role.TRAIN
     software: str = "p2pfed"
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

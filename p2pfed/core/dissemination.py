@@ -3,7 +3,8 @@
 from functools import partial
 from typing import final
 
-from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.authors import Authors
+from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.equivocation import Equivocation
 from p2pfed.core.events import PayloadReference
 from p2pfed.core.held import Held, HeldUpdates, Stage
@@ -34,6 +35,7 @@ class Dissemination:
         transfers: Transfers,
         journal: Journal,
         ledger: Ledger,
+        authors: Authors,
         neighbors: Neighbors,
         equivocation: Equivocation,
         standing: Standing,
@@ -41,13 +43,14 @@ class Dissemination:
     ) -> None:
         self._config = config
         self._keeps_rounds = config.schedule.mode is ScheduleMode.SYNCHRONOUS
-        self._keeps_differences = config.sends_differences
+        self._family = config.family
         self._own_peer = own_peer
         self._own = own
         self._held = held
         self._transfers = transfers
         self._journal = journal
         self._ledger = ledger
+        self._authors = authors
         self._neighbors = neighbors
         self._equivocation = equivocation
         self._standing = standing
@@ -101,10 +104,10 @@ class Dissemination:
         header = signed.header
         if inline is not None:
             frames.check_payload(header, inline)
-        if header.author == self._own_peer:
+        if self._is_own(header.author, header.incarnation):
             self._on_echo(signed)
             return
-        if not self._neighbors.is_author(header.author):
+        if not self._authors.is_author(header.author):
             self._outbox.count("ignored.stranger")
             return
         if self._ledger.is_banned(header.author, now_s):
@@ -122,7 +125,7 @@ class Dissemination:
         """Return whether an update is known, of use, and cannot be had as it is.
 
         It was lost on the way, or whoever offered it is gone. Of use is an author's newest, and
-        every difference that was not integrated.
+        every difference or operation that was not integrated.
         """
         if not self._is_of_use(signed) or self._held.is_unusable(signed):
             return False
@@ -140,29 +143,38 @@ class Dissemination:
         for author in self._held.authors():
             self._transfers.trim(author)
 
-    def ask_for_missing(self, author: PeerId) -> None:
-        """Ask an author for the differences that were not integrated; it may send a full update."""
-        newest = self._ledger.newest(author)
-        if newest is None or not self._neighbors.is_greeted(author):
+    def ask_for_missing(self, signed: SignedHeader) -> None:
+        """Ask for what an update builds on and was not integrated; its author may send it all.
+
+        The author is asked or, where it is no neighbor, whoever offered the update.
+        """
+        header = signed.header
+        held = self._held.get(signed)
+        holders = [header.author, *([] if held is None else held.holders)]
+        peer = next((it for it in holders if self._neighbors.is_greeted(it)), None)
+        first = self._held.first_wanted(header.author, header.incarnation)
+        if peer is None or first > header.sequence:
             return
-        header = newest.header
-        first = self._held.first_wanted(author, header.incarnation)
-        if first <= header.sequence:
-            request = RequestRange(
-                author=author,
-                incarnation=header.incarnation,
-                first=first,
-                last=header.sequence,
-            )
-            self._outbox.send(author, request)
+        request = RequestRange(
+            author=header.author,
+            incarnation=header.incarnation,
+            first=first,
+            last=header.sequence,
+        )
+        self._outbox.send(peer, request)
 
     def forget(self, peer: PeerId) -> None:
-        """Forget the updates of a peer that is no neighbor any more, or is banned."""
+        """Forget the updates of a peer that is no neighbor any more, or is banned.
+
+        A log stays, until its author is proven to lie.
+        """
+        self._held.forget_holder(peer)
+        if self._family is UpdateFamily.LEDGER and not self._ledger.is_frozen(peer):
+            return
         for held in self._held.of(peer):
             self._transfers.drop(held)
-        self._held.forget_holder(peer)
         self._held.forget_author(peer)
-        if not self._neighbors.is_author(peer):
+        if not self._authors.outlives_its_links(peer):
             self._ledger.part(peer)
 
     # Inside --------------------------------------------------------------------------------
@@ -225,16 +237,29 @@ class Dissemination:
 
     def _is_of_use(self, signed: SignedHeader) -> bool:
         header = signed.header
-        if not self._keeps_differences:
-            return signed == self._ledger.newest(header.author)
-        is_current = header.incarnation == self._ledger.incarnation(header.author)
-        return is_current and not self._held.is_passed_over(signed)
+        match self._family:
+            case UpdateFamily.WHOLE:
+                return signed == self._ledger.newest(header.author)
+            case UpdateFamily.DIFFERENCE:
+                is_current = header.incarnation == self._ledger.incarnation(header.author)
+                return is_current and not self._held.is_passed_over(signed)
+            case UpdateFamily.LEDGER:
+                return not self._held.is_passed_over(signed)
+
+    def _is_own(self, author: PeerId, incarnation: int) -> bool:
+        """Return whether an update is of this life; the log of an earlier one is like others'."""
+        is_of_this_life = incarnation == self._own.incarnation
+        return author == self._own_peer and (
+            is_of_this_life or self._family is not UpdateFamily.LEDGER
+        )
 
     def _hold(self, peer: PeerId, signed: SignedHeader, inline: bytes | None) -> None:
         before = self._held.of(signed.header.author)
         place: int | None = None
-        if self._keeps_differences:
+        if self._family is UpdateFamily.DIFFERENCE:
             self._make_room(signed, before)
+        elif self._family is UpdateFamily.LEDGER:
+            self._make_room_in_log(signed, before)
         elif not self._keeps_rounds:
             # An update not yet begun is superseded, and its place in line with it; one under way
             # is finished: else a fast author would never be heard.
@@ -254,6 +279,16 @@ class Dissemination:
         for held in before:
             if held.signed.header.incarnation != incarnation or len(before) >= limit:
                 self._transfers.drop(held)
+
+    def _make_room_in_log(self, signed: SignedHeader, before: list[Held]) -> None:
+        """Drop the oldest entry that is integrated, or all if so many are waiting for that."""
+        incarnation = signed.header.incarnation
+        line = [held for held in before if held.signed.header.incarnation == incarnation]
+        if len(line) < self._config.limits.operations_per_author_max:
+            return
+        integrated = [held for held in line if self._held.is_passed_over(held.signed)]
+        for held in integrated[:1] or line:
+            self._transfers.drop(held)
 
     def _add_holder(self, held: Held, peer: PeerId, inline: bytes | None) -> None:
         if peer not in held.holders:

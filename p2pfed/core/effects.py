@@ -209,11 +209,13 @@ class StartIntegration:
     Attributes:
         job: To be repeated in the answer.
         round: The round, from 0.
-        rows: In ascending order of peer; empty means that only an evaluation is wanted.
+        rows: In ascending order of peer, of a log one per incarnation; empty means that only an
+            evaluation is wanted.
         degree: Neighbors of this peer now; enters the mixing weights.
         evaluate: Whether to evaluate the new model on validation data.
         test: Whether to evaluate it on test data as well.
         own: Which own updates are out; None where every update is full.
+        frozen: Authors that are proven to have lied; nothing of their logs counts.
     """
 
     job: int
@@ -223,6 +225,7 @@ class StartIntegration:
     evaluate: bool
     test: bool
     own: OwnPlace | None = None
+    frozen: tuple[PeerId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

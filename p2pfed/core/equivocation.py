@@ -3,6 +3,7 @@
 import math
 from typing import final
 
+from p2pfed.core.authors import Authors
 from p2pfed.core.effects import Save
 from p2pfed.core.events import OffenceKind
 from p2pfed.core.ledger import Ledger
@@ -24,6 +25,7 @@ class Equivocation:
         self,
         own_peer: PeerId,
         run_id: bytes,
+        authors: Authors,
         ledger: Ledger,
         neighbors: Neighbors,
         membership: Membership,
@@ -31,6 +33,7 @@ class Equivocation:
     ) -> None:
         self._own_peer = own_peer
         self._run_id = run_id
+        self._authors = authors
         self._ledger = ledger
         self._neighbors = neighbors
         self._membership = membership
@@ -46,7 +49,7 @@ class Equivocation:
         if self._ledger.is_frozen(author):
             self._outbox.count("duplicate.Evidence")
             return
-        if author != self._own_peer and not self._neighbors.is_author(author):
+        if author != self._own_peer and not self._authors.is_author(author):
             self._outbox.count("ignored.stranger")
             return
         if evidence.first.header.run_id != self._run_id:

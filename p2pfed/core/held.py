@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import final
 
 from p2pfed.identity import PeerId
+from p2pfed.limits import Limits
 from p2pfed.messages import SignedHeader
 
 
@@ -21,6 +22,7 @@ class Stage(StrEnum):
 _PENDING = (Stage.WAITING, Stage.ARRIVED)
 _UNDER_WAY = (Stage.FETCHING, Stage.ARRIVED, Stage.VALIDATING)
 _HERE = (Stage.ARRIVED, Stage.VALIDATING, Stage.VALID)
+_INCARNATIONS_MAX = Limits().incarnations_per_author_max
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,8 +84,8 @@ class HeldUpdates:
         self._by_author: dict[PeerId, dict[bytes, Held]] = {}
         self._last_number = 0
         self._unusable: dict[PeerId, bytes] = {}  # author to its last update of no use
-        # Author to the incarnation and the last sequence of what is not wanted any more.
-        self._passed: dict[PeerId, tuple[int, int]] = {}
+        # Author and incarnation to the last sequence of what is not wanted any more.
+        self._passed: dict[PeerId, dict[int, int]] = {}
 
     def add(self, signed: SignedHeader, *, number: int | None = None) -> Held:
         """Keep an update.
@@ -112,6 +114,14 @@ class HeldUpdates:
         """Return the updates of an author, in order of arrival."""
         return list(self._by_author.get(author, {}).values())
 
+    def has_author(self, author: PeerId) -> bool:
+        """Return whether something of an author is held or was integrated."""
+        return author in self._by_author or author in self._passed
+
+    def author_count(self) -> int:
+        """Return of how many authors something is held or was integrated."""
+        return len(self._by_author.keys() | self._passed.keys())
+
     def all(self) -> list[Held]:
         """Return all updates, by author in the order of their first one."""
         return [held for author in self._by_author.values() for held in author.values()]
@@ -132,10 +142,21 @@ class HeldUpdates:
 
     def valid(self, author: PeerId) -> list[Held]:
         """Return the validated updates of an author, the newest last."""
-        valid = [held for held in self.of(author) if held.stage is Stage.VALID]
-        if len({held.signed.header.incarnation for held in valid}) > 1:
-            return valid  # as they arrived
-        return sorted(valid, key=lambda held: held.signed.header.sequence)
+        return [held for line in self.lines(author).values() for held in line]
+
+    def lines(self, author: PeerId) -> dict[int, list[Held]]:
+        """Return the validated updates of an author by incarnation, each in sequence.
+
+        The incarnation that came last is the last one.
+        """
+        lines: dict[int, list[Held]] = {}
+        for held in self.of(author):
+            if held.stage is Stage.VALID:
+                lines.setdefault(held.signed.header.incarnation, []).append(held)
+        return {
+            incarnation: sorted(line, key=lambda held: held.signed.header.sequence)
+            for incarnation, line in lines.items()
+        }
 
     def newest(self, author: PeerId) -> SignedHeader | None:
         """Return the newest validated update of an author."""
@@ -150,21 +171,21 @@ class HeldUpdates:
         return min(later, key=lambda signed: signed.header.round, default=None)
 
     def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:
-        """Want no difference up to a sequence any more: it is integrated, or a full one follows."""
-        passed = self._passed.get(author)
-        if passed is None or passed[0] != incarnation or passed[1] < sequence:
-            self._passed[author] = (incarnation, sequence)
+        """Want nothing up to a sequence any more: it is integrated, or a full update follows."""
+        passed = self._passed.setdefault(author, {})
+        passed[incarnation] = max(sequence, passed.get(incarnation, 0))
+        for oldest in list(passed)[:-_INCARNATIONS_MAX]:
+            del passed[oldest]
 
     def is_passed_over(self, signed: SignedHeader) -> bool:
         """Return whether a difference is not wanted any more."""
-        header = signed.header
-        incarnation, sequence = self._passed.get(header.author, (header.incarnation, 0))
-        return header.incarnation == incarnation and header.sequence <= sequence
+        return signed.header.sequence < self.first_wanted(
+            signed.header.author, signed.header.incarnation
+        )
 
     def first_wanted(self, author: PeerId, incarnation: int) -> int:
         """Return the sequence of the first difference of an author that is wanted."""
-        passed = self._passed.get(author)
-        return 1 if passed is None or passed[0] != incarnation else passed[1] + 1
+        return self._passed.get(author, {}).get(incarnation, 0) + 1
 
     def mark_unusable(self, signed: SignedHeader) -> None:
         """Remember that asking for an update again is of no use."""

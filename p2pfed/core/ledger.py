@@ -112,6 +112,10 @@ class Ledger:
         entry = self._authors.get(peer)
         return entry is not None and entry.evidence is not None
 
+    def frozen(self) -> tuple[PeerId, ...]:
+        """Return who is proven to have lied, sorted."""
+        return tuple(sorted(peer for peer, it in self._authors.items() if it.evidence is not None))
+
     def take_news(self, count_max: int) -> list[SignedHeader]:
         """Return the newest headers of authors not mentioned since they were news."""
         taken = list(self._news)[:count_max]

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Final, final
 
-from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import OwnPlace
 from p2pfed.core.events import PayloadReference
 from p2pfed.core.records import ProgressRecord
@@ -17,6 +17,14 @@ from p2pfed.wire import headers
 # guess: however often neighbors lose track, a full update is one of five at most. It has eight
 # times the bytes of an int4 difference, so that together they have two and a half times as many.
 _DIFFERENCES_BETWEEN_FULLS: Final = 4
+# guess: everybody keeps what came since, to give it to newcomers: a few kilobytes per author
+_OPERATIONS_PER_SNAPSHOT: Final = 16
+# By whether an update is full.
+_KINDS: Final = {
+    UpdateFamily.WHOLE: {True: UpdateKind.FULL},
+    UpdateFamily.DIFFERENCE: {True: UpdateKind.FULL, False: UpdateKind.DIFFERENCE},
+    UpdateFamily.LEDGER: {True: UpdateKind.SNAPSHOT, False: UpdateKind.OPERATION},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +105,15 @@ class OwnUpdates:
     @property
     def place(self) -> OwnPlace | None:
         """What the next difference builds on, None where every update is full."""
-        if not self._config.sends_differences:
+        family = self._config.family
+        if family is UpdateFamily.WHOLE:
             return None
+        is_due = family is UpdateFamily.LEDGER and self._since_full >= _OPERATIONS_PER_SNAPSHOT
+        is_wanted = self._is_asked_for_full and self._since_full >= _DIFFERENCES_BETWEEN_FULLS
         return OwnPlace(
             incarnation=self.incarnation,
             sequence=self.sequence,
-            needs_full=self._is_asked_for_full and self._since_full >= _DIFFERENCES_BETWEEN_FULLS,
+            needs_full=is_due or is_wanted,
         )
 
     def served(self) -> list[OwnUpdate]:
@@ -125,8 +136,10 @@ class OwnUpdates:
 
     def ask_full(self, first: int, last: int) -> None:
         """Take note that somebody wants a range of updates, which may not be served any more."""
-        oldest = self._served[0].signed.header.sequence if self._served else self.sequence + 1
-        if self._config.sends_differences and first <= last and first < oldest:
+        if self._config.family is UpdateFamily.WHOLE or not self._served:
+            return
+        oldest = self._served[0].signed.header
+        if first <= last and first < oldest.sequence and oldest.builds_on is not None:
             self._is_asked_for_full = True
 
     def sign(
@@ -141,11 +154,13 @@ class OwnUpdates:
             assert len(inline) == payload.size_bytes
             if len(inline) > INLINE_PAYLOAD_BYTES_MAX:
                 inline = None
-        kind = UpdateKind.FULL if is_full else UpdateKind.DIFFERENCE
+        kind = _KINDS[self._config.family][is_full]
         signed = self._signed(payload, kind, round_number=round_number)
         self._served.append(OwnUpdate(signed=signed, inline=inline))
-        done = self._served[: -self._served_max]
-        del self._served[: -self._served_max]
+        # A snapshot says all that is before it.
+        kept = 1 if kind is UpdateKind.SNAPSHOT else self._served_max
+        done = self._served[:-kept]
+        del self._served[:-kept]
         return [update.signed.header.payload_hash for update in done]
 
     def is_behind(self, incarnation: int, sequence: int) -> bool:
@@ -157,6 +172,8 @@ class OwnUpdates:
         """
         if self._drawn_in_this_life:
             return False
+        if self._config.family is UpdateFamily.LEDGER and incarnation != self.incarnation:
+            return False  # the log of an earlier life, which is kept as others' are
         return incarnation != self.incarnation or sequence > self._told
 
     def note_told(self) -> None:
@@ -166,7 +183,7 @@ class OwnUpdates:
     def renew(self) -> list[bytes]:
         """Go on under a new incarnation, with the newest update signed anew as its first.
 
-        A difference is not: what it builds on is in the incarnation before.
+        A difference or an entry of a log is not: they belong to the incarnation before.
 
         Returns:
             The hashes of payloads that need not be served any more.
@@ -178,7 +195,7 @@ class OwnUpdates:
             return []
         newest = before[-1]
         header = newest.signed.header
-        if header.kind is UpdateKind.DIFFERENCE:
+        if header.kind is not UpdateKind.FULL:
             return [update.signed.header.payload_hash for update in before]
         payload = PayloadReference(
             content_hash=header.payload_hash,
@@ -211,7 +228,9 @@ class OwnUpdates:
 
 
 def _served_max(config: CoreConfig) -> int:
-    if config.sends_differences:
+    if config.family is UpdateFamily.LEDGER:
+        return config.limits.operations_per_author_max
+    if config.family is UpdateFamily.DIFFERENCE:
         return config.limits.differences_per_author_max
     # A synchronous neighbor may still fetch the row of the round that we have just left.
     return 2 if config.schedule.mode is ScheduleMode.SYNCHRONOUS else 1

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from p2pfed.core.anti_entropy import AntiEntropy
+from p2pfed.core.authors import Authors
 from p2pfed.core.config import CoreConfig
 from p2pfed.core.dialing import Dialing
 from p2pfed.core.dissemination import Dissemination
@@ -99,20 +100,20 @@ def assemble(
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
 
     held = HeldUpdates()
+    authors = Authors(config, neighbors, held)
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
     uploads = Uploads(config, own, held, neighbors, standing, outbox)
-    equivocation = Equivocation(me, config.run_id, ledger, neighbors, membership, outbox)
+    equivocation = Equivocation(me, config.run_id, authors, ledger, neighbors, membership, outbox)
+    known = (ledger, authors, neighbors)
     dissemination = Dissemination(
-        config, me, own, held, transfers, journal, ledger, neighbors, equivocation, standing, outbox
+        config, me, own, held, transfers, journal, *known, equivocation, standing, outbox
     )
-    anti_entropy = AntiEntropy(
-        config, me, own, held, dissemination, ledger, neighbors, standing, outbox
-    )
+    anti_entropy = AntiEntropy(config, me, own, held, dissemination, *known, standing, outbox)
     listeners = (membership, dialing, dissemination, anti_entropy, equivocation)
     inbox = Inbox(config.limits, neighbors, *listeners, outbox)
 
-    rows = Rows(config, held, neighbors, ledger)
-    work = Work(plan, own, rows, standing, transfers, neighbors, jobs, outbox)
+    rows = Rows(config, held, authors, neighbors, ledger)
+    work = Work(config, plan, own, rows, standing, transfers, ledger, neighbors, jobs, outbox)
     parts = (journal, dissemination, transfers, rows, standing, work, neighbors, outbox)
     schedule = Schedule(config, plan, *parts)
     return Parts(

@@ -1,16 +1,19 @@
 """Which neighbors' updates an integration takes, and which it waits for."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import final
 
-from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.authors import Authors
+from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import IntegrationRow
+from p2pfed.core.events import GAP, Verdict
 from p2pfed.core.held import HeldUpdates, Stage
 from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Link, Neighbor, Neighbors
 from p2pfed.identity import PeerId
-from p2pfed.messages import Role, SignedHeader, UpdateHeader, UpdateKind
+from p2pfed.messages import Role, SignedHeader, UpdateHeader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +29,23 @@ class Rows:
     """Chooses the rows of integrations."""
 
     def __init__(
-        self, config: CoreConfig, held: HeldUpdates, neighbors: Neighbors, ledger: Ledger
+        self,
+        config: CoreConfig,
+        held: HeldUpdates,
+        authors: Authors,
+        neighbors: Neighbors,
+        ledger: Ledger,
     ) -> None:
         self._config = config.schedule
         self._is_synchronous = config.schedule.mode is ScheduleMode.SYNCHRONOUS
+        self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._held = held
+        self._takes_from = authors
         self._neighbors = neighbors
         self._ledger = ledger
         self._chosen: list[SignedHeader] = []
+        # Entries of logs that could not be followed, and how many stood before them.
+        self._tried: set[tuple[bytes, int]] = set()
         self._used: dict[PeerId, _Used] = {}
         # Neighbors that missed a deadline: not waited for until they are in step again.
         self._absent: dict[PeerId, None] = {}
@@ -43,6 +55,8 @@ class Rows:
     def choose(self, round_number: int) -> tuple[IntegrationRow, ...]:
         """Return the rows of the next integration, in ascending order of peer."""
         self._chosen = []
+        if self._keeps_logs:
+            return self._choose_entries()
         rows: list[IntegrationRow] = []
         if not self._is_synchronous and not self.has_news():
             return ()  # mixing again with rows already mixed would only hold the model back
@@ -68,16 +82,23 @@ class Rows:
                 )
         return tuple(rows)
 
-    def commit(self, round_number: int, gaps: Collection[PeerId]) -> None:
+    def commit(self, round_number: int, verdicts: Sequence[Verdict]) -> list[SignedHeader]:
         """Take note that the chosen rows were integrated.
 
         Args:
             round_number: Of the integration.
-            gaps: Neighbors whose rows were not, because they build on what never arrived.
+            verdicts: On the rows, in their order.
+
+        Returns:
+            Updates that were not, because they build on what never arrived.
         """
-        for signed in self._chosen:
+        gaps = []
+        self._tried.clear()
+        for signed, verdict in zip_longest(self._chosen, verdicts):
             author = signed.header.author
-            if author in gaps:
+            if verdict is not None and verdict.reason == GAP:
+                gaps.append(signed)
+                self._tried.add(self._state_of(signed))
                 continue
             self._held.pass_over(author, signed.header.incarnation, signed.header.sequence)
             if self._is_news(signed):
@@ -85,17 +106,20 @@ class Rows:
             if signed.header.round >= round_number:
                 self._absent.pop(author, None)
         self._chosen = []
+        return gaps
 
     def forget(self, peer: PeerId) -> None:
-        """Forget what was integrated of a peer that is no neighbor any more."""
-        if not self._neighbors.is_author(peer):
+        """Forget what was integrated of a peer whose updates do not matter any more."""
+        if not self._takes_from.outlives_its_links(peer):
             self._used.pop(peer, None)
             self._absent.pop(peer, None)
 
     # News ----------------------------------------------------------------------------------
 
     def has_news(self) -> bool:
-        """Return whether a neighbor's row is there that was not integrated yet."""
+        """Return whether an update is there that was not integrated yet."""
+        if self._keeps_logs:
+            return any(self._state_of(signed) not in self._tried for signed in self._new_entries())
         newest = (self._held.newest(author) for author in self._authors())
         return any(signed is not None and self._is_news(signed) for signed in newest)
 
@@ -126,7 +150,32 @@ class Rows:
     # Inside --------------------------------------------------------------------------------
 
     def _authors(self) -> list[PeerId]:
-        return [peer for peer in self._held.authors() if self._neighbors.is_author(peer)]
+        return [peer for peer in self._held.authors() if self._takes_from.is_author(peer)]
+
+    def _choose_entries(self) -> tuple[IntegrationRow, ...]:
+        """Return what is new in the logs of all authors."""
+        self._chosen = self._new_entries()
+        return tuple(
+            IntegrationRow(
+                peer=signed.header.author,
+                header=signed.header,
+                staleness=0,
+                before=self._before(signed),
+            )
+            for signed in self._chosen
+        )
+
+    def _state_of(self, signed: SignedHeader) -> tuple[bytes, int]:
+        return signed.update_id, len(self._before(signed))
+
+    def _new_entries(self) -> list[SignedHeader]:
+        """Return the newest entry of each incarnation of each author, if it is new."""
+        newest = [
+            line[-1].signed
+            for author in self._authors()
+            for _, line in sorted(self._held.lines(author).items())
+        ]
+        return [signed for signed in newest if not self._held.is_passed_over(signed)]
 
     def _row_of(self, author: PeerId, round_number: int) -> SignedHeader | None:
         if not self._is_synchronous:
@@ -144,10 +193,11 @@ class Rows:
     def _before(self, signed: SignedHeader) -> tuple[UpdateHeader, ...]:
         """Return what an update builds on, as far back as it is held, the oldest first."""
         header = signed.header
-        held = {other.signed.header.sequence: other for other in self._held.valid(header.author)}
+        line = self._held.lines(header.author).get(header.incarnation, [])
+        held = {other.signed.header.sequence: other for other in line}
         before: list[UpdateHeader] = []
-        while header.kind is UpdateKind.DIFFERENCE and header.base in held:
-            header = held[header.base].signed.header
+        while header.builds_on in held:
+            header = held[header.builds_on].signed.header
             before.append(header)
         return tuple(reversed(before))
 

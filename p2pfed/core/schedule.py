@@ -3,10 +3,10 @@
 from enum import StrEnum
 from typing import Final, final
 
-from p2pfed.core.config import CoreConfig
+from p2pfed.core.config import CoreConfig, UpdateFamily
 from p2pfed.core.dissemination import Dissemination
 from p2pfed.core.effects import Record
-from p2pfed.core.events import GAP, IntegrationFinished, JobFailed, TrainingFinished
+from p2pfed.core.events import IntegrationFinished, JobFailed, TrainingFinished
 from p2pfed.core.journal import Journal
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.notices import Finished, JobTrouble, RoundFinished, StopReason
@@ -39,6 +39,7 @@ class Phase(StrEnum):
     TESTING = "testing"  # the last evaluation of a stop that no round foresaw
     PAUSING = "pausing"  # a job failed and is tried again soon
     DONE = "done"  # trained, still serving
+    SETTLING = "settling"  # the same, while what came of others' logs is integrated
     LEFT = "left"
 
 
@@ -65,6 +66,7 @@ class Schedule:
     ) -> None:
         self.phase = Phase.IDLE
         self._config = config.schedule
+        self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._plan = plan
         self._progress = journal.progress
         self._journal = journal
@@ -83,7 +85,7 @@ class Schedule:
     @property
     def is_active(self) -> bool:
         """Whether this peer still trains."""
-        return self.phase not in (Phase.DONE, Phase.LEFT)
+        return self.phase not in (Phase.DONE, Phase.SETTLING, Phase.LEFT)
 
     # Commands and timers -------------------------------------------------------------------
 
@@ -185,6 +187,9 @@ class Schedule:
         if self.phase is Phase.STOPPING:
             self._test()
             return
+        if self.phase is Phase.SETTLING:
+            self._settled(event)
+            return
         assert self.phase in (Phase.INTEGRATING, Phase.TESTING)
         self._failures = 0
         self._progress.model_job = event.job
@@ -197,10 +202,8 @@ class Schedule:
         records: tuple[Record, ...] = ()
         verdicts = self._standing.explain(event.verdicts)
         if is_round:
-            gaps = [verdict.peer for verdict in verdicts if verdict.reason == GAP]
-            self._rows.commit(round_number, gaps)
-            for peer in gaps:
-                self._dissemination.ask_for_missing(peer)
+            for signed in self._rows.commit(round_number, verdicts):
+                self._dissemination.ask_for_missing(signed)
             records = self._standing.observe(verdicts)
             self._progress.close_round()
             self._count_time(now_s)
@@ -226,6 +229,9 @@ class Schedule:
             self._test()
             return
         self._outbox.notify(JobTrouble(reason=event.reason))
+        if self.phase is Phase.SETTLING:
+            self.phase = Phase.DONE
+            return
         self._failures += 1
         if self._stop is not None:
             self._finish(self._stop, now_s)  # without the last evaluation
@@ -246,6 +252,10 @@ class Schedule:
         elif self.phase is Phase.COLLECTING and self._is_complete(now_s):
             self._outbox.cancel_timer(TimerKind.DEADLINE)
             self._integrate()
+        elif self.phase is Phase.DONE and self._keeps_logs and self._rows.has_news():
+            # Whoever has all logs has the model, however long it has trained itself.
+            self.phase = Phase.SETTLING
+            self._work.settle(self._progress.round)
         if self.phase is not Phase.IDLE and self._plan.ends_with_others and self._is_alone(now_s):
             self.stop(StopReason.ROUNDS, now_s)
 
@@ -274,6 +284,13 @@ class Schedule:
     def _integrate(self) -> None:
         self.phase = Phase.INTEGRATING
         self._work.integrate(self._progress.round)
+
+    def _settled(self, event: IntegrationFinished) -> None:
+        self._progress.model_job = event.job
+        for signed in self._rows.commit(self._progress.round, event.verdicts):
+            self._dissemination.ask_for_missing(signed)
+        self._journal.save(model_job=event.job)
+        self.phase = Phase.DONE
 
     def _test(self) -> None:
         self.phase = Phase.TESTING

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, final
 
-from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import (
     CancelFetch,
     DropPayload,
@@ -18,11 +18,11 @@ from p2pfed.core.jobs import Jobs
 from p2pfed.core.membership import Membership
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.notices import UpdateRejected
-from p2pfed.core.outbox import Outbox
+from p2pfed.core.outbox import Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.timers import TimerKind
 from p2pfed.identity import PeerId
-from p2pfed.messages import SignedHeader, UpdateKind
+from p2pfed.messages import SignedHeader
 
 _REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; doubles
 
@@ -55,7 +55,7 @@ class Transfers:
     ) -> None:
         self._limits = config.limits
         self._keeps_rounds = config.schedule.mode is ScheduleMode.SYNCHRONOUS
-        self._keeps_differences = config.sends_differences
+        self._family = config.family
         self._own = own
         self._held = held
         self._neighbors = neighbors
@@ -140,9 +140,11 @@ class Transfers:
         elif held is not None and held.stage is Stage.VALIDATING:
             held.stage = Stage.VALID
             header = signed.header
-            if header.kind is UpdateKind.FULL:
+            if header.builds_on is None:
                 self._held.pass_over(header.author, header.incarnation, header.sequence - 1)
             self.trim(held.author)
+            if self._family is UpdateFamily.LEDGER:
+                self._pass_on(held)
         self._end_validation(event.job)
         return True
 
@@ -176,12 +178,29 @@ class Transfers:
 
     def trim(self, author: PeerId) -> None:
         """Drop what a newer validated update of the author has replaced."""
+        if self._family is UpdateFamily.LEDGER:
+            self._trim_log(author)
+            return
         for held in self._held.valid(author)[:-1]:
             if self._keeps_rounds and held.signed.header.round >= self._held.round_needed:
                 continue
-            if self._keeps_differences and not self._held.is_passed_over(held.signed):
+            is_chained = self._family is UpdateFamily.DIFFERENCE
+            if is_chained and not self._held.is_passed_over(held.signed):
                 continue
             self.drop(held)
+
+    def _trim_log(self, author: PeerId) -> None:
+        """Drop what a snapshot says, too; all after it is kept for those who come later."""
+        for line in self._held.lines(author).values():
+            snapshots = [k for k, it in enumerate(line) if it.signed.header.builds_on is None]
+            for held in line[: snapshots[-1] if snapshots else 0]:
+                self.drop(held)
+
+    def _pass_on(self, held: Held) -> None:
+        """Offer an entry of a log to all neighbors that did not offer it."""
+        knowing = (held.author, *held.holders)
+        others = [peer for peer in self._neighbors.greeted_peers() if peer not in knowing]
+        self._outbox.send_all(others, offer_of(held.signed, held.inline))
 
     def reject(self, held: Held, reason: str) -> None:
         """Drop an update and say why."""

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import final
 
+from p2pfed.core.config import CoreConfig, UpdateFamily
 from p2pfed.core.effects import CancelJob, StartIntegration, StartTraining
 from p2pfed.core.jobs import Jobs
+from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
@@ -20,20 +22,24 @@ class Work:
 
     def __init__(
         self,
+        config: CoreConfig,
         plan: Plan,
         own: OwnUpdates,
         rows: Rows,
         standing: Standing,
         transfers: Transfers,
+        ledger: Ledger,
         neighbors: Neighbors,
         jobs: Jobs,
         outbox: Outbox,
     ) -> None:
+        self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._plan = plan
         self._own = own
         self._rows = rows
         self._standing = standing
         self._transfers = transfers
+        self._ledger = ledger
         self._neighbors = neighbors
         self._jobs = jobs
         self._outbox = outbox
@@ -58,26 +64,12 @@ class Work:
 
     def integrate(self, round_number: int) -> None:
         """Integrate the rows of a round; their payloads are kept until the job is answered."""
-        rows = self._rows.choose(round_number)
-        places = self._standing.places(rows)
-        rows = tuple(
-            replace(row, mass_max=place.mass_max, is_probed=place.is_probed)
-            for row, place in zip(rows, places, strict=True)
-        )
-        self._transfers.begin_use(
-            header.payload_hash for row in rows for header in (*row.before, row.header)
-        )
-        self._outbox.add(
-            StartIntegration(
-                job=self._begin(),
-                round=round_number,
-                rows=rows,
-                degree=self._neighbors.degree(),
-                evaluate=self._plan.is_evaluated(round_number),
-                test=self._plan.is_tested(round_number),
-                own=self._own.place,
-            )
-        )
+        evaluate = self._plan.is_evaluated(round_number)
+        self._start(round_number, evaluate=evaluate, test=self._plan.is_tested(round_number))
+
+    def settle(self, round_number: int) -> None:
+        """Integrate what came after the last round."""
+        self._start(round_number, evaluate=False, test=False)
 
     def test(self, round_number: int) -> None:
         """Evaluate the model as it is, on validation and test data."""
@@ -110,6 +102,29 @@ class Work:
             return False
         self.give_up()
         return True
+
+    def _start(self, round_number: int, *, evaluate: bool, test: bool) -> None:
+        rows = self._rows.choose(round_number)
+        places = self._standing.places(rows)
+        rows = tuple(
+            replace(row, mass_max=place.mass_max, is_probed=place.is_probed)
+            for row, place in zip(rows, places, strict=True)
+        )
+        self._transfers.begin_use(
+            header.payload_hash for row in rows for header in (*row.before, row.header)
+        )
+        self._outbox.add(
+            StartIntegration(
+                job=self._begin(),
+                round=round_number,
+                rows=rows,
+                degree=self._neighbors.degree(),
+                evaluate=evaluate,
+                test=test,
+                own=self._own.place,
+                frozen=self._ledger.frozen() if self._keeps_logs else (),
+            )
+        )
 
     def _begin(self) -> int:
         assert self._job is None  # one at a time

@@ -4,6 +4,7 @@ from typing import Final, final
 
 from typing_extensions import override
 
+from p2pfed.core.config import UpdateFamily
 from p2pfed.core.effects import Effect
 from p2pfed.core.events import Event
 from p2pfed.core.notices import Notice, RoundFinished
@@ -52,9 +53,13 @@ class BoundedState(Watcher):
             peer_count - 1, limits.neighbors_max + len(host.member.config.membership.neighbors)
         )
         kept, rows, own = limits.updates_per_author_max, _ROWS, _OWN_PAYLOADS
-        if host.member.config.sends_differences:  # an integration reads whole chains
+        family = host.member.config.family
+        if family is UpdateFamily.DIFFERENCE:  # an integration reads whole chains
             kept = rows = limits.differences_per_author_max
             own = limits.differences_per_author_max + 1
+        elif family is UpdateFamily.LEDGER:  # and logs are those of everybody, in earlier lives too
+            lives = limits.incarnations_per_author_max
+            kept = rows = own = lives * limits.operations_per_author_max + 1
         bounds = {
             "payloads": (
                 len(host.shelf),

@@ -57,6 +57,8 @@ class SavedBeforeSent(Watcher):
     def __init__(self) -> None:
         self._last: tuple[int, bytes] = (-1, b"")
         self._decoded: dict[int, tuple[bytes, tuple[int, int]]] = {}
+        # By peer and incarnation, the last sequence that was: earlier lives' logs are passed on.
+        self._saved: dict[tuple[int, int], int] = {}
 
     @override
     def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
@@ -68,7 +70,8 @@ class SavedBeforeSent(Watcher):
             return
         incarnation, sequence = self._newest_on_disk(host)
         header = signed.header
-        if header.incarnation != incarnation or header.sequence > sequence:
+        self._saved[host.index, incarnation] = sequence
+        if header.sequence > self._saved.get((host.index, header.incarnation), 0):
             fail(
                 self,
                 f"peer {host.index} sent sequence {header.sequence}, on disk is {sequence} of "

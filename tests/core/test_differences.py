@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from p2pfed.core.config import ScheduleConfig, ScheduleMode
+from p2pfed.core.config import ScheduleConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
 from p2pfed.core.events import GAP, IntegrationFinished, TrainingFinished, Verdict
 from p2pfed.identity import Identity
@@ -36,7 +36,7 @@ def make_peer(
     *neighbors: Identity, schedule: ScheduleConfig = ASYNCHRONOUS, **changes: object
 ) -> Solo:
     config = make_config(neighbors=neighbors, schedule=schedule)
-    return Solo(make_core(replace(config, sends_differences=True), **changes))
+    return Solo(make_core(replace(config, family=UpdateFamily.DIFFERENCE), **changes))
 
 
 def difference(author: Identity, sequence: int, *, base: int | None = None) -> SignedHeader:
