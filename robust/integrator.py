@@ -11,7 +11,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from robust.blocks import distance, is_supported, supported_names
-from robust.copies import caps_of_copies
 from robust.errors import InfeasibleError, InputError, RuleError
 from robust.evaluation import Evaluate
 from robust.inputs import check_dense, check_like
@@ -64,11 +63,10 @@ class Integrator:
     """Check rows, combine them with the own vector by a rule, and judge their senders.
 
     The steps: malformed rows are rejected, and so are those without mass and those above the
-    norm cap; the prioritizer chooses among the rest; rows with a mass cap, and equal ones, which
-    have one voice together, are drawn towards the own one; the rule combines them with the own
-    row; the own vector moves to the result. Lengths and distances are those of the drift from
-    `genesis`, because what all peers share from the start would otherwise dominate every norm. A
-    rejected row's mixing weight goes to the own row.
+    norm cap; the prioritizer chooses among the rest; rows with a mass cap are drawn towards the
+    own one; the rule combines them with the own row; the own vector moves to the result. Lengths
+    and distances are those of the drift from `genesis`, because what all peers share from the
+    start would otherwise dominate every norm. A rejected row's mixing weight goes to the own row.
 
     A rule given by name gets its f from the number of neighbors before any rejection, so that
     liars cannot lower it by sending garbage; but it is never more than half of the rows left.
@@ -194,7 +192,6 @@ class Integrator:
             call = call.without(find_passed_over(call, self.prioritizer))
             # As rules sum them: then none has to move a row.
             call = replace(call, accepted=sorted(call.accepted, key=lambda it: _key(it, round)))
-            call = replace(call, mass_caps=caps_of_copies(call, norms))
             rule = self._rule_for(call)
             vector, shares, note = own.clone(), [1.0] + [0.0] * len(call.accepted), ""
             try:

@@ -8,7 +8,6 @@ from typing import Final, final
 from torch import Tensor
 
 from p2pfed.learn.randomness import torch_generator
-from sim.adversaries.attacks import neighborhood
 from sim.adversaries.view import View
 from sim.rounds.neighborhood import Neighborhood, mixing_rows
 from sim.rounds.threat import Threat
@@ -95,8 +94,7 @@ class Coalition:
         )
         self._history[place.peer].append(view.honest.mean(dim=0))
         if self._threat.is_agreed:
-            lies = neighborhood.in_disguise(attack(view), len(place.liars))
-            return dict(zip(place.liars, lies, strict=True))
+            return dict.fromkeys(place.liars, attack(view))
         return {
             number: attack(
                 replace(

@@ -21,9 +21,8 @@ from sim.rounds.model import Model
 NONE: Final = "none"
 SILENT: Final = "silent"
 
-# All liars of a target send it the same vector but for a last bit: they follow from the target
-# alone, or reckon with its answer to so many of them. Asking for it once per target saves most of
-# their time.
+# All liars of a target send it the same vector: they follow from the target alone, or reckon with
+# its answer to so many equal rows. Asking for it once per target saves most of their time.
 _AGREED: Final = frozenset(
     {
         "adaptive-blend",

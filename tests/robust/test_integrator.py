@@ -80,7 +80,7 @@ def test_mixing_weights_leave_the_rest_to_own() -> None:
 
 
 def test_weights_of_a_whole_row_may_sum_to_one_by_rounding() -> None:
-    rows = [Row(f"{index}", torch.tensor([2.0 + index]), 0.1 + 1e-17) for index in range(10)]
+    rows = [Row(f"{index}", torch.tensor([2.0]), 0.1 + 1e-17) for index in range(10)]
     assert Integrator("mean").integrate(torch.tensor([1.0]), rows).own_weight == pytest.approx(0.0)
 
 
@@ -289,7 +289,7 @@ def test_newcomer_with_one_neighbor_catches_up() -> None:
 
 def test_own_row_is_never_rejected() -> None:
     own = torch.tensor([1000.0])
-    integration = Integrator("mean").integrate(own, make_rows([1.0], [2.0], [3.0]))
+    integration = Integrator("mean").integrate(own, make_rows([1.0], [1.0], [1.0]))
     assert integration.own_weight == 0.25
 
 

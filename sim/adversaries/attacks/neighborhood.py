@@ -38,22 +38,10 @@ def sent(vector: Tensor, view: View) -> Tensor:
     return vector.to(view.own.dtype, copy=True)
 
 
-def in_disguise(lie: Tensor, count: int) -> Tensor:
-    """Return as many rows as there are liars that say the same, (count, d), no two of them equal.
-
-    Exact copies have one voice together in a `robust.Integrator`, and a liar that knows it changes
-    a last bit: each row's first number is the next one after that of the row before, towards 0.
-    """
-    rows = lie.repeat(count, 1)
-    end = torch.tensor(-torch.inf if float(lie[0]) > 0.0 else torch.inf, dtype=lie.dtype)
-    for row in range(1, count):
-        rows[row, 0] = torch.nextafter(rows[row - 1, 0], end)
-    return rows
-
-
 def with_lies(view: View, lie: Tensor) -> Tensor:
-    """Return the rows that the target reads when all liars say the same, (n, d), own first."""
-    return torch.cat([view.honest, in_disguise(lie.to(view.honest.dtype), view.byzantine_count)])
+    """Return the rows that the target reads when all liars send one vector, (n, d), own first."""
+    lies = lie.to(view.honest.dtype).expand(view.byzantine_count, -1)
+    return torch.cat([view.honest, lies])
 
 
 def answer(view: View, lie: Tensor) -> Tensor:
