@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import topologies
-from p2pfed.core.config import ScheduleConfig, ScheduleMode
+from p2pfed.core.config import ScheduleConfig, ScheduleMode, UpdateFamily
 from sim.adversaries import registry
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
 from sim.checkers.invariant import InvariantError
@@ -46,6 +46,7 @@ class Case:
         relays: Peers that do not train.
         adversaries: Attacks by number of the peer.
         faults: What goes wrong in the safety phase.
+        family: WHOLE or LEDGER.
     """
 
     seed: int
@@ -58,6 +59,7 @@ class Case:
     relays: tuple[int, ...]
     adversaries: dict[int, str]
     faults: tuple[Fault, ...]
+    family: UpdateFamily = UpdateFamily.WHOLE
 
 
 def draw_case(seed: int) -> Case:
@@ -113,6 +115,7 @@ def play(case: Case) -> World:
         adversaries=case.adversaries,
         link=case.link,
         start_spread_s=case.start_spread_s,
+        family=case.family,
     )
     mended: list[Fault] = [
         Heal(at_s=SAFETY_S),
