@@ -6,7 +6,8 @@
 Results are kept in build/attack-matrix.jsonl, one line per run: an interrupted matrix goes on where
 it ended, and `--redo` repeats the runs that are asked for. The first seed is used for the whole
 matrix, the others for the default rule and the three best. The tables go to
-docs/results/attack-matrix.md, every cell to the CSV file beside it.
+docs/results/attack-matrix.md, every cell to the CSV file beside it; those of a part of it to
+build/attack-matrix.
 """
 
 import argparse
@@ -129,8 +130,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--redo", action="store_true", help="repeat the runs that are asked for")
     parser.add_argument("--store", type=Path, default=STORE, help="file of results")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the tables: docs/results, or build/attack-matrix if only a part is run",
+    )
+    options = parser.parse_args(arguments)
+    if options.out is None:
+        asked = ("rules", "attacks", "default", "also", "seeds", "peers", "liars", "rounds")
+        is_whole = all(getattr(options, name) == parser.get_default(name) for name in asked)
+        parts = ("docs", "results") if is_whole else ("build", "attack-matrix")
+        options.out = ROOT.joinpath(*parts)
+    return options
 
 
 def complete(cells: Sequence[Cell], found: Found, options: argparse.Namespace) -> None:
