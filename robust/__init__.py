@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from robust.reputation.ledger import ReputationLedger as ReputationLedger
     from robust.reputation.ledger import ReputationStatus as ReputationStatus
     from robust.reputation.loss_gate import LossGate as LossGate
+    from robust.reputation.loss_gate import LossGatePolicy as LossGatePolicy
     from robust.reputation.norm_gate import NormGate as NormGate
     from robust.reputation.policy import ReputationPolicy as ReputationPolicy
     from robust.reputation.record import Observation as Observation
@@ -52,6 +53,7 @@ _PUBLIC: Final = {
     "Integration": "robust.verdicts",
     "Integrator": "robust.integrator",
     "LossGate": "robust.reputation.loss_gate",
+    "LossGatePolicy": "robust.reputation.loss_gate",
     "NormGate": "robust.reputation.norm_gate",
     "Observation": "robust.reputation.record",
     "RankError": "robust.errors",
