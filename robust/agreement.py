@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from robust.errors import InputError
 from robust.inputs import Inputs, check_inputs
 from robust.reputation.policy import NORM_RATIO_MAX
 from robust.tolerance import check_byzantine_count
+from robust.weighted_median import weighted_median
+
+_BYZANTINE_COUNT_MAX: Final = 2**20  # of more rows, no machine holds the inner products
 
 
 def agreements(
@@ -64,6 +69,10 @@ def agreements(
     Cost: O(n^2 d) time in one pass for the inner products, none with `gram`; O(n^2 log(n)) more.
     """
     check_byzantine_count(byzantine_count)
+    if own is None:
+        raise InputError("own=None: agreements are those that one peer sees; give its row")
+    if byzantine_count > _BYZANTINE_COUNT_MAX:
+        raise InputError(f"byzantine_count={byzantine_count}: at most {_BYZANTINE_COUNT_MAX}")
     with torch.no_grad():
         inputs = check_inputs(vectors, own=own, weights=voices, keys=keys, gram=gram)
         return measure_agreements(inputs, byzantine_count, voices=inputs.weights)
@@ -98,25 +107,6 @@ def measure_agreements(
     median = weighted_median(norms.tolist(), spoken.tolist())
     is_usual = (norms * NORM_RATIO_MAX > median) & (norms < median * NORM_RATIO_MAX)
     return tuple(torch.where(is_usual, middle.clamp(0.0, 1.0), 0.0).tolist())
-
-
-def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
-    """Return what half of the weight is below, and half above; the middle if two values are that.
-
-    Args:
-        values: At least one.
-        weights: Theirs, >= 0, not all 0.
-    """
-    pairs = sorted((value, weight) for value, weight in zip(values, weights, strict=True) if weight)
-    half = math.fsum(weight for _, weight in pairs) / 2.0
-    below, low = 0.0, None
-    for value, weight in pairs:
-        below += weight
-        if low is None and below >= half:
-            low = value
-        if below > half:
-            return value if low is None else low / 2.0 + value / 2.0
-    return pairs[-1][0]
 
 
 def _trimmed_means(values: Tensor, weights: Tensor, cut: float) -> Tensor:

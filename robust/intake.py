@@ -3,18 +3,22 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, final, runtime_checkable
+from typing import Final, Protocol, Self, final, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from robust.agreement import agreements, weighted_median
+from robust.agreement import agreements
 from robust.blocks import accumulator, distance
 from robust.errors import InfeasibleError
 from robust.reputation.policy import NORM_RATIO_MAX
 from robust.reputation.record import Observation
 from robust.sanitizer import Reason, Row, find_above_cap, find_malformed, measure_norms, peer_key
 from robust.tolerance import byzantine_count
+from robust.weighted_median import weighted_median
+
+# guess: more than newcomers have together, and less than a few that are known
+_KNOWN_MASS_MIN: Final = 0.25
 
 
 @runtime_checkable
@@ -74,6 +78,23 @@ def sanitize(call: Call) -> tuple[dict[bytes, float], dict[bytes, Reason]]:
     return finite, malformed
 
 
+def find_voices(call: Call) -> dict[bytes, float]:
+    """Return how loud each accepted row is where rows are judged by each other; own's key is b"".
+
+    A row speaks by its mass cap, so that new identities do not judge, however many they are; but
+    by no more than an equal share, so that those who echo own, and earn the most by it, are no
+    majority. What is left is own's. While few have a mass, as at the start, all speak alike: else
+    a peer with unusual data, alone the judge, would let nobody in.
+    """
+    keys = [peer_key(row.peer) for row in call.accepted]
+    masses = {key: call.mass_caps.get(key, 0.0) for key in keys}
+    if not call.mass_caps or math.fsum(masses.values()) < _KNOWN_MASS_MIN:
+        return dict.fromkeys([b"", *keys], 1.0)
+    share = 1.0 / (sum(mass > 0.0 for mass in masses.values()) + 1)
+    voices = {key: min(mass, share) for key, mass in masses.items()}
+    return {b"": max(1.0 - math.fsum(voices.values()), share), **voices}
+
+
 def observe(
     call: Call,
     norms: Mapping[bytes, float],
@@ -84,9 +105,7 @@ def observe(
 ) -> dict[bytes | str, Observation]:
     """Compare all rows that can be compared, those without mass among them.
 
-    Each neighbor speaks on the others by its mass cap, or by its weight if it has none; the own
-    row by what they leave, and at least as loud as they on average. Whoever has no mass is judged
-    and does not judge.
+    Whoever has no mass is judged and does not judge, as `find_voices` says.
 
     Args:
         call: After `sanitize`.
@@ -103,11 +122,9 @@ def observe(
     keys = [peer_key(row.peer) for row in call.accepted]
     if not keys:
         return observations
-    voices = {key: call.mass_caps.get(key, call.weights[key]) for key in keys}
-    total = math.fsum(voices.values())
-    own_voice = max(1.0 - total, total / len(voices))
+    voices = find_voices(call)
     lengths = [own_norm, *(norms[key] for key in keys)]
-    median = weighted_median(lengths, [own_voice, *voices.values()])
+    median = weighted_median(lengths, [voices[b""], *(voices[key] for key in keys)])
     # Where most have not moved yet, no length is unusual.
     ratios = {key: norms[key] / median if median > 0.0 else 1.0 for key in keys}
     found = dict.fromkeys(keys, 0.0)
@@ -115,13 +132,16 @@ def observe(
     compared = [key for key in keys if ratios[key] < NORM_RATIO_MAX]
     rows = [row for row in call.accepted if peer_key(row.peer) in compared]
     drifts = replace(call, accepted=rows).drifts()
+    speaking = sum(voices[key] > 0.0 for key in compared)
+    # Liars are a share of those who speak, and counted in mean voices of all rows.
+    count = byzantine_count(speaking + 1, beta_max) * (len(compared) + 1) / (speaking + 1)
     try:
         _, *agreeing = agreements(
             drifts,
             own=drifts[0],
-            byzantine_count=byzantine_count(len(call.peers) + 1, beta_max),
+            byzantine_count=math.floor(count),
             gram=None if gram is None else gram(drifts),
-            voices=[own_voice, *(voices[key] for key in compared)],
+            voices=[voices[b""], *(voices[key] for key in compared)],
         )
     except InfeasibleError:  # nothing can be said of this round
         return {}
@@ -143,9 +163,13 @@ def find_too_long(
     """Name the peers whose rows `find_above_cap` finds; nobody without a cap."""
     if norm_cap_ratio is None:
         return {}
-    keys = [peer_key(row.peer) for row in call.accepted]
+    voices = find_voices(call)
     above = find_above_cap(
-        {key: norms[key] for key in keys}, own_norm, norm_cap_ratio=norm_cap_ratio
+        {peer_key(row.peer): norms[peer_key(row.peer)] for row in call.accepted},
+        own_norm,
+        norm_cap_ratio=norm_cap_ratio,
+        voices=voices,
+        own_voice=voices[b""],
     )
     return dict.fromkeys(above, Reason.NORM_CAP)
 

@@ -34,6 +34,8 @@ from robust.verdicts import Integration, judge
 from robust.weights import MassCaps, check_mass_caps, mixing_weights, pulls_under_caps
 
 _ROUND_END: Final = 2**64  # what the salt of a round's keys holds
+# Rejected rows that count for f: the others are no rows, have no say, or were not looked at.
+_COUNTED: Final = frozenset({Reason.NORM_CAP})
 _NO_CAPS: Final[Mapping[bytes | str, float]] = {}
 
 
@@ -68,10 +70,10 @@ class Integrator:
     and distances are those of the drift from `genesis`, because what all peers share from the
     start would otherwise dominate every norm. A rejected row's mixing weight goes to the own row.
 
-    A rule given by name gets its f from the number of neighbors before any rejection, so that
-    liars cannot lower it by sending garbage; but it is never more than half of the rows left.
-    Those that the prioritizer passed over do not count: f is that of a sample. A `Rule` keeps the
-    f that it was made with.
+    A rule given by name gets its f from the number of rows that are sound and have a mass, before
+    the norm cap; it is never more than half of the rows left. Garbage is not counted: it cannot
+    make a rule infeasible, and whoever sends it is one liar less among the rest. Nor are those that
+    the prioritizer passed over: f is that of a sample. A `Rule` keeps the f that it was made with.
 
     Args:
         rule: A name that `robust.create` knows, or a rule.
@@ -219,8 +221,8 @@ class Integrator:
     def _rule_for(self, call: Call) -> Rule:
         if isinstance(self.rule, Rule):
             return self.rule
-        passed_over = sum(it is Reason.NOT_PRIORITIZED for it in call.rejected.values())
-        expected = byzantine_count(len(call.peers) - passed_over + 1, self.beta_max)
+        uncounted = sum(it not in _COUNTED for it in call.rejected.values())
+        expected = byzantine_count(len(call.peers) - uncounted + 1, self.beta_max)
         count = min(expected, len(call.accepted) // 2)
         evaluate = self.evaluate
         if evaluate is not None and call.genesis is not None:

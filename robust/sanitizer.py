@@ -1,7 +1,6 @@
 """Turn away rows that no rule should see, before any of them can set a scale."""
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor
 from robust.blocks import distance, is_dense
 from robust.errors import InputError
 from robust.peers import peer_key as peer_key
+from robust.weighted_median import weighted_median
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
@@ -89,7 +89,12 @@ def measure_norms(rows: Sequence[Row], genesis: Tensor | None) -> dict[bytes, fl
 
 
 def find_above_cap(
-    norms: Mapping[KeyT, float], own_norm: float, *, norm_cap_ratio: float
+    norms: Mapping[KeyT, float],
+    own_norm: float,
+    *,
+    norm_cap_ratio: float,
+    voices: Mapping[KeyT, float] | None = None,
+    own_voice: float = 1.0,
 ) -> set[KeyT]:
     """Name the peers whose norm is above `norm_cap_ratio` times the median norm.
 
@@ -105,6 +110,8 @@ def find_above_cap(
         norms: Finite norms of the neighbors' rows, by peer key or whatever tells rows apart.
         own_norm: The own row's.
         norm_cap_ratio: At least 1.
+        voices: How much each norm counts for the median, >= 0; alike by default.
+        own_voice: How much the own one counts, > 0.
 
     Returns:
         The keys to reject; whatever the order of `norms`, the same ones.
@@ -114,7 +121,8 @@ def find_above_cap(
         the median sets the threshold.
     Cost: O(n log(n)) time.
     """
-    median = statistics.median([own_norm, *norms.values()])
+    counts = [own_voice, *(1.0 if voices is None else voices[key] for key in norms)]
+    median = weighted_median([own_norm, *norms.values()], counts)
     if median == 0.0 or not math.isfinite(median):
         return set()
     return {key for key, norm in norms.items() if norm > norm_cap_ratio * median}

@@ -100,8 +100,11 @@ class Standing:
         if ledger is None:
             return [Place()] * len(rows)
         round_number = self._progress.round
-        probed = () if gate is None else gate.probes(round_number, self._new)
-        rejected = () if gate is None else gate.rejected(peers)
+        # Names without a say would take the probes from the others, and be compared with them.
+        known = [it for it in peers if ledger.status(it, round_number) not in _WITHOUT_MASS]
+        news = [peer for peer in known if peer in self._new]
+        probed = () if gate is None else gate.probes(round_number, news)
+        rejected = () if gate is None else gate.rejected(known)
         masses = ledger.masses(round_number, peers, self._groups(peers), rejected=rejected)
         for peer in peers:
             status = ledger.status(peer, round_number)

@@ -27,13 +27,19 @@ class ReputationStatus(StrEnum):
     ESTABLISHED = "established"
 
 
+_WITHOUT_MASS: Final = frozenset(
+    {ReputationStatus.BANNED, ReputationStatus.STRANGER, ReputationStatus.UNPROVEN}
+)
+
+
 @final
 class ReputationLedger:
     """Remember what each neighbor's updates showed, and derive masses, quotas and bans from it.
 
-    In each round, first `observe` everyone who sent something, then ask for `masses`. Rounds are
-    the caller's whole numbers and never go back: an observation of a round in which the neighbor
-    has been observed, of an earlier one, or of a neighbor that serves a ban changes nothing.
+    In each round, ask for `masses`, integrate, and `observe` what that showed of everyone. Rounds
+    are the caller's whole numbers and never go back: an observation of a round in which the
+    neighbor has been observed, of an earlier one, or of a neighbor that serves a ban changes
+    nothing.
     Nothing that a neighbor sends raises. Nothing is taken from what neighbors say of each other.
 
     A reputation starts at 0 and is earned by being observed; absence moves it down to half of the
@@ -42,14 +48,17 @@ class ReputationLedger:
     worth less than the old one:
 
     * Until the old one would have been banned, the new one never has more mass in any round,
-      whatever the neighbor does.
+      whatever the neighbor does. (In groups whose cap binds: not more than its part of the cap.)
     * A neighbor whose agreement stays the same never gains by it, bans included.
     * A neighbor that behaves well from now on, after its first ban, has more mass in the long run
       by serving it. From a longer ban it can escape, at the price of probation; what all newcomers
       together can do is bounded by `probation_mass_max`.
 
     Liars under unlinked identities that agree with the honest are bounded only by what each has
-    earned: what one person may have behind several identities is up to `groups`.
+    earned: what one person may have behind several identities is up to `groups`. All bounds are
+    on mass. A rule that counts rows, as a median does, sees each that has any as one more row: of
+    many with little mass it may choose one, and moves towards it by no more than its pull, as
+    `Integrator.integrate` says of caps.
 
     Of `peers_max` neighbors it remembers those seen last. A neighbor that stays away while so many
     others come is a stranger when it is back. A strike is forgotten before its time only after
@@ -77,6 +86,8 @@ class ReputationLedger:
     __slots__ = ("_policy", "_records", "genesis")
 
     def __init__(self, policy: ReputationPolicy | None = None, *, genesis: str = "") -> None:
+        if not isinstance(policy, ReputationPolicy | None):
+            raise RuleError(f"policy={policy!r} is no ReputationPolicy")
         self._policy = policy or ReputationPolicy()
         self._records: dict[bytes, Record] = {}
         self.genesis: Final = genesis
@@ -175,11 +186,17 @@ class ReputationLedger:
 
         Returns:
             Its reputation as a share of the best one of these neighbors, at least `quota_min`; 0
-            for banned ones. Where nobody has earned anything yet, nobody is behind: 1.
+            for banned ones, and `quota_min` for those who have yet to show that they agree. Where
+            nobody has earned anything yet, nobody is behind: 1.
         """
         named = {peer_key(peer): peer for peer in peers}
-        rest_level = self._rest_level(round_index)
-        earned = {key: self._reputation(key, round_index, rest_level) for key in named}
+        rest_level, ban_level = self._rest_level(round_index), self._ban_level(round_index)
+        earned = {
+            key: 0.0
+            if self._status(key, round_index, ban_level) in _WITHOUT_MASS
+            else self._reputation(key, round_index, rest_level)
+            for key in named
+        }
         best = max(earned.values(), default=0.0)
         return {
             peer: 0.0
@@ -252,6 +269,8 @@ class ReputationLedger:
             return ReputationStatus.STRANGER
         if record.is_banned(round_index):
             return ReputationStatus.BANNED
+        if record.last_round < record.banned_until:  # not observed since its ban
+            return ReputationStatus.UNPROVEN
         if not record.is_on_probation(self._policy):
             return ReputationStatus.ESTABLISHED
         has_paid = record.has_paid_dues(ban_level, self._policy)

@@ -134,6 +134,8 @@ class LossGate:
         self, seed: int, policy: LossGatePolicy | None = None, *, genesis: str = ""
     ) -> None:
         self._seed = seed
+        if not isinstance(policy, LossGatePolicy | None):
+            raise RuleError(f"policy={policy!r} is no LossGatePolicy")
         self._policy = policy or LossGatePolicy()
         self._ratings: dict[bytes, Rating] = {}
         self.genesis: Final = genesis
@@ -146,7 +148,8 @@ class LossGate:
 
         Args:
             round_index: The own round, >= 0.
-            origins: Whose updates of the round are at hand.
+            origins: Whose updates of the round are at hand; leave out those that would not count
+                anyway, or many new names take the probes from all others.
 
         Returns:
             `probe_count` of them, or all if there are fewer; nobody of one alone.

@@ -80,8 +80,9 @@ def test_a_row_that_is_used_again_earns_nothing_more_and_counts_as_it_may() -> N
 
 def test_a_row_that_is_used_again_is_probed_no_more() -> None:
     peer = make_peer(StandingConfig(policy=POLICY, loss_gate=GATE))
-    do_round(peer, 0, HONEST, HARM)
-    for number in range(1, 4):
+    for number in range(2):
+        do_round(peer, number, HONEST, HARM)
+    for number in range(2, 5):
         do_round(peer, number, HONEST, HARM, senders=(BERT, CARL))
     probed = {row.peer: row.is_probed for row in peer.last(StartIntegration).rows}
     assert probed == {BERT.peer: True, CARL.peer: True, DORA.peer: False}
@@ -120,7 +121,9 @@ def test_few_neighbors_are_probed_in_a_round_and_all_in_turn() -> None:
     gate = LossGatePolicy(probe_count=2)
     peer = make_peer(StandingConfig(policy=POLICY, loss_gate=gate))
     probed = []
-    for number in range(6):
+    do_round(peer, 0, HONEST, HARM)  # of strangers
+    assert not any(row.is_probed for row in peer.last(StartIntegration).rows)
+    for number in range(2, 8):
         do_round(peer, number, HONEST, HARM)
         rows = [row for row in peer.last(StartIntegration).rows if row.is_probed]
         assert len(rows) == 2

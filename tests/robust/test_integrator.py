@@ -182,18 +182,32 @@ def test_difference_from_genesis_that_overflows_is_not_finite() -> None:
     assert reasons(integration) == {"peer 0": Reason.NOT_FINITE}
 
 
-def test_garbage_does_not_lower_the_count_of_liars() -> None:
-    # Seven voices allow for f = 2. Two send garbage, and of the five left f = 2 is still borne.
-    own = torch.tensor([0.0])
-    rows = make_rows([1.0], [2.0], [3.0], [4.0], [math.nan], [math.nan])
-    integration = Integrator(norm_cap_ratio=None).integrate(own, rows)
-    assert integration.byzantine_count == 2
-    assert integration.vector.tolist() == [2.0]
-    # Two more garbled: three are left, which bear f = 1.
-    rows[2:4] = [Row(row.peer, torch.tensor([math.nan])) for row in rows[2:4]]
-    integration = Integrator(norm_cap_ratio=None).integrate(own, rows)
-    assert integration.byzantine_count == 1
-    assert integration.vector.tolist() == [1.0]
+@pytest.mark.parametrize("rule", ["krum", "bridge", "nnm+trimmed-mean"])
+def test_garbage_and_strangers_are_as_if_absent(rule: str) -> None:
+    # Ten neighbors allow for f = 3, and eighteen would for f = 5, which krum does not bear here.
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randn(6, generator=generator)
+    rows = [Row(f"peer {k}", torch.randn(6, generator=generator)) for k in range(10)]
+    alone = Integrator(rule, norm_cap_ratio=None).integrate(own, rows)
+    assert alone.byzantine_count == 3
+    assert not alone.kept_own
+    more = [Row(f"more {k}", torch.full((6,), math.nan)) for k in range(8)]
+    crowd = Integrator(rule, norm_cap_ratio=None).integrate(own, rows + more)
+    assert crowd.byzantine_count == 3
+    torch.testing.assert_close(crowd.vector, alone.vector)
+    strangers = [Row(row.peer, torch.randn(6, generator=generator)) for row in more]
+    caps = {row.peer: 0.0 for row in strangers}
+    crowd = Integrator(rule, norm_cap_ratio=None).integrate(own, rows + strangers, mass_caps=caps)
+    assert crowd.byzantine_count == 3
+    torch.testing.assert_close(crowd.vector, alone.vector)
+
+
+@pytest.mark.parametrize("count", range(2, 40))
+@pytest.mark.parametrize("beta_max", [0.1, 0.3, 0.49])
+def test_who_sends_garbage_is_one_liar_less(count: int, beta_max: float) -> None:
+    before = robust.byzantine_count(count, beta_max)
+    for garbage in range(min(before, count - 1) + 1):
+        assert robust.byzantine_count(count - garbage, beta_max) >= before - garbage
 
 
 def test_own_is_kept_when_no_row_is_left() -> None:
@@ -485,7 +499,8 @@ def test_p13_garbage_changes_nothing_but_its_own_verdict(name: str, data: st.Dat
     assert all(verdict.weight == 0.0 for verdict in liars)
     assert Reason.ACCEPTED not in {verdict.reason for verdict in liars}
     accepted = [v.peer for v in integration.verdicts if v.reason == Reason.ACCEPTED]
-    voices = 1 + count + len(kinds)
+    reasons = [verdict.reason for verdict in integration.verdicts]
+    voices = 1 + reasons.count(Reason.ACCEPTED) + reasons.count(Reason.NORM_CAP)
     expected = min(robust.byzantine_count(voices), len(accepted) // 2)
     assert integration.byzantine_count == expected
 

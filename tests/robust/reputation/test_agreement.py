@@ -8,7 +8,8 @@ from torch import Tensor
 
 import robust
 from robust import Observation, ReputationLedger
-from robust.agreement import agreements, weighted_median
+from robust.agreement import agreements
+from robust.weighted_median import weighted_median
 
 # Of ten rows, the last three lie. 3 of 10 is what rules allow for by default.
 HONEST, LIARS, DIMENSION = 7, 3, 400

@@ -23,14 +23,17 @@ class Peer:
     def drawn(self) -> Tensor:
         return torch.randn(100, generator=self.generator)
 
-    def integrate(self, liars: dict[str, Tensor]) -> dict[str, float]:
+    def integrate(
+        self, liars: dict[str, Tensor], *, own: Tensor | None = None, noise: float = 0.7
+    ) -> dict[str, float]:
         """Go through a round with all honest neighbors and some liars; return the masses."""
-        rows = [Row(name, self.base + 0.7 * self.drawn()) for name in HONEST]
+        rows = [Row(name, self.base + noise * self.drawn()) for name in HONEST]
         rows += [Row(name, vector) for name, vector in liars.items()]
         names = [*HONEST, *liars]
-        groups = {name: ("one block",) for name in liars}
+        groups = {name: ("one block",) for name in liars if name.startswith("sybil")}
         masses = self.ledger.masses(self.round, names, groups)
-        own = self.base + 0.7 * self.drawn()
+        if own is None:
+            own = self.base + noise * self.drawn()
         result = self.integrator.integrate(own, rows, mass_caps=masses, round=self.round)
         self.ledger.observe(self.round, result.observations)
         self.round += 1
@@ -53,13 +56,29 @@ def test_new_identities_cannot_have_those_banned_who_were_there(count: int) -> N
         assert peer.ledger.reputation(name, peer.round) >= before[name]
 
 
-def test_a_majority_of_strangers_does_not_judge_in_a_fresh_network() -> None:
+def test_a_peer_with_unusual_data_lets_others_in() -> None:
+    # The honest agree with each other and not with it: alone the judge, it would see nobody agree.
     peer = Peer(seed=1)
-    liars = {f"sybil {number}": -peer.base for number in range(14)}
+    unusual = -0.2 * peer.base
     for _ in range(30):
-        masses = peer.integrate(liars)
-    assert sum(masses[name] for name in liars) == 0.0
-    assert sum(masses[name] for name in HONEST) > 0.8
+        masses = peer.integrate({}, own=unusual)
+    assert sum(masses.values()) > 0.8
+    assert not any(peer.ledger.is_banned(name, peer.round) for name in HONEST)
+
+
+def test_echoes_of_own_do_not_become_the_judges() -> None:
+    # Three of ten agree best with own for long, and earn most; then they send the opposite.
+    peer = Peer(seed=3)
+    noise = 2.0  # honest cosines of about 0.2
+    for step in range(110):
+        own = peer.base + noise * peer.drawn()
+        lie = own if step < 30 else -peer.base
+        masses = peer.integrate(dict.fromkeys(("x", "y", "z"), lie), own=own, noise=noise)
+        if step == 29:
+            assert sum(masses[name] for name in "xyz") > sum(masses[name] for name in HONEST)
+    assert sum(masses[name] for name in "xyz") < 0.05
+    assert sum(masses[name] for name in HONEST) > 0.6
+    assert not any(peer.ledger.is_banned(name, peer.round) for name in HONEST)
 
 
 def test_lengths_of_new_identities_are_no_scale() -> None:
