@@ -68,6 +68,18 @@ class AuthorLog:
         history = (*self.history, operations.encode(operation))[-HISTORY_COUNT:]
         return replace(after, history=history)
 
+    def fit(self, epoch: int, coefficients: Integers) -> Integers:
+        """Return coefficients that the budget has room for: halved until it has.
+
+        Args:
+            epoch: Whose directions.
+            coefficients: Shape (K,), int64.
+        """
+        before = self.sums.get(epoch, np.zeros_like(coefficients))
+        while not is_within_budget(before + coefficients, self.terms):
+            coefficients = np.sign(coefficients) * (np.abs(coefficients) // 2)
+        return coefficients
+
     def rolled_back(self, sequence: int) -> "AuthorLog | None":
         """Return the log as it was after an earlier operation, or None if that is forgotten."""
         if sequence < self.sequence - len(self.history):
@@ -118,12 +130,13 @@ class AuthorLog:
             last_epoch = int(epoch)
             numbers, position = varints.unpack(data, position, terms.direction_count)
             sums[last_epoch] = varints.unzigzag(numbers)
+            if not numbers.any():
+                raise CodecError(f"sums of epoch {epoch} that are all zero")
             check_budget(sums[last_epoch], terms)
         if position != len(data):
             raise CodecError("bytes after the end of a snapshot")
         hashes = {epoch: blake3(_sums_bytes(each)).digest() for epoch, each in sums.items()}
         log = cls(terms=terms, sequence=sequence, sums=sums, hashes=hashes)
-        # Finds sums of zero, too: nobody's digest has them.
         if log.digest() != digest:
             raise CodecError("a snapshot that is not what its author signed")
         return log

@@ -58,6 +58,21 @@ class SeedLedger:
         self._logs: dict[Writer, AuthorLog] = {}
         self._frozen: dict[Writer, int] = {}
 
+    @classmethod
+    def of(
+        cls, terms: Terms, logs: Mapping[Writer, AuthorLog], frozen: Mapping[Writer, int]
+    ) -> "SeedLedger":
+        """Make a ledger of what another one had; logs are values and can be shared.
+
+        Args:
+            terms: Of the run, and of all logs.
+            logs: As of `logs`.
+            frozen: As of `frozen`.
+        """
+        ledger = cls(terms)
+        ledger._logs, ledger._frozen = dict(logs), dict(frozen)
+        return ledger
+
     # What is known -------------------------------------------------------------------------
 
     def version_vector(self) -> dict[Writer, int]:
@@ -65,17 +80,26 @@ class SeedLedger:
         return {writer: self._logs[writer].sequence for writer in sorted(self._logs)}
 
     @property
+    def logs(self) -> Mapping[Writer, AuthorLog]:
+        """The logs of all writers that have one."""
+        return MappingProxyType(self._logs)
+
+    @property
     def frozen(self) -> Mapping[Writer, int]:
         """Writers that are frozen, and the last sequence of each that counts."""
         return MappingProxyType(self._frozen)
 
+    def log(self, writer: Writer) -> AuthorLog:
+        """Return the log of a writer; an empty one if there is none."""
+        return self._logs.get(writer) or AuthorLog(terms=self.terms)
+
     def sequence(self, writer: Writer) -> int:
         """Return the last sequence of a writer, 0 for none."""
-        return self._log(writer).sequence
+        return self.log(writer).sequence
 
     def snapshot(self, writer: Writer, sequence: int) -> bytes | None:
         """Return a writer's sums after an operation for a newcomer; None if not known any more."""
-        log = self._log(writer)
+        log = self.log(writer)
         earlier = log.rolled_back(sequence) if 1 <= sequence <= log.sequence else None
         return None if earlier is None else earlier.snapshot()
 
@@ -123,7 +147,7 @@ class SeedLedger:
         if int(np.abs(values).max()) > self.terms.coefficient_max:
             raise LocalError(f"clip coefficients to {self.terms.coefficient_max}")
         try:
-            digest = self._log(writer).then(epoch, values).digest()
+            digest = self.log(writer).then(epoch, values).digest()
         except LimitExceeded as error:
             raise LocalError(f"{error}: go to another epoch, or take smaller steps") from error
         return Operation(epoch=epoch, step_count=step_count, coefficients=values, digest=digest)
@@ -141,7 +165,7 @@ class SeedLedger:
                 further at any peer: all refuse the same operation.
             CodecError: If the operation does not lead to the sums that it names.
         """
-        log = self._log(writer)
+        log = self.log(writer)
         if sequence <= log.sequence:
             return Receipt.DUPLICATE
         if sequence > self._frozen.get(writer, sequence):
@@ -185,7 +209,7 @@ class SeedLedger:
         """
         last = min(last_sequence, self._frozen.get(writer, last_sequence))
         self._frozen[writer] = last
-        log = self._log(writer)
+        log = self.log(writer)
         if log.sequence > last:
             earlier = log.rolled_back(last)
             self._put(writer, AuthorLog(terms=self.terms) if earlier is None else earlier)
@@ -271,9 +295,6 @@ class SeedLedger:
         return unit * math.fsum(lengths)
 
     # Inside --------------------------------------------------------------------------------
-
-    def _log(self, writer: Writer) -> AuthorLog:
-        return self._logs.get(writer) or AuthorLog(terms=self.terms)
 
     def _put(self, writer: Writer, log: AuthorLog) -> None:
         if log.sequence:

@@ -1,5 +1,6 @@
 """First-order training in the same ledger: trained vectors, projected onto K directions."""
 
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -9,6 +10,11 @@ from torch import Tensor
 from p2pfed.errors import LocalError
 from p2pfed.updates.seed_ledger.terms import Terms
 from p2pfed.updates.seed_ledger.varints import Integers
+
+
+def unlimited(coefficients: Integers) -> Integers:
+    """Return coefficients as they are."""
+    return coefficients
 
 
 @final
@@ -27,24 +33,28 @@ class Projector:
 
     Args:
         terms: Of the run.
+        residual: What waits already, as of `residual`.
     """
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, residual: Tensor | None = None) -> None:
         self.terms = terms
-        self._residual: Tensor | None = None
+        self._residual = residual
 
     @property
     def residual(self) -> Tensor | None:
         """What has not been published of all differences so far, shape (d,), float32."""
         return self._residual
 
-    def project(self, difference: Tensor, *, epoch: int) -> Integers:
+    def project(
+        self, difference: Tensor, *, epoch: int, limit: Callable[[Integers], Integers] = unlimited
+    ) -> Integers:
         """Return the coefficients that stand for a difference and what waited before it.
 
         Args:
             difference: Shape (d,), float32, any device: trained minus initial weights, times the
                 peer's share of the model.
             epoch: Whose directions.
+            limit: Turns coefficients, shape (K,), into those that may be published.
 
         Returns:
             Shape (K,), int64, for `SeedLedger.next_operation`; clipped to the terms' largest, and
@@ -63,7 +73,8 @@ class Projector:
         wanted = difference if self._residual is None else difference + self._residual
         most = self.terms.coefficient_max
         rounded = (basis.encode(wanted) / unit).round().clamp(-most, most).to(torch.int64)
-        coefficients: Integers = rounded.cpu().numpy().astype(np.int64)
-        published = basis.decode(rounded)[: self.terms.size]
+        coefficients = limit(rounded.cpu().numpy().astype(np.int64))
+        published = basis.decode(torch.from_numpy(coefficients).to(rounded.device))
+        published = published[: self.terms.size]
         self._residual = (wanted.double() - published.double() * unit).to(torch.float32)
         return coefficients

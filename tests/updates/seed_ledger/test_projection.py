@@ -112,3 +112,13 @@ def test_peers_learn_digits_by_projections_that_turn() -> None:
     turning = learn_digits(15, turns=True)
     assert turning > 0.55
     assert turning > learn_digits(15, turns=False)
+
+
+def test_what_a_limit_takes_away_waits() -> None:
+    wanted = torch.full((64,), 1_000)
+    difference = (TERMS.basis(0).decode(wanted).double() * 2.0**-24).float()
+    projector = Projector(TERMS)
+    published = projector.project(difference, epoch=0, limit=lambda each: each // 4)
+    assert published.tolist() == [250] * 64
+    again = Projector(TERMS, projector.residual)
+    assert again.project(torch.zeros(640), epoch=0).tolist() == [750] * 64
