@@ -13,6 +13,7 @@ from p2pfed.errors import LocalError, P2PFedError
 from p2pfed.learn.device import Placement
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.familiar import FamiliarClasses
+from p2pfed.learn.loss_meter import RoundLosses
 from p2pfed.learn.randomness import global_generator, torch_generator
 from p2pfed.learn.steps import AdamW, StepRule
 from p2pfed.learn.task import Task, predicted_classes
@@ -218,8 +219,7 @@ class TaskLearner:
             LocalError: If there is nothing to train on, or the loss or a parameter ends up NaN or
                 infinite. In both cases, as after any error, the learner is as it was before.
         """
-        if not self.example_count:
-            raise LocalError("this peer has no training rows; give it some, or role = relay")
+        self._check_rows()
         before = self.state()
         is_done = False
         _set_modes(self.adapted.model, training=True)
@@ -240,6 +240,28 @@ class TaskLearner:
             if not is_done:
                 self.load_state(before)
         return TrainingReport(loss=loss, examples=len(losses) * self.plan.batch_size)
+
+    def training_losses(self, round: int) -> RoundLosses:
+        """Return what measures models on the batches that `train` takes in a round.
+
+        Normalization layers use the statistics that they have, and measure none.
+
+        Raises:
+            LocalError: If there is nothing to train on.
+        """
+        self._check_rows()
+        batches = list(self._batches(round))
+        _set_modes(self.adapted.model, training=False)
+
+        def measure(vector: Tensor, step: int) -> float:
+            self.load_vector(vector)
+            return self._loss_on(self._train_rows.batch(batches[step]).to(self.placement.device))
+
+        return RoundLosses(
+            measure=measure,
+            examples=len(batches) * self.plan.batch_size,
+            device=self.placement.device,
+        )
 
     def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:
         """Return (score, mean loss) on the `validation` or `test` rows.
@@ -299,9 +321,7 @@ class TaskLearner:
             raise JobCancelled(f"a probe of round {round} was cancelled")
         indices = draw_probe(len(rows), secret=self._probe_secret, round=round)
         _set_modes(self.adapted.model, training=False)
-        batch = rows.batch(indices).to(self.placement.device)
-        with torch.no_grad(), self.placement.computing():
-            return float(self.task.loss(_call(self.adapted.model, batch), batch.labels))
+        return self._loss_on(rows.batch(indices).to(self.placement.device))
 
     def take_step(self, batch: Examples) -> Tensor:
         """Take one step on a batch and return its loss, a scalar on the model's device."""
@@ -342,6 +362,14 @@ class TaskLearner:
                 buffers[rest].copy_(value)
             elif kind != _VECTOR:
                 raise LocalError(f"the saved state has {key}, which this model does not know")
+
+    def _check_rows(self) -> None:
+        if not self.example_count:
+            raise LocalError("this peer has no training rows; give it some, or role = relay")
+
+    def _loss_on(self, batch: Examples) -> float:
+        with torch.no_grad(), self.placement.computing():
+            return float(self.task.loss(_call(self.adapted.model, batch), batch.labels))
 
     @cached_property
     def _familiar(self) -> FamiliarClasses | None:

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.learn.device import Placement, resolve_device
 from p2pfed.learn.learner import JobCancelled, Plan, TaskLearner
+from p2pfed.learn.loss_meter import LossMeter
 from p2pfed.learn.steps import STEP_RULES, AdamW, Sgd, StepRule, create_step_rule
 from p2pfed.learn.task import Task
 from p2pfed.updates.methods import Full, Head
@@ -168,6 +169,28 @@ def test_no_rows_are_named() -> None:
         learner.train(0, should_stop=never)
     with pytest.raises(LocalError, match="no test rows"):
         learner.evaluate("test", should_stop=never)
+
+
+def test_losses_are_measured_on_the_batches_that_training_takes() -> None:
+    learner = make_learner(rule=Sgd(learning_rate=1e-9), steps=4)
+    assert isinstance(learner, LossMeter)
+    before = learner.vector()
+    losses = learner.training_losses(2)
+    measured = [losses.measure(before, step) for step in range(4)]
+    report = learner.train(2, should_stop=never)
+    assert report.loss == pytest.approx(sum(measured) / 4)
+    assert report.examples == losses.examples == 4 * 16
+    assert losses.measure(torch.zeros_like(before), 0) == pytest.approx(math.log(10))
+
+
+def test_measuring_losses_leaves_statistics_alone() -> None:
+    layers = OrderedDict(norm=nn.BatchNorm1d(4), dropout=nn.Dropout(0.9), head=nn.Linear(4, 2))
+    with pytest.warns(UserWarning, match="running statistics"):
+        learner = make_own_learner(make_task(lambda: nn.Sequential(layers)))
+    state = learner.state()
+    losses = learner.training_losses(0)
+    assert losses.measure(learner.vector(), 0) == losses.measure(learner.vector(), 0)
+    assert same_state(learner.state(), state)
 
 
 def test_dropout_is_off_while_training() -> None:
