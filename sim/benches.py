@@ -41,7 +41,7 @@ class TrainingReport(Protocol):
 
 
 class TrainingOutcome(Protocol):
-    """What a training job did; see `p2pfed.learn.workbench.TrainingOutcome`."""
+    """What a training job did; see `p2pfed.learn.jobs.TrainingOutcome`."""
 
     @property
     def payload(self) -> bytes:
@@ -57,7 +57,7 @@ class TrainingOutcome(Protocol):
 
 
 class IntegrationOutcome(Protocol):
-    """What an integration did; see `p2pfed.learn.workbench.IntegrationOutcome`."""
+    """What an integration did; see `p2pfed.learn.jobs.IntegrationOutcome`."""
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -16,13 +16,14 @@ from p2pfed.identity import Identity
 from p2pfed.learn.application import ApplicationLearner
 from p2pfed.learn.decoded import DecodeCache, main_bytes_max
 from p2pfed.learn.device import resolve_placement
+from p2pfed.learn.jobs import unchanged
 from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.partition import create_partition
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
-from p2pfed.learn.workbench import Exchange, Workbench, unchanged
+from p2pfed.learn.workbench import Exchange, Workbench
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.method import AdaptedModel, Method
 from p2pfed.updates.registry import create_codec, create_method

@@ -8,7 +8,7 @@ from p2pfed.config import files
 from p2pfed.config.learning import assemble
 from p2pfed.core.effects import StartTraining
 from p2pfed.demo.plan import RUN_FILE
-from p2pfed.learn.workbench import never
+from p2pfed.learn.jobs import never
 from p2pfed.node.opening import load_identity
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
-from p2pfed.core.events import GAP, NO_MASS, Evaluation, Verdict
+from p2pfed.core.events import GAP, NO_MASS, Verdict
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import (
@@ -21,6 +21,8 @@ from p2pfed.learn.decoded import (
     check_header,
     decode_update,
 )
+from p2pfed.learn.evaluation import evaluate
+from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
 from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
@@ -36,19 +38,6 @@ _log = logging.getLogger(__name__)
 
 # The core's words for a row used as it is, and for one whose largest share was 0.
 _ROW_REASONS: Final = {robust.Reason.ACCEPTED: "", robust.Reason.NO_MASS: NO_MASS}
-
-
-LoadPayload = Callable[[bytes], bytes]
-
-
-def never() -> bool:
-    """Answer that a job need not stop."""
-    return False
-
-
-def unchanged(difference: Tensor) -> Tensor:
-    """Return what is to be published as it is."""
-    return difference
 
 
 @final
@@ -75,40 +64,6 @@ class Exchange:
 
     def __post_init__(self) -> None:
         check_choice(self.mixing, "mixing", tuple(MIXINGS))
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingOutcome:
-    """What one training job did.
-
-    Attributes:
-        payload: The update, encoded.
-        report: What the local steps did.
-        is_full: Whether the payload is the whole vector, and not a difference from the last one.
-    """
-
-    payload: bytes
-    report: TrainingReport
-    is_full: bool = True
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntegrationOutcome:
-    """What one integration job did.
-
-    Attributes:
-        verdicts: One per row, in the order of the rows.
-        own_weight: Coefficient of the own row, 1 when nothing was integrated.
-        evaluation: Of the new model, when one was asked for.
-        note: Why the own model was kept, or empty.
-    """
-
-    verdicts: tuple[Verdict, ...]
-    own_weight: float
-    evaluation: Evaluation | None
-    note: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -209,7 +164,7 @@ class Workbench:
         verdicts, own_weight, note = self._mix(effect, rows, before, should_stop)
         is_done = False
         try:
-            evaluation = self._evaluate(effect, should_stop)
+            evaluation = evaluate(self.learner, effect, should_stop)
             is_done = True
         finally:
             if not is_done:
@@ -374,15 +329,6 @@ class Workbench:
             update = decode_update(payload, codec=codec, size=size)
             self._cache.put(header, update)
         return update
-
-    def _evaluate(self, effect: StartIntegration, should_stop: ShouldStop) -> Evaluation | None:
-        if not effect.evaluate and not effect.test:
-            return None
-        score, loss = self.learner.evaluate("validation", should_stop=should_stop)
-        test_score = None
-        if effect.test:
-            test_score, _ = self.learner.evaluate("test", should_stop=should_stop)
-        return Evaluation(score=score, loss=loss, test_score=test_score)
 
 
 def _verdict(

@@ -20,8 +20,8 @@ from p2pfed.core.events import (
     ValidationFinished,
 )
 from p2pfed.errors import RemoteError
+from p2pfed.learn.jobs import IntegrationOutcome, TrainingOutcome
 from p2pfed.learn.learner import JobCancelled
-from p2pfed.learn.workbench import IntegrationOutcome, TrainingOutcome
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import UpdateHeader
 from p2pfed.node.payload_store import PayloadStore

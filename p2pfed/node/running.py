@@ -15,8 +15,8 @@ from p2pfed.config.model import RunConfig
 from p2pfed.core.notices import Finished, NeighborJoined, NeighborLost, Notice, RoundFinished
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.identity import format_peer_id
+from p2pfed.learn.jobs import unchanged
 from p2pfed.learn.task import Task
-from p2pfed.learn.workbench import unchanged
 from p2pfed.node import opening
 from p2pfed.node.addresses import parse_address
 from p2pfed.node.driver import Node

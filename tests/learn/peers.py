@@ -12,11 +12,12 @@ from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.examples import Examples
+from p2pfed.learn.jobs import unchanged
 from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.steps import AdamW, StepRule
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
-from p2pfed.learn.workbench import Exchange, Workbench, unchanged
+from p2pfed.learn.workbench import Exchange, Workbench
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.codecs import Float32

@@ -7,7 +7,8 @@ from p2pfed.config.learning import Assembly, assemble
 from p2pfed.config.model import RunConfig
 from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
 from p2pfed.identity import Identity, PeerId
-from p2pfed.learn.workbench import IntegrationOutcome, Workbench
+from p2pfed.learn.jobs import IntegrationOutcome
+from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.wire.hashes import content_hash
 from sim.identities import identity_of
