@@ -6,6 +6,7 @@ from typing import Final, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from p2pfed.updates.construction import check_integer, check_number
@@ -143,6 +144,15 @@ class DirectionHistory:
         self._most = _GRADIENT_MAX * unit
         self._sums = np.zeros(terms.direction_count)
         self._counts = np.zeros(terms.direction_count)
+
+    def tallies(self) -> NDArray[np.float64]:
+        """Return all that was observed, shape (2, K): summed magnitudes, and how often it moved."""
+        return np.stack((self._sums, self._counts))
+
+    def load_tallies(self, tallies: NDArray[np.float64]) -> None:
+        """Go on from what `tallies` returned."""
+        assert tallies.shape == (2, len(self._sums))
+        self._sums, self._counts = tallies[0].copy(), tallies[1].copy()
 
     def observe(self, operation: Operation) -> None:
         """Learn from an operation of anybody."""

@@ -1,0 +1,356 @@
+"""The bench of a run whose model is a SeedLedger: every peer computes it from everybody's logs."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
+from p2pfed.core.events import GAP, OffenceKind, Verdict
+from p2pfed.errors import LocalError, RemoteError
+from p2pfed.identity import PeerId
+from p2pfed.learn import ledger_state
+from p2pfed.learn.evaluation import evaluate
+from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
+from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
+from p2pfed.learn.ledger_entries import Entry, decode_entry, encode_entry, take_in
+from p2pfed.learn.ledger_pending import Pending, pending_of
+from p2pfed.learn.ledger_training import LocalTraining, Proposal
+from p2pfed.messages import UpdateHeader, UpdateKind
+from p2pfed.updates.construction import check_integer
+from p2pfed.updates.seed_ledger.author_log import AuthorLog
+from p2pfed.updates.seed_ledger.ledger import Receipt, SeedLedger, Writer
+from p2pfed.updates.seed_ledger.operation import Operation
+from p2pfed.updates.seed_ledger.snapshot import Snapshot
+from p2pfed.updates.seed_ledger.terms import Terms
+from p2pfed.updates.seed_ledger.varints import Integers
+
+_log = logging.getLogger(__name__)
+
+# Why the rest of a row is not in the ledger.
+_REASONS: Final = {Receipt.GAP: GAP, Receipt.FROZEN: str(OffenceKind.EQUIVOCATION)}
+
+# Where the parts of a saved state stand, beside what the learner saves.
+_LOGS: Final = "ledger/logs/"
+_PENDING: Final = "ledger/pending/"
+_TRAINING: Final = "ledger/training/"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerExchange:
+    """How a peer writes into a ledger.
+
+    Attributes:
+        method: Name of the run's update method.
+        terms: Of the run.
+        author: This peer.
+        training: How it finds out what to write.
+        rounds_per_epoch: Rounds after which it goes on to the next epoch, and after the last one to
+            the first; 0 to stay in the first.
+        before_publish: Applied to the coefficients of an operation, shape (K,), float64, before
+            they are rounded and limited; lets experiments make a peer hostile.
+    """
+
+    method: str
+    terms: Terms
+    author: PeerId
+    training: LocalTraining
+    rounds_per_epoch: int = 0
+    before_publish: Callable[[Tensor], Tensor] = unchanged
+
+    def __post_init__(self) -> None:
+        check_integer(self.rounds_per_epoch, "method.rounds_per_epoch", least=0)
+
+    def epoch(self, round: int) -> int:
+        """Return whose directions a round moves along."""
+        if self.rounds_per_epoch == 0:
+            return 0
+        return round // self.rounds_per_epoch % self.terms.epoch_count
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Model:
+    """What a ledger makes of the initial vector.
+
+    Attributes:
+        vector: Shape (d,), float32; never changed.
+        ledger_digest: Of the ledger; empty if it is not known.
+    """
+
+    vector: Tensor
+    ledger_digest: bytes
+
+
+@final
+class LedgerBench:
+    """Trains, encodes, validates, integrates and evaluates for one peer of a SeedLedger.
+
+    The model is `SeedLedger.materialize` of the initial vector, after every job and to the last
+    bit: what a local phase does to it is a proposal, and forgotten as soon as it is encoded.
+
+    An own operation enters the ledger when the core's next order shows that it was signed, by its
+    `OwnPlace`. One that never was is forgotten, and what waited before it waits again.
+
+    Robust rules have no say here: they would have to be the same at all peers. What one author can
+    do is bounded by the budget of the terms.
+
+    Only `validate` may be called while another call is running.
+
+    Args:
+        learner: As it was created: its vector is taken for the run's initial one.
+        exchange: How to write.
+    """
+
+    def __init__(self, learner: Learner, exchange: LedgerExchange) -> None:
+        self.learner = learner
+        self.exchange = exchange
+        self.initial = learner.vector()
+        self.ledger = SeedLedger(exchange.terms)
+        self._pending: Pending | None = None
+        self._model = _Model(vector=self.initial, ledger_digest=self.ledger.digest())
+        self._told_of_budget = False
+
+    def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
+        """Take the round's local steps and encode what they add to the model.
+
+        Raises:
+            JobCancelled: If `should_stop` said so between two steps; nothing is changed.
+            LocalError: If the learner failed; nothing is changed.
+        """
+        place = self._settled(effect.own)
+        writer = Writer(self.exchange.author, place.incarnation)
+        log = self.ledger.log(writer)
+        if log.sequence > place.sequence:
+            raise LocalError(
+                f"the ledger has {log.sequence} own updates, the core signed {place.sequence}; "
+                "let it begin another incarnation"
+            )
+        self._model = self._materialized(self.ledger)
+        self._load(self._model)
+        epoch = self.exchange.epoch(effect.round)
+        try:
+            proposal = self._propose(effect, log, epoch, should_stop)
+        finally:
+            self._load(self._model)
+        coefficients = proposal.coefficients
+        entry: Entry
+        if place.needs_full or log.sequence < place.sequence:
+            entry = Snapshot.of(log.then(epoch, coefficients))
+        else:
+            entry = self.ledger.next_operation(writer, epoch, proposal.step_count, coefficients)
+        self._pending = Pending(
+            incarnation=place.incarnation,
+            sequence=place.sequence + 1,
+            entry=entry,
+            waiting=proposal.waiting,
+        )
+        return TrainingOutcome(
+            payload=encode_entry(entry),
+            report=proposal.report,
+            is_full=isinstance(entry, Snapshot),
+        )
+
+    def validate(self, header: UpdateHeader, payload: bytes) -> None:
+        """Check that an update could be an entry of the ledger, whatever is in the ledger.
+
+        Args:
+            header: Its header; the payload has the hash that it names.
+            payload: Any bytes.
+
+        Raises:
+            RemoteError: If it cannot; nothing else, whatever the bytes.
+        """
+        decode_entry(header, payload, method=self.exchange.method, terms=self.exchange.terms)
+
+    def integrate(
+        self,
+        effect: StartIntegration,
+        load_payload: LoadPayload,
+        should_stop: ShouldStop = never,
+    ) -> IntegrationOutcome:
+        """Take authors' news into the ledger, make the model of it, and evaluate that.
+
+        Of a row as much counts as connects and is within the limits. A row of which all counts
+        weighs one over the number of authors in the ledger, the own one among them.
+
+        Args:
+            effect: The job; its rows have been validated.
+            load_payload: Content hash to payload.
+            should_stop: Asked between batches of evaluations.
+
+        Raises:
+            JobCancelled: If `should_stop` said so; nothing is changed but that the own update is
+                known to be out.
+        """
+        self._settled(effect.own)
+        draft = SeedLedger.of(self.exchange.terms, self.ledger.logs, self.ledger.frozen)
+        news: list[Operation] = []
+        reasons = [self._take_in(draft, row, load_payload, news) for row in effect.rows]
+        model = self._materialized(draft)
+        self._load(model)
+        is_done = False
+        try:
+            evaluation = evaluate(self.learner, effect, should_stop)
+            is_done = True
+        finally:
+            if not is_done:
+                self._load(self._model)
+        self.ledger, self._model = draft, model
+        for operation in news:
+            self.exchange.training.observe(operation)
+        authors = {self.exchange.author, *(writer.author for writer in draft.logs)}
+        verdicts, own_weight = _weigh(effect.rows, reasons, author_count=len(authors))
+        return IntegrationOutcome(
+            verdicts=verdicts, own_weight=own_weight, evaluation=evaluation, note=""
+        )
+
+    def digest(self) -> bytes:
+        """Return the BLAKE3-256 of the own vector, 32 bytes."""
+        return self.learner.specification.digest(self.learner.vector())
+
+    def save(self) -> bytes:
+        """Return all that later jobs depend on, in the safetensors format."""
+        parts = {
+            _LOGS: ledger_state.to_tensors(self.ledger),
+            _PENDING: {} if self._pending is None else self._pending.to_tensors(),
+            _TRAINING: self.exchange.training.state(),
+        }
+        state = self.learner.state()
+        for prefix, tensors in parts.items():
+            state |= {prefix + name: tensor for name, tensor in tensors.items()}
+        return safetensors.save(state)
+
+    def load(self, data: bytes) -> None:
+        """Restore what `save` returned; later jobs then give the same bits.
+
+        Raises:
+            LocalError: If it is something else, or belongs to another model.
+        """
+        try:
+            state = safetensors.load(data)
+        except SafetensorError as error:
+            raise LocalError(f"the saved model cannot be read: {error}") from error
+        terms = self.exchange.terms
+        ledger = ledger_state.from_tensors(_part(state, _LOGS), terms)
+        pending = pending_of(_part(state, _PENDING), terms)
+        self.exchange.training.load_state(_part(state, _TRAINING))
+        own = (_LOGS, _PENDING, _TRAINING)
+        self.learner.load_state({k: v for k, v in state.items() if not k.startswith(own)})
+        self.ledger, self._pending = ledger, pending
+        # The own operation may be in the ledger and not yet in the vector.
+        self._model = _Model(vector=self.learner.vector(), ledger_digest=b"")
+
+    def _settled(self, place: OwnPlace | None) -> OwnPlace:
+        """Take the own update into the ledger if it went out."""
+        if place is None:
+            raise LocalError("a ledger needs to know where the own log stands; set effect.own")
+        pending = self._pending
+        if pending is not None and pending.is_out(place):
+            writer = Writer(self.exchange.author, pending.incarnation)
+            take_in(self.ledger, writer, pending.sequence, pending.entry)
+            self.exchange.training.accept(pending.waiting)
+            if isinstance(pending.entry, Operation):
+                self.exchange.training.observe(pending.entry)
+            self._pending = None
+        return place
+
+    def _propose(
+        self, effect: StartTraining, log: AuthorLog, epoch: int, should_stop: ShouldStop
+    ) -> Proposal:
+        terms = self.exchange.terms
+        if not effect.train:  # a relay's log is empty operations, which show that it lives
+            nothing = np.zeros(terms.direction_count, dtype=np.int64)
+            report = TrainingReport(loss=None, examples=0)
+            return Proposal(coefficients=nothing, step_count=1, report=report)
+
+        def limit(coefficients: Integers) -> Integers:
+            wanted = self.exchange.before_publish(torch.from_numpy(coefficients).double())
+            most = float(terms.coefficient_max)
+            finite = wanted.nan_to_num(0.0, most, -most).round().clamp(-most, most)
+            allowed = finite.to(torch.int64).numpy()
+            fitting = log.fit(epoch, allowed)
+            if not np.array_equal(fitting, allowed) and not self._told_of_budget:
+                self._told_of_budget = True
+                _log.warning(
+                    "this peer's budget in epoch %d is spent, and its steps become shorter: set "
+                    "method.rounds_per_epoch, or begin a run with a larger method.budget",
+                    epoch,
+                )
+            return fitting
+
+        return self.exchange.training.propose(
+            self._model.vector,
+            round=effect.round,
+            epoch=epoch,
+            limit=limit,
+            should_stop=should_stop,
+        )
+
+    def _take_in(
+        self,
+        draft: SeedLedger,
+        row: IntegrationRow,
+        load_payload: LoadPayload,
+        news: list[Operation],
+    ) -> str:
+        """Take a row into a ledger as far as that goes.
+
+        Returns:
+            Why not to its end, or nothing.
+        """
+        headers = (*row.before, row.header)
+        alone = [index for index, it in enumerate(headers) if it.kind is UpdateKind.SNAPSHOT]
+        for header in headers[alone[-1] if alone else 0 :]:
+            writer = Writer(row.peer, header.incarnation)
+            if header.sequence <= draft.sequence(writer):
+                continue
+            try:
+                entry = decode_entry(
+                    header,
+                    load_payload(header.payload_hash),
+                    method=self.exchange.method,
+                    terms=self.exchange.terms,
+                )
+                receipt = take_in(draft, writer, header.sequence, entry)
+            except RemoteError as error:
+                return error.kind
+            if receipt in _REASONS:
+                return _REASONS[receipt]
+            if isinstance(entry, Operation):
+                news.append(entry)
+        return ""
+
+    def _load(self, model: _Model) -> None:
+        # A copy: a learner of somebody else's may train in the memory that it is given.
+        self.learner.load_vector(model.vector.clone())
+
+    def _materialized(self, ledger: SeedLedger) -> _Model:
+        digest = ledger.digest()
+        if digest == self._model.ledger_digest:
+            return self._model
+        return _Model(vector=ledger.materialize(self.initial), ledger_digest=digest)
+
+
+def _weigh(
+    rows: Sequence[IntegrationRow], reasons: Sequence[str], *, author_count: int
+) -> tuple[tuple[Verdict, ...], float]:
+    """Return verdicts, and what is left for the own log and those without news."""
+    used = reasons.count("")
+    share = 1.0 / max(author_count, used + 1)
+    verdicts = tuple(
+        Verdict(peer=row.peer, weight=0.0 if reason else share, reason=reason)
+        for row, reason in zip(rows, reasons, strict=True)
+    )
+    return verdicts, 1.0 - used * share
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): it for name, it in state.items() if name.startswith(prefix)}
