@@ -9,15 +9,19 @@ from torch import Tensor
 
 import robust
 from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
+from p2pfed.config.ledger import check_for_ledger, ledger_bench
 from p2pfed.config.model import IntegrationTable, PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
+from p2pfed.learn import ledger_entries
 from p2pfed.learn.application import ApplicationLearner
 from p2pfed.learn.decoded import DecodeCache, main_bytes_max
 from p2pfed.learn.device import resolve_placement
 from p2pfed.learn.jobs import unchanged
 from p2pfed.learn.learner import Learner, Plan, TaskLearner
+from p2pfed.learn.ledger_bench import LedgerBench
+from p2pfed.learn.ledger_entries import CODEC
 from p2pfed.learn.partition import create_partition
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
@@ -26,8 +30,9 @@ from p2pfed.learn.tasks import load_task
 from p2pfed.learn.workbench import Exchange, Workbench
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.method import AdaptedModel, Method
+from p2pfed.updates.methods import LedgerMethod
 from p2pfed.updates.registry import create_codec, create_method
-from p2pfed.wire.genesis import Initial, ParameterEntry
+from p2pfed.wire.genesis import Component, Initial, ParameterEntry
 
 
 @final
@@ -42,7 +47,7 @@ class Assembly:
         adapted: The model and which of its parameters travel; None for a learner of one's own.
     """
 
-    bench: Workbench
+    bench: Workbench | LedgerBench
     agreement: Agreement
     task: Task | None
     adapted: AdaptedModel | None
@@ -64,7 +69,8 @@ def assemble(
         identity: Who learns; decides its order of batches, and by its secret what its rule draws
             and on which rows it tries out neighbors.
         task: Replaces the run file's task, with this peer's rows already.
-        before_publish: Applied to the own difference before it is encoded; see `Exchange`.
+        before_publish: Applied to the own update before it is encoded; see `Exchange` and
+            `LedgerExchange`.
         cache: Decoded updates, shared by the peers of one process.
 
     Raises:
@@ -72,7 +78,7 @@ def assemble(
     """
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
-    method, codec = _method(config), _codec(config)
+    method = _method(config)
     if task is None:
         task = peer_task(config)
     learner = TaskLearner(
@@ -93,18 +99,16 @@ def assemble(
     )
     if not len(task.rows("validation")):
         _refuse_loss_gate(config, "give the task validation rows")
-    base_digest = learner.adapted.base_digest()
-    bench = _bench(
+    bench, agreement = _bench_and_agreement(
         config,
         identity,
         learner,
         method,
-        codec,
         adapted=learner.adapted,
+        base_digest=learner.adapted.base_digest(),
         before_publish=before_publish,
         cache=cache,
     )
-    agreement = _agree(config, bench, method, codec, base_digest=base_digest)
     return Assembly(bench=bench, agreement=agreement, task=task, adapted=learner.adapted)
 
 
@@ -125,11 +129,16 @@ def assemble_learner(
     """
     if isinstance(learner, ApplicationLearner) and not learner.can_evaluate:
         _refuse_loss_gate(config, "give join an evaluate function that returns (score, loss)")
-    method, codec = _method(config), _codec(config)
-    bench = _bench(config, identity, learner, method, codec, adapted=adapted)
-    # What a learner of one's own keeps frozen is its own affair; its name stands in the task.
-    base_digest = bytes(32) if adapted is None else adapted.base_digest()
-    agreement = _agree(config, bench, method, codec, base_digest=base_digest)
+    method = _method(config)
+    bench, agreement = _bench_and_agreement(
+        config,
+        identity,
+        learner,
+        method,
+        adapted=adapted,
+        # What a learner of one's own keeps frozen is its own affair; its name stands in the task.
+        base_digest=bytes(32) if adapted is None else adapted.base_digest(),
+    )
     return Assembly(bench=bench, agreement=agreement, task=None, adapted=adapted)
 
 
@@ -164,7 +173,13 @@ def peer_task(config: RunConfig) -> Task:
 
 
 def _method(config: RunConfig) -> Method:
-    return create_method(config.method.name, **config.method.constants)
+    """Make the method, and see that the codec fits it before anything large is loaded."""
+    method = create_method(config.method.name, **config.method.constants)
+    if isinstance(method, LedgerMethod):
+        check_for_ledger(config, method)
+    else:
+        _codec(config)
+    return method
 
 
 def _codec(config: RunConfig) -> Codec:
@@ -178,7 +193,60 @@ def _refuse_loss_gate(config: RunConfig, fix: str) -> None:
         raise ConfigError("reputation.loss_gate.enabled", True, f"{fix}, or set it to false")
 
 
-def _bench(
+def _bench_and_agreement(
+    config: RunConfig,
+    identity: Identity,
+    learner: Learner,
+    method: Method,
+    *,
+    adapted: AdaptedModel | None,
+    base_digest: bytes,
+    before_publish: Callable[[Tensor], Tensor] = unchanged,
+    cache: DecodeCache | None = None,
+) -> tuple[Workbench | LedgerBench, Agreement]:
+    size = learner.specification.size
+    if isinstance(method, LedgerMethod):
+        terms = method.terms(run_id=bytes(32), size=size)  # of any run: bounds do not depend on it
+        agreement = _agree(
+            config,
+            learner,
+            method,
+            codec=component(CODEC, {}),
+            base_digest=base_digest,
+            main_bytes_max=ledger_entries.main_bytes_max(terms),
+        )
+        bench = ledger_bench(
+            config,
+            identity,
+            learner,
+            method,
+            run_id=agreement.run_id,
+            before_publish=before_publish,
+        )
+        return bench, agreement
+    codec = _codec(config)
+    agreement = _agree(
+        config,
+        learner,
+        method,
+        codec=component(codec.name, codec.describe()),
+        base_digest=base_digest,
+        main_bytes_max=main_bytes_max(codec, size),
+    )
+    workbench = _workbench(
+        config,
+        identity,
+        learner,
+        method,
+        codec,
+        adapted=adapted,
+        before_publish=before_publish,
+        cache=cache,
+    )
+    return workbench, agreement
+
+
+def _workbench(
     config: RunConfig,
     identity: Identity,
     learner: Learner,
@@ -186,8 +254,8 @@ def _bench(
     codec: Codec,
     *,
     adapted: AdaptedModel | None,
-    before_publish: Callable[[Tensor], Tensor] = unchanged,
-    cache: DecodeCache | None = None,
+    before_publish: Callable[[Tensor], Tensor],
+    cache: DecodeCache | None,
 ) -> Workbench:
     integration = config.integration
     ratio = integration.norm_cap_ratio
@@ -243,9 +311,15 @@ def _prioritizer(table: PrioritizerTable, identity: Identity) -> robust.Distance
 
 
 def _agree(
-    config: RunConfig, bench: Workbench, method: Method, codec: Codec, *, base_digest: bytes
+    config: RunConfig,
+    learner: Learner,
+    method: Method,
+    *,
+    codec: Component,
+    base_digest: bytes,
+    main_bytes_max: int,
 ) -> Agreement:
-    specification = bench.learner.specification
+    specification = learner.specification
     constants = method.describe()
     return make_genesis(
         config,
@@ -256,11 +330,11 @@ def _agree(
         ],
         initial=Initial(
             kind=str(constants.get("initial", "portable")),
-            digest=specification.digest(bench.initial),
+            digest=specification.digest(learner.vector()),
         ),
         method=component(method.name, constants),
-        codec=component(codec.name, codec.describe()),
-        main_bytes_max=main_bytes_max(codec, specification.size),
+        codec=codec,
+        main_bytes_max=main_bytes_max,
     )
 
 

@@ -94,11 +94,14 @@ class Method(ABC):
 
     Attributes:
         name: Its name in headers and in the table; renaming one changes the protocol.
+        is_ledger: Whether the model is a function of everybody's logs, as `LedgerMethod` says, and
+            not a vector of each peer's own that neighbors mix.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
+    is_ledger: ClassVar[bool] = False
 
     @abstractmethod
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:

@@ -18,7 +18,18 @@ from p2pfed.updates.codecs import (
 )
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import Bottleneck, FedSb, FfaLora, Full, Head, Lora, LoraFair, Peft
+from p2pfed.updates.methods import (
+    Bottleneck,
+    FedSb,
+    FfaLora,
+    Full,
+    Head,
+    Lora,
+    LoraFair,
+    Peft,
+    Projected,
+    Seeds,
+)
 
 METHODS: Final[Mapping[str, type[Method]]] = {
     "bottleneck": Bottleneck,
@@ -29,6 +40,8 @@ METHODS: Final[Mapping[str, type[Method]]] = {
     "lora": Lora,
     "lora-fair": LoraFair,
     "peft": Peft,
+    "projected": Projected,
+    "seeds": Seeds,
 }
 
 CODECS: Final[Mapping[str, type[Codec]]] = {

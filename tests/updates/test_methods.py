@@ -16,7 +16,7 @@ from tests.updates.tiny import frozen_and_trained, make_model
 
 
 def test_every_method_is_listed() -> None:
-    listed = "bottleneck fed-sb ffa-lora full head lora lora-fair peft"
+    listed = "bottleneck fed-sb ffa-lora full head lora lora-fair peft projected seeds"
     assert " ".join(METHODS) == listed
     assert set(METHODS) | set(CODECS) == set(updates.names())
     assert all(made.name == name for name, made in METHODS.items())
@@ -143,6 +143,20 @@ def test_running_statistics_stay_local_with_a_warning() -> None:
         (lambda: create_method("lora", targets="query"), "method.targets", "list"),
         (lambda: create_method("full", initial="random"), "method.initial", "portable, given"),
         (lambda: create_method(Full(), initial="given"), "method.initial", "is made"),
+        (lambda: create_method("seeds", direction_count=1_000), "method.direction_count", "power"),
+        (lambda: create_method("seeds", basis="gauss"), "method.basis", "srht-rad-v1"),
+        (lambda: create_method("seeds", budget=5), "method.coefficient_max", "at most the budget"),
+        (lambda: create_method("seeds", share=0), "method.share", "above 0"),
+        (lambda: create_method("seeds", modules=[""]), "method.modules", "at least one"),
+        (lambda: create_method("seeds", probe_length=0.0), "method.probe_length", "above 0"),
+        (lambda: create_method("seeds", sampling="best"), "method.sampling", "uniform, history"),
+        (
+            lambda: create_method("seeds", sampling="history", rounds_per_epoch=1),
+            "method.rounds_per_epoch",
+            "write 0",
+        ),
+        (lambda: create_method("projected", rounds_per_epoch=-1), "method.rounds_per_epoch", "0"),
+        (lambda: create_method("projected", feedback=1.5), "method.feedback", "from 0 to 1"),
         (lambda: create_codec("int5"), "codec", "bfloat16, float32, int4, int8"),
         (lambda: create_codec("float32", block=3), "codec.block", "has no constants"),
         (lambda: create("sgd"), "update", "int8"),
@@ -165,6 +179,16 @@ def test_constants_come_from_toml() -> None:
     assert isinstance(made.describe()["alpha"], float)
     assert create("full") == Full()
 
+
+LEDGER = {
+    "modules": (),
+    "initial": "portable",
+    "basis": "srht-rad-v1",
+    "direction_count": 1_024,
+    "fraction_bits": 24,
+    "coefficient_max": 2**20,
+    "epoch_count": 64,
+}
 
 LOW_RANK = {
     "rank": 8,
@@ -217,6 +241,8 @@ LOW_RANK = {
                 "options": (),
             },
         ),
+        ("projected", {**LEDGER, "budget": 2**22}),
+        ("seeds", {**LEDGER, "budget": 2**23}),
     ],
 )
 def test_golden_constants(name: str, constants: dict[str, object]) -> None:
