@@ -1,7 +1,7 @@
 """The bench of a run whose model is a SeedLedger: every peer computes it from everybody's logs."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -34,7 +34,8 @@ from p2pfed.updates.seed_ledger.varints import Integers
 _log = logging.getLogger(__name__)
 
 # Why the rest of a row is not in the ledger.
-_REASONS: Final = {Receipt.GAP: GAP, Receipt.FROZEN: str(OffenceKind.EQUIVOCATION)}
+_LIED: Final = str(OffenceKind.EQUIVOCATION)
+_REASONS: Final = {Receipt.GAP: GAP, Receipt.FROZEN: _LIED}
 
 # Where the parts of a saved state stand, beside what the learner saves.
 _LOGS: Final = "ledger/logs/"
@@ -178,8 +179,9 @@ class LedgerBench:
     ) -> IntegrationOutcome:
         """Take authors' news into the ledger, make the model of it, and evaluate that.
 
-        Of a row as much counts as connects and is within the limits. A row of which all counts
-        weighs one over the number of authors in the ledger, the own one among them.
+        Of a row as much counts as connects and is within the limits, and of a proven liar nothing.
+        A row of which all counts weighs one over the number of authors in the ledger, the own one
+        among them.
 
         Args:
             effect: The job; its rows have been validated.
@@ -191,9 +193,12 @@ class LedgerBench:
                 known to be out.
         """
         self._settled(effect.own)
-        draft = SeedLedger.of(self.exchange.terms, self.ledger.logs, self.ledger.frozen)
+        draft = self._without(effect.frozen)
         news: list[Operation] = []
-        reasons = [self._take_in(draft, row, load_payload, news) for row in effect.rows]
+        reasons = [
+            _LIED if row.peer in effect.frozen else self._take_in(draft, row, load_payload, news)
+            for row in effect.rows
+        ]
         model = self._materialized(draft)
         self._load(model)
         is_done = False
@@ -293,6 +298,12 @@ class LedgerBench:
             limit=limit,
             should_stop=should_stop,
         )
+
+    def _without(self, liars: Collection[PeerId]) -> SeedLedger:
+        """Return a copy of the ledger without all that some authors wrote."""
+        ledger = self.ledger
+        logs = {writer: log for writer, log in ledger.logs.items() if writer.author not in liars}
+        return SeedLedger.of(self.exchange.terms, logs, ledger.frozen)
 
     def _take_in(
         self,

@@ -9,7 +9,7 @@ from torch import Tensor
 from p2pfed.config.files import parse
 from p2pfed.config.learning import Assembly, assemble
 from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
-from p2pfed.identity import Identity
+from p2pfed.identity import Identity, PeerId
 from p2pfed.learn.jobs import IntegrationOutcome, TrainingOutcome, never
 from p2pfed.learn.ledger_bench import LedgerBench
 from p2pfed.learn.ledger_entries import encode_entry
@@ -112,6 +112,7 @@ class LedgerPeer:
         *chains: list[UpdateHeader],
         evaluate: bool = False,
         test: bool = False,
+        frozen: tuple[PeerId, ...] = (),
         should_stop: Callable[[], bool] = never,
     ) -> IntegrationOutcome:
         """Take in one chain of updates of each author."""
@@ -129,6 +130,7 @@ class LedgerPeer:
             evaluate=evaluate,
             test=test,
             own=self.place(),
+            frozen=frozen,
         )
         return self.bench.integrate(effect, self.payloads.__getitem__, should_stop)
 

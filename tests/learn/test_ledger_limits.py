@@ -130,6 +130,22 @@ def test_an_operation_that_leads_elsewhere_is_refused() -> None:
     assert other.bench.digest() == before
 
 
+def test_nothing_of_a_proven_liar_counts() -> None:
+    liar, honest, first, second = make_peers("seeds", 4)
+    for peer in (liar, honest):
+        peer.publish()
+        peer.publish()
+    first.integrate(liar.said, honest.said)
+    frozen = (liar.identity.peer,)
+    assert first.integrate(frozen=frozen).verdicts == ()
+    outcome = second.integrate(liar.said, honest.said, frozen=frozen)
+    assert sorted(reasons(outcome)) == ["", "equivocation"]
+    assert outcome.own_weight == 0.5
+    assert {writer.author for writer in first.bench.ledger.logs} == {honest.identity.peer}
+    assert first.bench.digest() == second.bench.digest()
+    assert first.bench.ledger.digest() == second.bench.ledger.digest()
+
+
 def test_who_is_frozen_is_not_heard() -> None:
     liar, other = make_peers("seeds", 2)
     for _ in range(2):
