@@ -19,7 +19,7 @@ from p2pfed.core.config import (
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.identity import PeerId, parse_peer_id
 from p2pfed.limits import Limits
-from p2pfed.updates.registry import CODECS
+from p2pfed.updates.registry import CODECS, METHODS
 from p2pfed.wire import genesis as genesis_format
 from p2pfed.wire.genesis import Component, Constant, Genesis, Initial, ParameterEntry
 from p2pfed.wire.payload import payload_bytes_max
@@ -92,6 +92,8 @@ def core_config(
 
 
 def _family(genesis: Genesis) -> UpdateFamily:
+    if METHODS[genesis.method.name].is_ledger:
+        return UpdateFamily.LEDGER
     is_for_differences = CODECS[genesis.codec.name].is_for_differences
     return UpdateFamily.DIFFERENCE if is_for_differences else UpdateFamily.WHOLE
 

@@ -1,0 +1,86 @@
+"""Runs whose model is a SeedLedger: they learn, and end in the same bits at all peers."""
+
+from typing import Any
+
+import pytest
+
+import sim
+from p2pfed.learn.ledger_bench import LedgerBench
+from sim.faults import plan_faults
+from sim.identities import identity_of
+from sim.result import Recorder
+from sim.running import _build, draw_faults
+from sim.scenario import load_scenario
+from sim.world import World
+
+LINE: dict[str, Any] = {
+    "run": {"task": "digits"},
+    "method": {"name": "projected", "epoch_count": 4},
+    "codec": {"name": "operation"},
+    "training": {
+        "steps_per_round": 5,
+        "threads": 1,
+        "step_rule": {"name": "sgd", "learning_rate": 0.3},
+    },
+    "share": {"name": "dirichlet", "alpha": 0.5},
+    "schedule": {"mode": "synchronous", "rounds_max": 20, "evaluate_every_rounds": 0},
+    "topology": {"name": "line", "nodes": 4},
+    "network": {"latency_s": 0.02},
+    "compute": {"training_s": 0.5},
+}
+SEEDS: dict[str, Any] = {
+    "method": {"name": "seeds"},
+    "training": {
+        "steps_per_round": 50,
+        "threads": 1,
+        "step_rule": {"name": "sgd", "learning_rate": 0.015},
+    },
+}
+
+
+def digests(world: World) -> set[bytes]:
+    return {host.bench.digest() for host in world.hosts if host.bench is not None}
+
+
+def run_until_equal(changes: dict[str, Any]) -> World:
+    scenario = load_scenario({**LINE, **changes})
+    faults = draw_faults(scenario, 0)
+    recorder = Recorder({}, [identity_of(0, index).peer for index in range(4)])
+    world = _build(scenario, 0, {}, recorder, keeps_models=True)
+    plan_faults(world, faults)
+    world.run(
+        until_s=600.0,
+        stop=lambda: all(host.is_done for host in world.hosts) and len(digests(world)) == 1,
+    )
+    return world
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
+@pytest.mark.parametrize(("changes", "accuracy"), [({}, 0.8), (SEEDS, 0.6)])
+def test_digits_are_learned(mode: str, changes: dict[str, Any], accuracy: float) -> None:
+    schedule = {"mode": mode, "rounds_max": 20, "evaluate_every_rounds": 20}
+    result = sim.run({**LINE, **changes, "schedule": schedule}, seed=0)
+    found = result.metrics["mean_accuracy"]
+    assert found is not None
+    assert found > accuracy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
+@pytest.mark.parametrize("changes", [{}, SEEDS])
+def test_all_end_in_the_same_bits_after_crashes_and_lost_disks(
+    mode: str, changes: dict[str, Any]
+) -> None:
+    faults = [
+        {"kind": "crash", "peers": [1], "at_s": 2.0},
+        {"kind": "restart", "peers": [1], "at_s": 4.0},
+        {"kind": "crash", "peers": [2], "at_s": 5.0},
+        {"kind": "restart", "peers": [2], "at_s": 7.0, "lose_disk": True},
+    ]
+    schedule = {"mode": mode, "rounds_max": 20, "evaluate_every_rounds": 0}
+    world = run_until_equal({**changes, "schedule": schedule, "faults": faults})
+    assert len(digests(world)) == 1
+    for host in world.hosts:
+        assert isinstance(host.bench, LedgerBench)
+        assert len(host.bench.ledger.logs) >= 4
