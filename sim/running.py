@@ -1,14 +1,15 @@
 """`sim.run`: from a scenario to a result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from p2pfed.config.assembly import Agreement, core_config
-from p2pfed.config.learning import assemble
+from p2pfed.config.learning import assemble, peer_task
 from p2pfed.core.config import CoreConfig
 from p2pfed.learn.decoded import DecodeCache
+from p2pfed.learn.tasks import load_task
 from p2pfed.messages import Role
 from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
@@ -31,16 +32,24 @@ from sim.scenario import (
     SlowTable,
     load_scenario,
 )
+from sim.sharing import share_frozen
+from sim.watching import Watcher
 from sim.world import World
 
 
-def run(scenario: str | Path | Mapping[str, Any] | Scenario, seed: int = 0) -> Result:
+def run(
+    scenario: str | Path | Mapping[str, Any] | Scenario,
+    seed: int = 0,
+    *,
+    watchers: Sequence[Watcher] = (),
+) -> Result:
     """Simulate a scenario until every honest peer that runs has stopped training.
 
     Args:
         scenario: Path of a scenario file, its content, or what `load_scenario` made of it.
         seed: Of everything random: identities, losses, faults, times, and the run's own seed
             unless the scenario names one.
+        watchers: Are told what happens, beside those that every simulation has.
 
     Raises:
         ConfigError: If the scenario cannot be used.
@@ -55,7 +64,7 @@ def run(scenario: str | Path | Mapping[str, Any] | Scenario, seed: int = 0) -> R
     hostile = {entry.peer: entry.kind for entry in checked.world.adversaries}
     recorder = Recorder(hostile, [identity_of(seed, index).peer for index in range(nodes)])
     faults = draw_faults(checked, seed)
-    world = _build(checked, seed, adversaries, recorder, keeps_models=bool(faults))
+    world = _build(checked, seed, adversaries, [recorder, *watchers], keeps_models=bool(faults))
     plan_faults(world, faults)
     last_fault_s = max((fault.at_s for fault in faults), default=0.0)
 
@@ -104,22 +113,30 @@ def _build(
     scenario: Scenario,
     seed: int,
     adversaries: Mapping[int, Adversary],
-    recorder: Recorder,
+    watchers: Sequence[Watcher],
     *,
     keeps_models: bool,
 ) -> World:
     net = scenario.world.topology.create(seed=seed)
     cache = DecodeCache()
-    first = assemble(scenario.run_config(0, seed=seed), identity_of(seed, 0))
+    config = scenario.run_config(0, seed=seed)
+    pool = load_task(config.run.task, config.task)  # read once, however many peers there are
+    first = assemble(config, identity_of(seed, 0), task=peer_task(config, pool=pool))
 
     def make_bench(index: int) -> Bench:
         adversary = adversaries.get(index, Adversary())
-        return assemble(
-            scenario.run_config(index, seed=seed),
+        config = scenario.run_config(index, seed=seed)
+        made = assemble(
+            config,
             identity_of(seed, index),
+            task=peer_task(config, pool=pool),
             before_publish=adversary.difference,
             cache=cache,
-        ).bench
+        )
+        assert made.adapted is not None
+        assert first.adapted is not None
+        share_frozen(made.adapted.model, first.adapted.model)
+        return made.bench
 
     members = overlay(
         net.graph,
@@ -137,7 +154,7 @@ def _build(
         link=LinkModel(**network.model_dump()),
         compute=ComputeModel(**compute),
         start_spread_s=start_spread_s,
-        watchers=[recorder, *standard_checkers(members[0].config.membership)],
+        watchers=[*watchers, *standard_checkers(members[0].config.membership)],
         keeps_models=keeps_models,
     )
 

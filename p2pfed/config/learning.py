@@ -152,8 +152,13 @@ def adapt_model(config: RunConfig, model: torch.nn.Module) -> AdaptedModel:
     return _method(config).adapt(model, seed=config.run.seed)
 
 
-def peer_task(config: RunConfig) -> Task:
+@run_file_fields()
+def peer_task(config: RunConfig, *, pool: Task | None = None) -> Task:
     """Load the run file's task with the rows of this peer's share.
+
+    Args:
+        config: The run file.
+        pool: The task with all its rows, where it is loaded already.
 
     Raises:
         ConfigError: If the task, its options or the share cannot be used.
@@ -163,8 +168,8 @@ def peer_task(config: RunConfig) -> Task:
     rule = create_partition(share.name, **share.constants)
     partition = rule if share.count > 1 or share.constants else None
     return load_task(
-        config.run.task,
-        config.task,
+        config.run.task if pool is None else pool,
+        config.task if pool is None else {},
         partition=partition,
         seed=config.run.seed,
         peer_index=share.index,

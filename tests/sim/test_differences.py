@@ -13,8 +13,6 @@ from p2pfed.messages import UpdateKind
 from sim.checkers.sequences import carried_update
 from sim.faults import plan_faults
 from sim.host import Host
-from sim.identities import identity_of
-from sim.result import Recorder
 from sim.running import _build, draw_faults
 from sim.scenario import load_scenario
 from sim.watching import Watcher
@@ -66,11 +64,9 @@ def run_with_faults(changes: dict[str, Any]) -> tuple[World, Witness]:
         scenario,
         0,
         {},
-        Recorder({}, [identity_of(0, index).peer for index in range(4)]),
+        [witness := Witness()],
         keeps_models=True,
     )
-    witness = Witness()
-    world.watch(witness)
     plan_faults(world, faults)
     world.run(until_s=600.0, stop=lambda: all(host.is_done for host in world.hosts))
     return world, witness

@@ -1,0 +1,73 @@
+"""What simulated peers have in common is there once: data, and frozen parameters."""
+
+import pytest
+from torch import nn
+
+import sim
+from p2pfed.core.effects import Effect
+from p2pfed.core.events import Event, TrainingFinished
+from p2pfed.learn.digits import digits
+from p2pfed.learn.task import Task
+from sim.host import Host
+from sim.sharing import share_frozen
+from sim.watching import Watcher
+
+SCENARIO = {
+    "run": {"task": "tests.sim.test_sharing:counted_digits"},
+    "method": {"name": "head", "modules": ["2"]},
+    "training": {"steps_per_round": 1, "threads": 1},
+    "schedule": {"rounds_max": 1},
+    "topology": {"name": "line", "nodes": 3},
+}
+loads: list[int] = []
+
+
+def counted_digits() -> Task:
+    loads.append(1)
+    return digits()
+
+
+class Trained(Watcher):
+    """Keeps the models of all peers that trained."""
+
+    def __init__(self) -> None:
+        self.models: list[nn.Module] = []
+
+    def event_handled(self, host: Host, event: Event, effects: list[Effect]) -> None:
+        del effects
+        if isinstance(event, TrainingFinished):
+            self.models.append(host.bench.learner.adapted.model)
+
+
+@pytest.mark.slow
+def test_peers_of_a_simulation_share_data_and_frozen_parameters() -> None:
+    loads.clear()
+    watcher = Trained()
+    sim.run(SCENARIO, watchers=[watcher])
+    assert len(loads) == 1
+    frozen = {dict(model.named_parameters())["0.weight"].data_ptr() for model in watcher.models}
+    trained = {dict(model.named_parameters())["2.weight"].data_ptr() for model in watcher.models}
+    assert (len(watcher.models), len(frozen), len(trained)) == (3, 1, 3)
+
+
+def make_model(value: float) -> nn.Linear:
+    model = nn.Linear(2, 2)
+    model.requires_grad_(False)
+    model.weight.fill_(value)
+    model.bias.fill_(value)
+    return model
+
+
+def test_equal_frozen_parameters_become_one() -> None:
+    model, original = make_model(1.0), make_model(1.0)
+    share_frozen(model, original)
+    assert model.weight.data_ptr() == original.weight.data_ptr()
+
+
+def test_what_trains_or_differs_stays_apart() -> None:
+    model, original = make_model(1.0), make_model(1.0)
+    model.weight.requires_grad_(True)
+    original.bias.fill_(2.0)
+    share_frozen(model, original)
+    assert model.weight.data_ptr() != original.weight.data_ptr()
+    assert model.bias.tolist() == [1.0, 1.0]
