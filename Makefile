@@ -15,7 +15,7 @@ SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-updates attack-matrix results docs clean
+.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-updates attack-matrix results results-bytes docs clean
 
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-updates measure codecs and the seed ledger beside plain calls; minutes"
 	@echo "make attack-matrix simulate every rule under every attack; an hour; MATRIX_ARGS='--rules median'"
 	@echo "make results      run the experiments behind the tables in docs/"
+	@echo "make results-bytes accuracy against bytes; hours; BYTES_ARGS='--task digits' takes a minute"
 	@echo "make docs         run the examples of README and docs/, check their links"
 	@echo "make clean        remove $(VENV), $(BENCH_VENV), caches and build output"
 
@@ -94,6 +95,10 @@ attack-matrix: setup
 
 results: setup
 	@$(BIN)/python -m benchmarks.results $(RESULTS_ARGS)
+
+results-bytes: setup
+	@$(BIN)/p2pfed data fetch reuters minilm
+	@$(BIN)/python -m benchmarks.bytes_table $(BYTES_ARGS)
 
 docs: setup
 	@$(PYTEST) tests/docs

@@ -1,0 +1,171 @@
+"""Accuracy against bytes at the simulator's wire, over methods and codecs: `make results-bytes`.
+
+    python -m benchmarks.bytes_table --task digits    # minutes on one core
+    python -m benchmarks.bytes_table --task reuters   # about two minutes per line and seed
+    python -m benchmarks.bytes_table --task reuters --lines 'lora rank=8 / int4' --seeds 0
+
+Results are kept in build/bytes.jsonl, one line per run: an interrupted table goes on where it
+ended, `--redo` repeats the runs that are asked for, and a line whose tables have changed is run
+anew. Runs that were not asked for now, but are in the file, are in the tables too. `--tune` first
+tries the learning rates of each method, on the validation rows of a seed of its own.
+The tables and the plot go to docs/results/.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import bytes_report
+from benchmarks.bytes_cells import Cell, run_cell
+from benchmarks.bytes_lines import BENCHES, PEER_COUNTS, SEEDS, TUNING_SEED, Bench
+from benchmarks.bytes_plot import draw
+
+ROOT = Path(__file__).parents[1]
+STORE = ROOT / "build" / "bytes.jsonl"
+
+Found = dict[str, dict[str, Any]]  # what came of a cell, by its key
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is missing, and write table and plot.
+
+    Args:
+        arguments: Those of the command line; None for the process' own.
+    """
+    options = parse(arguments)
+    bench = BENCHES[options.task]
+    torch.set_num_threads(1)
+    found = load(options.store)
+    asked = cells(options, bench)
+    complete(asked, {} if options.redo else found, options.store)
+    found = load(options.store)
+    results = bytes_report.Results(
+        task=options.task,
+        seeds={
+            (line.name, seed): found[key]["result"]
+            for line in bench.lines
+            for seed in options.seeds
+            if (key := Cell(task=options.task, line=line.name, seed=seed).key()) in found
+        },
+        tuned={
+            (cell.line, cell.learning_rate): found[cell.key()]["result"]
+            for cell in tuning_cells(options.task, bench)
+            if cell.key() in found
+        },
+        peer_counts={
+            cell.peers: found[cell.key()]["result"]
+            for cell in peer_count_cells(options.task, bench)
+            if cell.key() in found
+        },
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    plot = options.out / f"bytes-{options.task}.svg"
+    text = bytes_report.document(results, plot.name, describe_place())
+    (options.out / f"bytes-{options.task}.md").write_text(text, encoding="utf-8")
+    draw(results, plot)
+    print(bytes_report.claims(results))
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", choices=tuple(BENCHES), default="reuters")
+    parser.add_argument("--lines", nargs="+", help="names of lines; default: all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--tune", action="store_true", help="try the learning rates, too")
+    parser.add_argument("--redo", action="store_true", help="repeat the runs that are asked for")
+    parser.add_argument("--store", type=Path, default=STORE, help="file of results")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results")
+    options = parser.parse_args(arguments)
+    known = [line.name for line in BENCHES[options.task].lines]
+    for name in options.lines or ():
+        if name not in known:
+            parser.error(f"{name}: the lines of {options.task} are {', '.join(known)}")
+    return options
+
+
+def cells(options: argparse.Namespace, bench: Bench) -> list[Cell]:
+    """Return the runs that are asked for: seed by seed, so that a part of them is a table, too."""
+    names = options.lines or [line.name for line in bench.lines]
+    asked = tuning_cells(options.task, bench) if options.tune else []
+    asked += [
+        Cell(task=options.task, line=name, seed=seed) for seed in options.seeds for name in names
+    ]
+    if options.lines is None:
+        asked += peer_count_cells(options.task, bench)
+    return asked
+
+
+def tuning_cells(task: str, bench: Bench) -> list[Cell]:
+    """Return the runs that choose learning rates; all with exact bytes."""
+    return [
+        Cell(task=task, line=f"{method} / float32", seed=TUNING_SEED, learning_rate=rate)
+        for method, rates in bench.rates.items()
+        for rate in rates
+    ]
+
+
+def peer_count_cells(task: str, bench: Bench) -> list[Cell]:
+    """Return the runs of several sizes, on rings, where all have two neighbors."""
+    return [
+        Cell(
+            task=task,
+            line=bench.peer_counts_line,
+            seed=SEEDS[0],
+            peers=peers,
+            is_ring=True,
+            rounds=bench.peer_counts_rounds,
+        )
+        for peers in PEER_COUNTS
+    ]
+
+
+def complete(asked: Iterable[Cell], found: Found, store: Path) -> None:
+    """Run the cells that have not been found, and keep each as soon as it is there."""
+    missing = [cell for cell in asked if cell.key() not in found]
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with store.open("a", encoding="utf-8") as file:
+        for number, cell in enumerate(missing, start=1):
+            line = run_cell(cell)
+            file.write(json.dumps(line, sort_keys=True) + "\n")
+            file.flush()
+            print(
+                f"{number} / {len(missing)}: {cell.line}, seed {cell.seed}, "
+                f"{line['result']['mean_accuracy']:.3f}, {line['seconds']:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def load(store: Path) -> Found:
+    """Read the store; of equal cells the last counts, and a line that was cut off does not."""
+    if not store.exists():
+        return {}
+    whole, _, cut_off = store.read_text(encoding="utf-8").rpartition("\n")
+    if cut_off:
+        store.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+    return {line["key"]: line for line in map(json.loads, whole.splitlines())}
+
+
+def describe_place() -> str:
+    """Return what a reader needs to place the numbers."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "peft", "transformers"))
+    return (
+        f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}, "
+        f"{versions}; one process of one thread."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Accuracy against bytes: the command runs on digits, and its document says what was measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import bytes_report
+from benchmarks.bytes_cells import Cell
+from benchmarks.bytes_lines import BENCHES, Bench
+from benchmarks.bytes_table import cells, load, main, parse
+from p2pfed.updates.registry import create_codec, create_method
+from sim.scenario import load_scenario
+
+EXACT, INT4 = "lora rank=8 / float32", "lora rank=8 / int4"
+
+
+@pytest.mark.slow
+def test_digits_give_a_table_a_plot_and_the_same_numbers_again(tmp_path: Path) -> None:
+    store = tmp_path / "bytes.jsonl"
+    common = ["--task", "digits", "--seeds", "0", "--store", str(store), "--out", str(tmp_path)]
+    main([*common, "--lines", EXACT, INT4])
+    text = (tmp_path / "bytes-digits.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| lora ")]
+    assert len(rows) == 2
+    assert {row.count("|") for row in rows} == {18}
+    plot = (tmp_path / "bytes-digits.svg").read_bytes()
+    assert b"int4" in plot
+    exact, int4 = [json.loads(line)["result"] for line in store.read_text().splitlines()]
+    assert exact["bytes_per_peer"] > 6 * int4["bytes_per_peer"]
+    assert int4["mean_accuracy"] > exact["mean_accuracy"] - 0.02
+    assert exact["payload_bytes_per_peer"] == 4 * 20 * exact["update_bytes"]
+    main([*common, "--redo", "--lines", INT4])
+    *_, again = [json.loads(line)["result"] for line in store.read_text().splitlines()]
+    assert again == int4
+    assert (tmp_path / "bytes-digits.md").read_text() == text
+    assert (tmp_path / "bytes-digits.svg").read_bytes() == plot
+
+
+@pytest.mark.parametrize("bench", BENCHES.values(), ids=BENCHES.keys())
+def test_lines_are_run_files_and_names_lead_to_them(bench: Bench) -> None:
+    names = [line.name for line in bench.lines]
+    assert len(set(names)) == len(names)
+    named = [bench.denominator, bench.peer_counts_line, *(claim.line for claim in bench.claims)]
+    named += [line.denominator for line in bench.lines if line.denominator]
+    named += [f"{method} / float32" for method in bench.rates]
+    assert set(named) <= set(names)
+    for line in bench.lines:
+        method, codec = dict(line.method), dict(line.codec)
+        assert create_method(method.pop("name"), **method).name == line.method["name"]
+        made = create_codec(codec.pop("name"), **codec)
+        assert getattr(made, "density", line.density) == line.density
+
+
+@pytest.mark.parametrize("task", BENCHES)
+def test_every_run_is_a_scenario_with_a_key_of_its_own(task: str) -> None:
+    asked = cells(parse(["--task", task, "--tune"]), BENCHES[task])
+    assert len({cell.key() for cell in asked}) == len(asked)
+    for cell in asked:
+        scenario = load_scenario(cell.scenario())
+        assert scenario.world.topology.nodes == cell.peers
+
+
+def result(accuracy: float, kilobytes: float) -> dict[str, Any]:
+    return {
+        "mean_accuracy": accuracy,
+        "worst_accuracy": accuracy - 0.1,
+        "bytes_per_peer": 1e3 * kilobytes,
+        "payload_bytes_per_peer": 900.0 * kilobytes,
+        "update_bytes": 100.0,
+        "updates_per_peer": 20.0,
+        "values": 100,
+    }
+
+
+def results(seeds: dict[tuple[str, int], dict[str, Any]]) -> bytes_report.Results:
+    return bytes_report.Results(task="digits", seeds=seeds, tuned={}, peer_counts={})
+
+
+def claimed(seeds: dict[tuple[str, int], dict[str, Any]], line: str) -> str:
+    table = bytes_report.claims(results(seeds))
+    return next(row for row in table.splitlines() if row.startswith(f"| `{line}`"))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "kilobytes", "verdict"),
+    [(0.895, 10.0, "yes"), (0.885, 10.0, "**no**"), (0.895, 20.0, "**no**")],
+)
+def test_a_claim_needs_both_bytes_and_accuracy(
+    accuracy: float, kilobytes: float, verdict: str
+) -> None:
+    seeds = {(EXACT, 0): result(0.9, 100.0), (INT4, 0): result(accuracy, kilobytes)}
+    assert claimed(seeds, INT4).endswith(f"| {verdict} |")
+
+
+def test_points_are_of_seeds_that_both_lines_have() -> None:
+    seeds = {(EXACT, 0): result(0.9, 100.0), (EXACT, 1): result(0.5, 100.0)}
+    seeds |= {(INT4, 1): result(0.6, 10.0), (INT4, 2): result(0.1, 10.0)}
+    row = results(seeds).row(INT4)
+    assert row is not None
+    assert results(seeds).points(row) == pytest.approx([10.0])
+
+
+def test_what_was_not_run_is_not_claimed() -> None:
+    assert claimed({(EXACT, 0): result(0.9, 100.0)}, INT4).endswith("| not measured |")
+    assert claimed({(INT4, 0): result(0.9, 10.0)}, INT4).endswith("| not measured |")
+
+
+def test_a_line_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
+    store = tmp_path / "bytes.jsonl"
+    whole = json.dumps({"key": "a", "result": 1}) + "\n"
+    store.write_text(whole + '{"key": "b", "res')
+    assert load(store) == {"a": {"key": "a", "result": 1}}
+    assert store.read_text() == whole
+
+
+def test_another_rate_is_another_run_and_the_lines_own_is_not() -> None:
+    rate = BENCHES["digits"].line(INT4).learning_rate
+    cell = Cell(task="digits", line=INT4, seed=0)
+    own = Cell(task="digits", line=INT4, seed=0, learning_rate=rate)
+    other = Cell(task="digits", line=INT4, seed=0, learning_rate=2 * rate)
+    assert cell.key() == own.key() != other.key()
