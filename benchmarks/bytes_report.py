@@ -220,7 +220,8 @@ def rates(results: Results) -> str:
     titles = ["line", "rate", "validation accuracy"]
     text = (
         f"Tried on seed {TUNING_SEED}, which is in no other table, and judged by validation data "
-        "alone; heads keep theirs. Codecs of one method have the same rate."
+        "alone; heads keep theirs, and a method has the same rate with all codecs. Where training "
+        "diverged, accuracy counts as 0."
     )
     return f"## Learning rates\n\n{text}\n\n{_table(titles, lines)}"
 

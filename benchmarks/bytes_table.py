@@ -102,16 +102,16 @@ def cells(options: argparse.Namespace, bench: Bench) -> list[Cell]:
     asked += [
         Cell(task=options.task, line=name, seed=seed) for seed in options.seeds for name in names
     ]
-    if options.lines is None:
+    if bench.peer_counts_line in names:
         asked += peer_count_cells(options.task, bench)
     return asked
 
 
 def tuning_cells(task: str, bench: Bench) -> list[Cell]:
-    """Return the runs that choose learning rates; all with exact bytes."""
+    """Return the runs that choose learning rates."""
     return [
-        Cell(task=task, line=f"{method} / float32", seed=TUNING_SEED, learning_rate=rate)
-        for method, rates in bench.rates.items()
+        Cell(task=task, line=line, seed=TUNING_SEED, learning_rate=rate)
+        for line, rates in bench.rates.items()
         for rate in rates
     ]
 
