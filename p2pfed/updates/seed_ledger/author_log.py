@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, final
+from typing import final
 
 import numpy as np
 from blake3 import blake3
 
 from p2pfed.errors import CodecError, LimitExceeded
+from p2pfed.updates.author_logs import HISTORY_COUNT
 from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger import varints
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import Terms
 from p2pfed.updates.seed_ledger.varints import Integers
-
-HISTORY_COUNT: Final = 64  # as many as one request for a range of updates asks for
 
 
 @final

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from enum import StrEnum
-from types import MappingProxyType
-from typing import NamedTuple, final
+from typing import final
 
 import numpy as np
 import torch
-from blake3 import blake3
 from torch import Tensor
+from typing_extensions import override
 
 from p2pfed.errors import LimitExceeded, LocalError
 from p2pfed.identity import PeerId
+from p2pfed.updates.author_logs import AuthorLogs, Writer
 from p2pfed.updates.seed_ledger import weights
 from p2pfed.updates.seed_ledger.author_log import AuthorLog, is_within_budget
 from p2pfed.updates.seed_ledger.operation import Operation
@@ -20,33 +19,13 @@ from p2pfed.updates.seed_ledger.terms import STEPS_MAX, Terms
 from p2pfed.updates.seed_ledger.varints import Integers
 
 
-class Writer(NamedTuple):
-    """Whose log: an author in one of its incarnations."""
-
-    author: PeerId
-    incarnation: int
-
-
-class Receipt(StrEnum):
-    """What became of an operation or a snapshot."""
-
-    APPLIED = "applied"
-    DUPLICATE = "duplicate"
-    GAP = "gap"  # fetch what is missing before it, or a snapshot
-    FROZEN = "frozen"  # it comes after the author's proven lie
-
-
 @final
-class SeedLedger:
-    """A replicated set of logs, one of each writer, and of the points at which liars are frozen.
+class SeedLedger(AuthorLogs[Terms, AuthorLog, Operation]):
+    """Logs of integers, and the model that follows from them.
 
-    Two ledgers that were told the same, in any order and however often, are equal: logs of
-    different writers do not touch each other, operations of one apply in sequence or not at all,
-    and the lowest freezing point of a writer counts. (A join-semilattice: the longest log up to
-    the lowest freezing point.)
-
-    Source: Shapiro et al. 2011, "Conflict-free replicated data types", sec. 3, for what makes such
-        states converge; Qin et al. 2024 (FedKSeed, arXiv 2312.06353), for a model made of K seeds.
+    Source: Qin et al. 2024, "Federated full-parameter tuning of billion-sized language models with
+        communication cost under 18 kilobytes" (FedKSeed, arXiv 2312.06353), for a model made of K
+        seeds.
     Differs: FedKSeed's server sums floats and replays Gaussian directions.
 
     Args:
@@ -54,9 +33,7 @@ class SeedLedger:
     """
 
     def __init__(self, terms: Terms) -> None:
-        self.terms = terms
-        self._logs: dict[Writer, AuthorLog] = {}
-        self._frozen: dict[Writer, int] = {}
+        super().__init__(terms, AuthorLog(terms=terms))
 
     @classmethod
     def of(
@@ -72,53 +49,6 @@ class SeedLedger:
         ledger = cls(terms)
         ledger._logs, ledger._frozen = dict(logs), dict(frozen)
         return ledger
-
-    # What is known -------------------------------------------------------------------------
-
-    def version_vector(self) -> dict[Writer, int]:
-        """Return the last sequence of every writer that has one, in ascending order."""
-        return {writer: self._logs[writer].sequence for writer in sorted(self._logs)}
-
-    @property
-    def logs(self) -> Mapping[Writer, AuthorLog]:
-        """The logs of all writers that have one."""
-        return MappingProxyType(self._logs)
-
-    @property
-    def frozen(self) -> Mapping[Writer, int]:
-        """Writers that are frozen, and the last sequence of each that counts."""
-        return MappingProxyType(self._frozen)
-
-    def log(self, writer: Writer) -> AuthorLog:
-        """Return the log of a writer; an empty one if there is none."""
-        return self._logs.get(writer) or AuthorLog(terms=self.terms)
-
-    def sequence(self, writer: Writer) -> int:
-        """Return the last sequence of a writer, 0 for none."""
-        return self.log(writer).sequence
-
-    def snapshot(self, writer: Writer, sequence: int) -> bytes | None:
-        """Return a writer's sums after an operation for a newcomer; None if not known any more."""
-        log = self.log(writer)
-        earlier = log.rolled_back(sequence) if 1 <= sequence <= log.sequence else None
-        return None if earlier is None else earlier.snapshot()
-
-    def digest(self) -> bytes:
-        """Return the BLAKE3-256 of the whole state: equal ledgers have equal ones."""
-        state = blake3()
-        for table in (
-            {writer: (log.sequence, log.digest()) for writer, log in self._logs.items()},
-            {writer: (last, b"") for writer, last in self._frozen.items()},
-        ):
-            state.update(len(table).to_bytes(8, "little"))
-            for writer in sorted(table):
-                sequence, digest = table[writer]
-                numbers = (len(writer.author), writer.incarnation, sequence)
-                state.update(b"".join(number.to_bytes(8, "little") for number in numbers))
-                state.update(writer.author + digest)
-        return state.digest()
-
-    # What happens --------------------------------------------------------------------------
 
     def next_operation(
         self, writer: Writer, epoch: int, step_count: int, coefficients: Integers
@@ -151,85 +81,6 @@ class SeedLedger:
         except LimitExceeded as error:
             raise LocalError(f"{error}: go to another epoch, or take smaller steps") from error
         return Operation(epoch=epoch, step_count=step_count, coefficients=values, digest=digest)
-
-    def apply(self, writer: Writer, sequence: int, operation: Operation) -> Receipt:
-        """Take in an operation of a verified update.
-
-        Args:
-            writer: Who signed it.
-            sequence: Its place in the log, from 1.
-            operation: As `operation.decode` gave it.
-
-        Raises:
-            LimitExceeded: If the author moves more in an epoch than its budget allows. It gets no
-                further at any peer: all refuse the same operation.
-            CodecError: If the operation does not lead to the sums that it names.
-        """
-        log = self.log(writer)
-        if sequence <= log.sequence:
-            return Receipt.DUPLICATE
-        if sequence > self._frozen.get(writer, sequence):
-            return Receipt.FROZEN
-        if sequence > log.sequence + 1:
-            return Receipt.GAP
-        self._logs[writer] = log.append(operation)
-        return Receipt.APPLIED
-
-    def adopt(
-        self, writer: Writer, sequence: int, snapshot: bytes | memoryview, digest: bytes
-    ) -> Receipt:
-        """Catch up with a writer by its sums, whoever sent them.
-
-        Args:
-            writer: Whose.
-            sequence: Of the operation after which they were taken.
-            snapshot: Any bytes.
-            digest: Which that operation, verified to be the writer's, names.
-
-        Raises:
-            CodecError: If they are not these sums.
-            LimitExceeded: If they are beyond a limit that binds the writer.
-        """
-        if sequence <= self.sequence(writer):
-            return Receipt.DUPLICATE
-        if sequence > self._frozen.get(writer, sequence):
-            return Receipt.FROZEN
-        self._logs[writer] = AuthorLog.restore(self.terms, sequence, snapshot, digest)
-        return Receipt.APPLIED
-
-    def freeze(self, writer: Writer, last_sequence: int) -> None:
-        """Let nothing of a writer count that comes after an operation.
-
-        Where the log goes further and that operation is forgotten, all of it goes: then some
-        other peer's snapshot must bring it back.
-
-        Args:
-            writer: Who signed two updates with one sequence.
-            last_sequence: The one before, from 0.
-        """
-        last = min(last_sequence, self._frozen.get(writer, last_sequence))
-        self._frozen[writer] = last
-        log = self.log(writer)
-        if log.sequence > last:
-            earlier = log.rolled_back(last)
-            self._put(writer, AuthorLog(terms=self.terms) if earlier is None else earlier)
-
-    def join(self, other: "SeedLedger") -> None:
-        """Take in all that another ledger of this program knows.
-
-        Raises:
-            LocalError: If it has other terms.
-        """
-        self._check(other)
-        for writer, last in other._frozen.items():
-            self.freeze(writer, last)
-        for writer, theirs in other._logs.items():
-            last = self._frozen.get(writer, theirs.sequence)
-            usable = theirs if theirs.sequence <= last else theirs.rolled_back(last)
-            if usable is not None and usable.sequence > self.sequence(writer):
-                self._put(writer, usable)
-
-    # What follows from it ------------------------------------------------------------------
 
     def coefficients(self) -> dict[int, Integers]:
         """Return the sums of all authors by epoch, in ascending order, each of shape (K,), int64.
@@ -294,17 +145,9 @@ class SeedLedger:
         unit = math.sqrt(self.terms.basis(0).padded_size) * 2.0**-self.terms.fraction_bits
         return unit * math.fsum(lengths)
 
-    # Inside --------------------------------------------------------------------------------
-
-    def _put(self, writer: Writer, log: AuthorLog) -> None:
-        if log.sequence:
-            self._logs[writer] = log
-        else:
-            self._logs.pop(writer, None)
-
-    def _check(self, other: "SeedLedger") -> None:
-        if other.terms != self.terms:
-            raise LocalError("two ledgers of different terms have nothing in common")
+    @override
+    def _restore(self, sequence: int, snapshot: bytes | memoryview, digest: bytes) -> AuthorLog:
+        return AuthorLog.restore(self.terms, sequence, snapshot, digest)
 
 
 def _add(totals: dict[int, Integers], sums: Mapping[int, Integers]) -> None:

@@ -19,8 +19,9 @@ from typing import Final, final
 import numpy as np
 
 from p2pfed.errors import CodecError
+from p2pfed.updates.author_logs import DIGEST_BYTES
 from p2pfed.updates.seed_ledger import varints
-from p2pfed.updates.seed_ledger.terms import DIGEST_BYTES, STEPS_MAX, Terms
+from p2pfed.updates.seed_ledger.terms import STEPS_MAX, Terms
 from p2pfed.updates.seed_ledger.varints import Integers
 
 _SPARSE: Final = 0

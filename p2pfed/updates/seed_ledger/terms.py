@@ -9,7 +9,6 @@ from p2pfed.updates.seed_ledger import basis
 from p2pfed.updates.seed_ledger.basis import Basis, epoch_key
 
 STEPS_MAX: Final = 2**32 - 1
-DIGEST_BYTES: Final = 32
 
 _FRACTION_BITS_MAX: Final = 64
 _EPOCHS_MAX: Final = 2**16

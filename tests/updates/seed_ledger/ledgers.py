@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from p2pfed.identity import PeerId
-from p2pfed.updates.seed_ledger.ledger import SeedLedger, Writer
+from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import Terms
 from p2pfed.updates.seed_ledger.varints import Integers

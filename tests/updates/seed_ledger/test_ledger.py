@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from p2pfed.errors import CodecError, LimitExceeded, LocalError
+from p2pfed.updates.author_logs import HISTORY_COUNT, Receipt
 from p2pfed.updates.seed_ledger import author_log
-from p2pfed.updates.seed_ledger.author_log import HISTORY_COUNT
-from p2pfed.updates.seed_ledger.ledger import Receipt, SeedLedger
+from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import Terms
 from tests.updates.seed_ledger.ledgers import TERMS, sparse, told, write, writer
@@ -258,3 +258,25 @@ def test_a_liar_moves_the_model_no_further_than_its_budget() -> None:
     ledger.apply(A, 1, ledger.next_operation(A, 0, 1, sparse({5: 2**20})))
     moved = float(ledger.materialize(torch.zeros(640)).double().norm())
     assert moved == pytest.approx(2.0**-24 * math.sqrt(640) * 2**20)
+
+
+def test_a_saved_ledger_comes_back_with_all_it_can_take_back() -> None:
+    entries = write(A, 9) + write(B, 2)
+    ledger, restored = told(entries), SeedLedger(TERMS)
+    ledger.freeze(writer(3), 4)
+    restored.load_state(ledger.state())
+    assert restored.digest() == ledger.digest()
+    assert restored.frozen == ledger.frozen
+    assert restored.snapshot(A, 3) == told(entries[:3]).snapshot(A, 3)
+    assert restored.apply(*write(A, 10)[9]) is Receipt.APPLIED
+
+
+def test_a_save_of_something_else_is_named() -> None:
+    state = told(write(A, 2)).state()
+    name = next(name for name in state if name.endswith("/sums"))
+    no_sums = {key: value for key, value in state.items() if key != name}
+    for broken in ({**state, name: state[name][:-1]}, no_sums, {"log/x/place": torch.ones(1)}):
+        ledger = told(write(B, 1))
+        with pytest.raises(LocalError, match="holds no logs of these terms"):
+            ledger.load_state(broken)
+        assert ledger.version_vector() == {B: 1}
