@@ -1,0 +1,112 @@
+"""What one author has added up, and its last operations, to take them back."""
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from blake3 import blake3
+
+from p2pfed.errors import CodecError, LimitExceeded
+from p2pfed.updates.author_logs import HISTORY_COUNT
+from p2pfed.updates.sparse_sum import operation as operations
+from p2pfed.updates.sparse_sum import snapshot
+from p2pfed.updates.sparse_sum.operation import Operation
+from p2pfed.updates.sparse_sum.terms import Integers, Terms
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AuthorLog:
+    """The sums after some operation of one author in one incarnation; a value, never changed.
+
+    Attributes:
+        terms: Of the run.
+        sequence: Of its last operation; 0 before the first.
+        sums: In units, shape (d,), int64.
+        history: The bytes of its last operations, the newest last.
+    """
+
+    terms: Terms
+    sequence: int
+    sums: Integers
+    sums_digest: bytes
+    history: tuple[bytes, ...] = ()
+
+    @classmethod
+    def empty(cls, terms: Terms) -> "AuthorLog":
+        """Return the log before the first operation."""
+        return cls._of(terms, 0, np.zeros(terms.size, dtype=np.int64))
+
+    def digest(self) -> bytes:
+        """Return the BLAKE3-256 of the sums, 8 bytes each, little-endian."""
+        return self.sums_digest
+
+    def then(self, places: Integers, amounts: Integers) -> "AuthorLog":
+        """Return the log with one more operation, and without a history.
+
+        Raises:
+            LimitExceeded: If the author would move a value by more than its budget.
+        """
+        sums = self.sums.copy()
+        sums[places] += amounts
+        largest = int(np.abs(sums[places]).max(initial=0))
+        if largest > self.terms.budget_units:
+            reached = largest * self.terms.unit
+            raise LimitExceeded(f"an author's sum of {reached:g}, at most {self.terms.budget:g}")
+        return self._of(self.terms, self.sequence + 1, sums)
+
+    def append(self, operation: Operation) -> "AuthorLog":
+        """Return the log with the next operation.
+
+        Raises:
+            LimitExceeded: As `then`.
+            CodecError: If the operation's digest is not that of the sums after it.
+        """
+        after = self.then(operation.places, operation.amounts)
+        if after.sums_digest != operation.digest:
+            raise CodecError(f"operation {after.sequence} does not lead to the sums that it names")
+        history = (*self.history, operations.encode(operation))[-HISTORY_COUNT:]
+        return replace(after, history=history)
+
+    def rolled_back(self, sequence: int) -> "AuthorLog | None":
+        """Return the log as it was after an earlier operation, or None if that is forgotten."""
+        count = self.sequence - sequence
+        if count > len(self.history):
+            return None
+        if count == 0:
+            return self
+        sums = self.sums.copy()
+        for data in self.history[-count:]:
+            last = operations.decode(data, self.terms)
+            sums[last.places] -= last.amounts
+        return replace(self._of(self.terms, sequence, sums), history=self.history[:-count])
+
+    def snapshot(self) -> bytes:
+        """Return the sums as bytes for a newcomer."""
+        return snapshot.encode(self.sums)
+
+    @classmethod
+    def restore(
+        cls, terms: Terms, sequence: int, data: bytes | memoryview, digest: bytes
+    ) -> "AuthorLog":
+        """Read a snapshot.
+
+        Args:
+            terms: Of the run.
+            sequence: Of the operation after which it was made.
+            data: Any bytes, from anybody.
+            digest: From that operation, which the author has signed.
+
+        Raises:
+            CodecError: If they are not the snapshot that the author stands for, or beyond its
+                budget.
+        """
+        log = cls._of(terms, sequence, snapshot.decode(data, terms.size, terms.budget_units))
+        if log.sums_digest != digest:
+            raise CodecError("a snapshot that is not what its author signed")
+        return log
+
+    @classmethod
+    def _of(cls, terms: Terms, sequence: int, sums: Integers) -> "AuthorLog":
+        digest = blake3(sums.astype("<i8", copy=False).view(np.uint8).data).digest()
+        return cls(terms=terms, sequence=sequence, sums=sums, sums_digest=digest)
