@@ -23,9 +23,10 @@ from p2pfed.learn.ledger_entries import Entry, decode_entry, encode_entry, take_
 from p2pfed.learn.ledger_pending import Pending, pending_of
 from p2pfed.learn.ledger_training import LocalTraining, Proposal
 from p2pfed.messages import UpdateHeader, UpdateKind
+from p2pfed.updates.author_logs import Receipt, Writer
 from p2pfed.updates.construction import check_integer
 from p2pfed.updates.seed_ledger.author_log import AuthorLog
-from p2pfed.updates.seed_ledger.ledger import Receipt, SeedLedger, Writer
+from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.snapshot import Snapshot
 from p2pfed.updates.seed_ledger.terms import Terms

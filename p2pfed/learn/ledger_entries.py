@@ -4,9 +4,10 @@ from typing import Final
 
 from p2pfed.errors import SpecMismatch
 from p2pfed.messages import UpdateHeader, UpdateKind
+from p2pfed.updates.author_logs import Receipt, Writer
 from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger import snapshot as snapshots
-from p2pfed.updates.seed_ledger.ledger import Receipt, SeedLedger, Writer
+from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.snapshot import Snapshot
 from p2pfed.updates.seed_ledger.terms import Terms

@@ -11,10 +11,11 @@ from torch import Tensor
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.limits import PUBLIC_KEY_BYTES
+from p2pfed.updates.author_logs import Writer
 from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger import snapshot as snapshots
 from p2pfed.updates.seed_ledger.author_log import AuthorLog
-from p2pfed.updates.seed_ledger.ledger import SeedLedger, Writer
+from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.snapshot import Snapshot
 from p2pfed.updates.seed_ledger.terms import Terms
 

@@ -14,9 +14,9 @@ from p2pfed.learn.jobs import IntegrationOutcome, TrainingOutcome, never
 from p2pfed.learn.ledger_bench import LedgerBench
 from p2pfed.learn.ledger_entries import encode_entry
 from p2pfed.messages import UpdateHeader, UpdateKind
+from p2pfed.updates.author_logs import Writer
 from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger.author_log import AuthorLog
-from p2pfed.updates.seed_ledger.ledger import Writer
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.snapshot import Snapshot
 from p2pfed.updates.seed_ledger.terms import Terms

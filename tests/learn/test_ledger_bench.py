@@ -8,7 +8,8 @@ from p2pfed.core.effects import StartIntegration, StartTraining
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import TrainingReport
 from p2pfed.messages import UpdateKind
-from p2pfed.updates.seed_ledger.ledger import SeedLedger, Writer
+from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from tests.learn.ledger_peers import (
     LIFE,
     log_of,

@@ -16,7 +16,8 @@ from p2pfed.errors import LimitExceeded, RemoteError, SpecMismatch
 from p2pfed.learn.jobs import TrainingOutcome
 from p2pfed.learn.learner import TrainingReport
 from p2pfed.messages import UpdateKind
-from p2pfed.updates.seed_ledger.ledger import SeedLedger, Writer
+from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.wire.payload import encode_payload
 from tests.learn.ledger_peers import (

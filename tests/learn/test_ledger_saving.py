@@ -10,7 +10,7 @@ import torch
 from p2pfed.core.effects import StartTraining
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import JobCancelled
-from p2pfed.updates.seed_ledger.ledger import Writer
+from p2pfed.updates.author_logs import Writer
 from tests.learn.ledger_peers import (
     LIFE,
     LedgerPeer,
