@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import final
 
 from p2pfed.errors import CodecError
+from p2pfed.updates.author_logs import DIGEST_BYTES
 from p2pfed.updates.seed_ledger.author_log import AuthorLog
-from p2pfed.updates.seed_ledger.terms import DIGEST_BYTES, Terms
+from p2pfed.updates.seed_ledger.terms import Terms
 
 
 @final

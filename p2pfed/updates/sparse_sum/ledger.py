@@ -48,7 +48,7 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
         """
         try:
             places, amounts = read_vector(data, self.terms)
-            digest = self._log(writer).then(places, amounts).digest()
+            digest = self.log(writer).then(places, amounts).digest()
         except CodecError as error:
             raise LocalError(f"{error}: encode with the codec of the terms") from error
         except LimitExceeded as error:

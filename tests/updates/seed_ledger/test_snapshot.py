@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pfed.errors import CodecError, LimitExceeded, RemoteError
-from p2pfed.updates.author_logs import Receipt
+from p2pfed.updates.author_logs import DIGEST_BYTES, Receipt
 from p2pfed.updates.seed_ledger import snapshot as snapshots
 from p2pfed.updates.seed_ledger import varints
 from p2pfed.updates.seed_ledger.author_log import AuthorLog
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.snapshot import Snapshot
-from p2pfed.updates.seed_ledger.terms import DIGEST_BYTES
 from p2pfed.updates.seed_ledger.varints import Integers
 from tests.updates.seed_ledger.ledgers import TERMS, sparse, told, write, writer
 

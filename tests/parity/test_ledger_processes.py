@@ -1,0 +1,60 @@
+"""Real processes whose model is a SeedLedger: killed and restarted, all end with the same bits."""
+
+from contextlib import ExitStack
+
+import pytest
+
+import topologies
+from sim.identities import identity_of
+from tests.processes import PeerProcess, write_peers
+
+pytestmark = [pytest.mark.slow, pytest.mark.net]
+
+SEED = 5
+ROUNDS = 25
+
+
+NET = topologies.create("line", nodes=4)
+
+
+def config_of(index):
+    return {
+        "run": {"name": "ledger", "task": "digits", "seed": SEED},
+        "method": {"name": "seeds"},
+        "codec": {"name": "operation"},
+        "share": {"name": "dirichlet", "alpha": 0.5, "index": index, "count": 4},
+        "training": {
+            "steps_per_round": 30,
+            "threads": 1,
+            "device": "cpu",
+            "step_rule": {"name": "sgd", "learning_rate": 0.015},
+        },
+        # In step, so that all are done at about the same time, however slow the machine is.
+        "schedule": {
+            "mode": "synchronous",
+            "deadline_s": 90.0,
+            "rounds_max": ROUNDS,
+            "evaluate_every_rounds": 0,
+            "linger_s": 8.0,
+            "start_neighbors": len(list(NET.neighbors(index))),
+            "start_deadline_s": 90.0,
+        },
+    }
+
+
+def test_a_killed_peer_ends_with_the_bits_of_the_others(tmp_path):
+    identities = [identity_of(SEED, index) for index in range(4)]
+    folders = write_peers(tmp_path, identities, NET.neighbors, config_of)
+    with ExitStack() as stack:
+        processes = [PeerProcess(folder) for folder in folders]
+        for process in processes:
+            stack.callback(process.end)
+        for _ in range(5):
+            processes[1].wait_for_line("round")
+        processes[1].kill()
+        processes[1] = PeerProcess(folders[1])
+        stack.callback(processes[1].end)
+        outcomes = [process.outcome() for process in processes]
+    digests = {outcome["model_digest"] for outcome in outcomes}
+    assert len(digests) == 1
+    assert [outcome["rounds"] for outcome in outcomes] == [ROUNDS] * 4
