@@ -5,7 +5,7 @@ from typing import final
 
 from p2pfed.core.authors import Authors
 from p2pfed.core.config import CoreConfig, UpdateFamily
-from p2pfed.core.dissemination import Dissemination
+from p2pfed.core.dissemination import Dissemination, request_up_to
 from p2pfed.core.held import HeldUpdates
 from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
@@ -200,10 +200,7 @@ class AntiEntropy:
         if there.sequence < first or there.sequence in held:
             return
         if self._may_ask(peer, author, now_s):
-            request = RequestRange(
-                author=author, incarnation=incarnation, first=first, last=there.sequence
-            )
-            self._outbox.send(peer, request)
+            self._outbox.send(peer, request_up_to(author, incarnation, first, there.sequence))
 
     def _is_of_earlier_life(self, incarnation: int) -> bool:
         return self._keeps_logs and incarnation != self._own.incarnation

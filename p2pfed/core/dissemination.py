@@ -18,6 +18,7 @@ from p2pfed.core.standing import Standing
 from p2pfed.core.transfers import Transfers
 from p2pfed.errors import LimitExceeded, SpecMismatch
 from p2pfed.identity import PeerId
+from p2pfed.limits import REQUEST_RANGE_MAX
 from p2pfed.messages import RequestRange, SignedHeader
 from p2pfed.wire import frames, headers
 
@@ -155,13 +156,9 @@ class Dissemination:
         first = self._held.first_wanted(header.author, header.incarnation)
         if peer is None or first > header.sequence:
             return
-        request = RequestRange(
-            author=header.author,
-            incarnation=header.incarnation,
-            first=first,
-            last=header.sequence,
+        self._outbox.send(
+            peer, request_up_to(header.author, header.incarnation, first, header.sequence)
         )
-        self._outbox.send(peer, request)
 
     def forget(self, peer: PeerId) -> None:
         """Forget the updates of a peer that is no neighbor any more, or is banned.
@@ -295,3 +292,12 @@ class Dissemination:
             held.holders.append(peer)
         if inline is not None:
             self._transfers.receive_inline(held, inline)
+
+
+def request_up_to(author: PeerId, incarnation: int, first: int, last: int) -> RequestRange:
+    """Ask for the updates in a range, or for the last of them if it is longer than one may be.
+
+    A snapshot, which is never far back, makes up for those before.
+    """
+    first = max(first, last - REQUEST_RANGE_MAX + 1)
+    return RequestRange(author=author, incarnation=incarnation, first=first, last=last)

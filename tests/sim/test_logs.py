@@ -83,6 +83,21 @@ def test_halves_of_a_network_come_together(make_world: MakeWorld) -> None:
     run_until_equal(world)
 
 
+def test_who_was_away_for_a_hundred_rounds_catches_up(make_world: MakeWorld) -> None:
+    # More entries than one request may ask for, and than anybody keeps.
+    world = make_world("line", 3, rounds_max=130, family=LEDGER)
+    world.run(until_s=3.0)
+    world.crash(2)
+    world.run(until_s=140.0)
+    assert world.status(0).sequence > 100
+    world.restart(2)
+    world.run(until_s=146.0)
+    known, found = logs(world.hosts[0]), logs(world.hosts[2])
+    for host in world.hosts[:2]:
+        (writer,) = [writer for writer in known if writer[0] == host.peer]
+        assert found[writer][0] > 100
+
+
 def test_a_newcomer_gets_all_logs_from_one_neighbor(make_world: MakeWorld) -> None:
     # Peer 4 starts when the others have written 40 entries each, most of which nobody keeps.
     world = make_world("line", 5, rounds_max=60, family=LEDGER)
