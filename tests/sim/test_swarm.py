@@ -1,7 +1,10 @@
 """Random worlds: faults first, then everything must come right; a failing seed says its replay."""
 
+from dataclasses import replace
+
 import pytest
 
+from p2pfed.core.config import UpdateFamily
 from sim.swarm import draw_case, play
 
 SEEDS = range(20)
@@ -19,8 +22,15 @@ def test_safety_then_liveness(seed: int) -> None:
             assert world.status(host.index).round == rounds
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_safety_then_liveness_of_logs(seed: int) -> None:
+    play(replace(draw_case(seed), family=UpdateFamily.LEDGER))
+
+
 @pytest.mark.nightly
-def test_many_seeds() -> None:
+@pytest.mark.parametrize("family", [UpdateFamily.WHOLE, UpdateFamily.LEDGER])
+def test_many_seeds(family: UpdateFamily) -> None:
     for seed in range(20, 2_000):
-        print(f"python -m sim.swarm {seed}")
-        play(draw_case(seed))
+        print(f"python -m sim.swarm {seed}, {family}")
+        play(replace(draw_case(seed), family=family))
