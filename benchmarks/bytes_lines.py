@@ -155,6 +155,7 @@ REUTERS = Bench(
         Line(method=_FED_SB, codec=_FLOAT32, learning_rate=_FED_SB_RATE),
         Line(method=_FED_SB, codec=_INT4, learning_rate=_FED_SB_RATE),
         Line(method=_WIDE_LORA, codec=_FLOAT32, learning_rate=_LORA_RATE),
+        Line(method=_WIDE_FED_SB, codec=_COARSE, learning_rate=_FED_SB_RATE, denominator=_WIDE),
         Line(method=_WIDE_FED_SB, codec=_SIGN, learning_rate=_FED_SB_RATE, denominator=_WIDE),
         Line(method=_WIDE_FED_SB, codec=_INT4, learning_rate=_FED_SB_RATE, denominator=_WIDE),
         Line(method=_FED_SB, codec=_SIGN, learning_rate=_FED_SB_RATE),
@@ -175,7 +176,7 @@ REUTERS = Bench(
         Claim(line="ffa-lora rank=8 / int4", ratio_min=14.0, points_max=1.0),
         Claim(line="lora rank=8 / top-k density=0.4", ratio_min=10.0, points_max=1.0),
         Claim(line="fed-sb rank=8 / int4", ratio_min=50.0, points_max=None),
-        Claim(line="fed-sb rank=16 / sign", ratio_min=230.0, points_max=None),
+        Claim(line="fed-sb rank=16 / uniform step_rms=1.0", ratio_min=230.0, points_max=None),
     ),
     run={
         **_COMMON,
