@@ -46,7 +46,7 @@ def run_until_equal(changes: dict[str, Any]) -> World:
     scenario = load_scenario({**LINE, **changes})
     faults = draw_faults(scenario, 0)
     recorder = Recorder({}, [identity_of(0, index).peer for index in range(4)])
-    world = _build(scenario, 0, {}, recorder, keeps_models=True)
+    world = _build(scenario, 0, {}, [recorder], keeps_models=True)
     plan_faults(world, faults)
     world.run(
         until_s=600.0,
