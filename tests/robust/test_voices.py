@@ -1,0 +1,80 @@
+"""Who speaks how loud where rows are judged by each other, and what follows from it."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust import Integrator, Reason, Row
+from robust.intake import Call, find_voices
+from robust.sanitizer import peer_key
+
+
+def make_call(masses: dict[str, float]) -> Call:
+    rows = [Row(name, torch.ones(2)) for name in masses]
+    return Call(
+        own=torch.ones(2),
+        genesis=None,
+        peers={peer_key(row.peer): row.peer for row in rows},
+        accepted=rows,
+        rejected={},
+        weights={peer_key(row.peer): 0.1 for row in rows},
+        mass_caps={peer_key(name): mass for name, mass in masses.items()},
+        round=0,
+        progress=0.0,
+    )
+
+
+def voices(masses: dict[str, float]) -> dict[str, float]:
+    return {key.decode(): voice for key, voice in find_voices(make_call(masses)).items()}
+
+
+def test_masses_are_voices_up_to_an_equal_share_and_own_has_the_rest() -> None:
+    # Three have a mass: an equal share is a quarter.
+    found = voices({"a": 0.5, "b": 0.2, "c": 0.1, "new": 0.0})
+    assert found == pytest.approx({"": 0.45, "a": 0.25, "b": 0.2, "c": 0.1, "new": 0.0})
+    # Own has an equal share at least.
+    assert voices({"a": 0.5, "b": 0.5})[""] == pytest.approx(1 / 3)
+
+
+def test_all_speak_alike_while_few_are_known() -> None:
+    assert set(voices({"a": 0.1, "b": 0.1, "c": 0.0}).values()) == {1.0}
+    assert voices({"a": 0.3, "b": 0.0}) == pytest.approx({"": 0.7, "a": 0.3, "b": 0.0})
+
+
+def test_the_norm_cap_is_that_of_those_who_have_a_say() -> None:
+    # Twelve newcomers with little mass send short rows: the others are no longer too long by that.
+    own = torch.ones(4)
+    known = [Row(f"known {k}", torch.ones(4) * (1.0 + 0.01 * k)) for k in range(5)]
+    tiny = [Row(f"new {k}", torch.ones(4) * 0.01) for k in range(12)]
+    caps = dict.fromkeys((row.peer for row in known), 0.13)
+    caps |= dict.fromkeys((row.peer for row in tiny), 0.2 / 12)
+    found = Integrator("mean").integrate(own, known + tiny, mass_caps=caps)
+    reasons = {verdict.peer: verdict.reason for verdict in found.verdicts}
+    assert all(reasons[row.peer] is Reason.ACCEPTED for row in known)
+    alike = Integrator("mean").integrate(own, known + tiny)
+    assert all(
+        verdict.reason is Reason.NORM_CAP
+        for verdict in alike.verdicts
+        if str(verdict.peer).startswith("known")
+    )
+
+
+def test_inner_products_of_the_caller_decide_who_agrees() -> None:
+    own = torch.tensor([1.0, 0.0])
+    rows = [Row(str(second), torch.tensor([1.0, second])) for second in (5.0, -5.0, 4.0)]
+
+    def first_entries(drifts: Tensor) -> Tensor:
+        first = drifts[:, :1].double()
+        return first @ first.T
+
+    plain = Integrator("mean", norm_cap_ratio=None, observes=True).integrate(own, rows)
+    given = Integrator("mean", norm_cap_ratio=None, observes=True, gram=first_entries)
+    assert plain.observations["5.0"].agreement < 0.9
+    assert given.integrate(own, rows).observations["5.0"].agreement == pytest.approx(1.0)
+
+
+def test_lengths_beyond_float64_say_nothing() -> None:
+    own = torch.full((2,), 1e200, dtype=torch.float64)
+    rows = [Row(name, own * 1.1) for name in "abc"]
+    found = Integrator("mean", observes=True).integrate(own, rows)
+    assert found.observations == {}
