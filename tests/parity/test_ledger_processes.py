@@ -11,7 +11,7 @@ from tests.processes import PeerProcess, write_peers
 pytestmark = [pytest.mark.slow, pytest.mark.net]
 
 SEED = 5
-ROUNDS = 120
+ROUNDS = 60
 KILLED, ITS_ROUNDS = 1, 8
 NET = topologies.create("line", nodes=4)
 
@@ -33,7 +33,7 @@ def config_of(index):
         "schedule": {
             "rounds_max": ITS_ROUNDS if is_killed else ROUNDS,
             "evaluate_every_rounds": 0,
-            "linger_s": 100.0 if is_killed else 8.0,
+            "linger_s": 100.0 if is_killed else 6.0,
             "start_neighbors": len(list(NET.neighbors(index))),
             "start_deadline_s": 90.0,
         },

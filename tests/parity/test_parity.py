@@ -18,7 +18,7 @@ SCENARIO = Path(__file__).parents[2] / "scenarios" / "digits-ring.toml"
 SEED = 3
 
 
-@pytest.mark.parametrize("codec", ["float32", "int4"])
+@pytest.mark.parametrize("codec", [pytest.param("float32", marks=pytest.mark.nightly), "int4"])
 def test_simulator_and_processes_agree(tmp_path, codec):
     table = tomllib.loads(SCENARIO.read_text())
     scenario = load_scenario({**table, "codec": {"name": codec}})
