@@ -168,7 +168,7 @@ class AntiEntropy:
 
     def _want_newer(self, peer: PeerId, there: Head | Sighting, now_s: float) -> None:
         author, incarnation = there.author, there.incarnation
-        if author == self._own_peer and not self._is_of_earlier_life(incarnation):
+        if self._dissemination.is_own(author, incarnation):
             self._dissemination.on_claim(incarnation, there.sequence)
             return
         if not self._authors.is_author(author) or self._ledger.is_banned(author, now_s):
@@ -201,9 +201,6 @@ class AntiEntropy:
             return
         if self._may_ask(peer, author, now_s):
             self._outbox.send(peer, request_up_to(author, incarnation, first, there.sequence))
-
-    def _is_of_earlier_life(self, incarnation: int) -> bool:
-        return self._keeps_logs and incarnation != self._own.incarnation
 
     def _may_ask(self, peer: PeerId, author: PeerId, now_s: float) -> bool:
         asked_s = self._asked_s.get((peer, author))
@@ -239,11 +236,10 @@ class AntiEntropy:
         return self._ledger.find(update_id)
 
     def _heads(self) -> list[Head]:
-        newest = [
-            line[-1].signed
-            for author in self._held.authors()
-            for line in list(self._held.lines(author).values())[0 if self._keeps_logs else -1 :]
-        ]
+        newest: list[SignedHeader] = []
+        for author in self._held.authors():
+            lives = [line[-1].signed for line in self._held.lines(author).values()]
+            newest += lives if self._keeps_logs else lives[-1:]
         if self._own.newest is not None:
             newest.append(self._own.newest.signed)
         return [

@@ -79,6 +79,13 @@ class Dissemination:
         newest = self._own.newest
         return newest is not None and newest.signed.header.payload_hash == payload.content_hash
 
+    def is_own(self, author: PeerId, incarnation: int) -> bool:
+        """Return whether an update is of this life; the log of an earlier one is like others'."""
+        is_of_this_life = incarnation == self._own.incarnation
+        return author == self._own_peer and (
+            is_of_this_life or self._family is not UpdateFamily.LEDGER
+        )
+
     def on_claim(self, incarnation: int, sequence: int) -> None:
         """Take somebody's word that it knows an update of ours.
 
@@ -105,7 +112,7 @@ class Dissemination:
         header = signed.header
         if inline is not None:
             frames.check_payload(header, inline)
-        if self._is_own(header.author, header.incarnation):
+        if self.is_own(header.author, header.incarnation):
             self._on_echo(signed)
             return
         if not self._authors.is_author(header.author):
@@ -242,13 +249,6 @@ class Dissemination:
                 return is_current and not self._held.is_passed_over(signed)
             case UpdateFamily.LEDGER:
                 return not self._held.is_passed_over(signed)
-
-    def _is_own(self, author: PeerId, incarnation: int) -> bool:
-        """Return whether an update is of this life; the log of an earlier one is like others'."""
-        is_of_this_life = incarnation == self._own.incarnation
-        return author == self._own_peer and (
-            is_of_this_life or self._family is not UpdateFamily.LEDGER
-        )
 
     def _hold(self, peer: PeerId, signed: SignedHeader, inline: bytes | None) -> None:
         before = self._held.of(signed.header.author)
