@@ -13,30 +13,11 @@ from robust.ranks import magnitudes, rank_of_update
 from robust.ranks.codec import RankCodec
 from robust.ranks.codecs import Factorial, Levels, PackedRanks, TopIds, TopSets
 from robust.ranks.ranking import ranks_of
+from tests.mutations import mutate
 
 STRINGS = 2_600  # per codec; 20,800 in all
 SIZES = [1, 2, 3, 5, 8, 16, 31, 64]
 CODECS = [PackedRanks(), Levels(1), Levels(4), TopIds(0.3), TopSets(0.3), Factorial()]
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Flip, replace, cut, extend, repeat or replace all."""
-    mutated = bytearray(data)
-    match rng.randrange(6):
-        case 0 if mutated:
-            mutated[rng.randrange(len(mutated))] ^= 1 << rng.randrange(8)
-        case 1 if mutated:
-            mutated[rng.randrange(len(mutated))] = rng.randrange(256)
-        case 2:
-            del mutated[rng.randrange(len(mutated) + 1) :]
-        case 3:
-            mutated += rng.randbytes(rng.randrange(1, 9))
-        case 4 if mutated:
-            one, two = rng.randrange(len(mutated)), rng.randrange(len(mutated))
-            mutated[one], mutated[two] = mutated[two], mutated[one]
-        case _:
-            mutated = bytearray(rng.randbytes(len(mutated)))
-    return bytes(mutated)
 
 
 def ranking(size: int, rng: random.Random) -> Tensor:

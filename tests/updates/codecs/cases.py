@@ -1,7 +1,5 @@
 """Codecs with the constants that tests look at, and vectors for them."""
 
-import random
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,24 +45,3 @@ CODEC_OBJECTS: list[Codec] = [
 def make_vector(size: int, *, seed: int = 0, scale: float = 0.01) -> Tensor:
     values = np.random.default_rng(seed).normal(size=size) * scale
     return torch.from_numpy(values.astype(np.float32))
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Flip, replace, cut, extend, repeat or replace all."""
-    mutated = bytearray(data)
-    match rng.randrange(6):
-        case 0 if mutated:
-            mutated[rng.randrange(len(mutated))] ^= 1 << rng.randrange(8)
-        case 1 if mutated:
-            for _ in range(rng.randint(1, 3)):
-                mutated[rng.randrange(len(mutated))] = rng.randrange(256)
-        case 2:
-            del mutated[rng.randrange(len(mutated) + 1) :]
-        case 3:
-            mutated += rng.randbytes(rng.randrange(1, 9))
-        case 4 if mutated:
-            one, two = rng.randrange(len(mutated)), rng.randrange(len(mutated))
-            mutated[one], mutated[two] = mutated[two], mutated[one]
-        case _:
-            mutated = bytearray(rng.randbytes(len(mutated)))
-    return bytes(mutated)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from p2pfed.errors import CodecError
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.codecs import BFloat16, Float32, Int4, Sign, Sparse, TopK, Uniform
-from tests.updates.codecs.cases import CODEC_OBJECTS, make_vector, mutate
+from tests.mutations import mutate
+from tests.updates.codecs.cases import CODEC_OBJECTS, make_vector
 
 codecs = pytest.mark.parametrize("codec", CODEC_OBJECTS, ids=repr)
 SIZES = [1, 2, 5, 64, 100, 300]
