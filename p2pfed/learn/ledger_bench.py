@@ -15,7 +15,6 @@ from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, Star
 from p2pfed.core.events import GAP, OffenceKind, Verdict
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.identity import PeerId
-from p2pfed.learn import ledger_state
 from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
@@ -225,7 +224,7 @@ class LedgerBench:
     def save(self) -> bytes:
         """Return all that later jobs depend on, in the safetensors format."""
         parts = {
-            _LOGS: ledger_state.to_tensors(self.ledger),
+            _LOGS: self.ledger.state(),
             _PENDING: {} if self._pending is None else self._pending.to_tensors(),
             _TRAINING: self.exchange.training.state(),
         }
@@ -245,7 +244,8 @@ class LedgerBench:
         except SafetensorError as error:
             raise LocalError(f"the saved model cannot be read: {error}") from error
         terms = self.exchange.terms
-        ledger = ledger_state.from_tensors(_part(state, _LOGS), terms)
+        ledger = SeedLedger(terms)
+        ledger.load_state(_part(state, _LOGS))
         pending = pending_of(_part(state, _PENDING), terms)
         self.exchange.training.load_state(_part(state, _TRAINING))
         own = (_LOGS, _PENDING, _TRAINING)

@@ -10,7 +10,7 @@ from torch import Tensor
 from p2pfed.core.effects import OwnPlace
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.learn.ledger_entries import Entry
-from p2pfed.learn.ledger_state import from_bytes, to_bytes
+from p2pfed.updates.saved_bytes import from_bytes, to_bytes
 from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger import snapshot as snapshots
 from p2pfed.updates.seed_ledger.operation import Operation

@@ -10,7 +10,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
-import numpy as np
 import torch
 from blake3 import blake3
 from torch import Tensor
@@ -18,6 +17,7 @@ from torch import Tensor
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.limits import PUBLIC_KEY_BYTES
+from p2pfed.updates.saved_bytes import from_bytes, to_bytes
 
 HISTORY_COUNT: Final = 64  # as many as one request for a range of updates asks for
 DIGEST_BYTES: Final = 32
@@ -236,9 +236,9 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         for writer, log in self._logs.items():
             name = _LOG + _name(writer)
             state[name + _PLACE] = torch.tensor([log.sequence])
-            state[name + _SUMS] = _tensor(log.digest() + log.snapshot())
+            state[name + _SUMS] = from_bytes(log.digest() + log.snapshot())
             for place, data in enumerate(log.history):
-                state[f"{name}{_OPERATION}{place}"] = _tensor(data)
+                state[f"{name}{_OPERATION}{place}"] = from_bytes(data)
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -255,16 +255,21 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
                 elif name.startswith(_LOG) and name.endswith(_PLACE):
                     log = name.removesuffix(_PLACE)
                     logs[_writer(log.removeprefix(_LOG))] = self._read(log, state)
-        except (RemoteError, KeyError, ValueError, RuntimeError) as error:
-            raise LocalError(f"the saved state holds no logs of these terms: {error}") from error
+        except (RemoteError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            reason = (
+                f"the saved state holds no logs of these terms, or they cannot be read: {error}"
+            )
+            raise LocalError(reason) from error
         self._frozen, self._logs = frozen, logs
 
     def _read(self, name: str, state: Mapping[str, Tensor]) -> LogT:
-        sums = state[name + _SUMS].numpy().tobytes()
+        sums = to_bytes(state[name + _SUMS])
         sequence = int(state[name + _PLACE].item())
         log = self._restore(sequence, sums[DIGEST_BYTES:], sums[:DIGEST_BYTES])
         names = [f"{name}{_OPERATION}{place}" for place in range(HISTORY_COUNT)]
-        history = tuple(state[each].numpy().tobytes() for each in names if each in state)
+        history = tuple(to_bytes(state[each]) for each in names if each in state)
+        for data in history:
+            self._check_operation(data)
         return replace(log, history=history)  # type: ignore[type-var]  # a dataclass
 
     # Inside --------------------------------------------------------------------------------
@@ -276,6 +281,14 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         Raises:
             CodecError: If they are not the sums with that digest.
             LimitExceeded: If they are beyond a limit that binds the writer.
+        """
+
+    @abstractmethod
+    def _check_operation(self, data: bytes) -> None:
+        """Refuse bytes that are no operation within the terms.
+
+        Raises:
+            CodecError: If they are not.
         """
 
     def _put(self, writer: Writer, log: LogT) -> None:
@@ -298,7 +311,3 @@ def _writer(name: str) -> Writer:
     if len(author) != 2 * PUBLIC_KEY_BYTES:
         raise ValueError(f"{name} names no writer")
     return Writer(PeerId(bytes.fromhex(author)), int(incarnation))
-
-
-def _tensor(data: bytes) -> Tensor:
-    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())

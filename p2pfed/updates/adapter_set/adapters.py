@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, final
 
-import numpy as np
 import torch
 from blake3 import blake3
 from torch import Tensor
@@ -13,6 +12,7 @@ from p2pfed.updates.adapter_set.compaction import check_compaction
 from p2pfed.updates.adapter_set.increment import Increment, decode
 from p2pfed.updates.adapter_set.terms import Terms
 from p2pfed.updates.author_logs import Receipt
+from p2pfed.updates.saved_bytes import from_bytes, to_bytes
 
 _INCREMENT: Final = "increment/"
 _WITHDRAWN: Final = "withdrawn/"
@@ -168,10 +168,7 @@ class AdapterSet:
 
     def state(self) -> dict[str, Tensor]:
         """Return all increments and what is withdrawn, as tensors by name."""
-        state = {
-            _INCREMENT + id.hex(): torch.from_numpy(np.frombuffer(it.data, dtype=np.uint8).copy())
-            for id, it in self._increments.items()
-        }
+        state = {_INCREMENT + id.hex(): from_bytes(it.data) for id, it in self._increments.items()}
         return state | {_WITHDRAWN + id.hex(): torch.ones(1) for id in self._withdrawn}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -183,7 +180,7 @@ class AdapterSet:
         restored = AdapterSet(self.terms)
         try:
             waiting = {
-                name: decode(tensor.numpy().tobytes(), self.terms)
+                name: decode(to_bytes(tensor), self.terms)
                 for name, tensor in state.items()
                 if name.startswith(_INCREMENT)
             }

@@ -12,6 +12,7 @@ from typing_extensions import override
 from p2pfed.errors import LimitExceeded, LocalError
 from p2pfed.identity import PeerId
 from p2pfed.updates.author_logs import AuthorLogs, Writer
+from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger import weights
 from p2pfed.updates.seed_ledger.author_log import AuthorLog, is_within_budget
 from p2pfed.updates.seed_ledger.operation import Operation
@@ -148,6 +149,10 @@ class SeedLedger(AuthorLogs[Terms, AuthorLog, Operation]):
     @override
     def _restore(self, sequence: int, snapshot: bytes | memoryview, digest: bytes) -> AuthorLog:
         return AuthorLog.restore(self.terms, sequence, snapshot, digest)
+
+    @override
+    def _check_operation(self, data: bytes) -> None:
+        operations.decode(data, self.terms)
 
 
 def _add(totals: dict[int, Integers], sums: Mapping[int, Integers]) -> None:

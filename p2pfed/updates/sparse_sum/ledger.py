@@ -10,6 +10,7 @@ from typing_extensions import override
 from p2pfed.errors import CodecError, LimitExceeded, LocalError
 from p2pfed.identity import PeerId
 from p2pfed.updates.author_logs import AuthorLogs, Writer
+from p2pfed.updates.sparse_sum import operation as operations
 from p2pfed.updates.sparse_sum.author_log import AuthorLog
 from p2pfed.updates.sparse_sum.operation import Operation, read_vector
 from p2pfed.updates.sparse_sum.terms import AUTHORS_MAX, Integers, Terms
@@ -112,3 +113,7 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
     @override
     def _restore(self, sequence: int, snapshot: bytes | memoryview, digest: bytes) -> AuthorLog:
         return AuthorLog.restore(self.terms, sequence, snapshot, digest)
+
+    @override
+    def _check_operation(self, data: bytes) -> None:
+        operations.decode(data, self.terms)

@@ -275,7 +275,14 @@ def test_a_save_of_something_else_is_named() -> None:
     state = told(write(A, 2)).state()
     name = next(name for name in state if name.endswith("/sums"))
     no_sums = {key: value for key, value in state.items() if key != name}
-    for broken in ({**state, name: state[name][:-1]}, no_sums, {"log/x/place": torch.ones(1)}):
+    operation = next(key for key in state if "/operation/" in key)
+    for broken in (
+        {**state, name: state[name][:-1]},
+        {**state, name: state[name].float()},
+        {**state, operation: state[operation][:-1]},
+        no_sums,
+        {"log/x/place": torch.ones(1)},
+    ):
         ledger = told(write(B, 1))
         with pytest.raises(LocalError, match="holds no logs of these terms"):
             ledger.load_state(broken)
