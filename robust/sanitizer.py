@@ -37,7 +37,10 @@ class Row:
 class Reason(StrEnum):
     """Why a row has the weight that it has."""
 
-    ACCEPTED = "accepted"
+    ACCEPTED = "accepted"  # it has a part in the result
+    # Nothing is wrong with it, but the rule took nothing of it, in no coordinate: Krum chose
+    # another row, say, or a median a value of others everywhere; or the caller weighed it 0.
+    NOT_CHOSEN = "not-chosen"
     DUPLICATE_PEER = "duplicate-peer"
     WRONG_SHAPE = "wrong-shape"
     WRONG_TYPE = "wrong-type"

@@ -19,7 +19,7 @@ class Verdict:
         peer: The neighbor.
         weight: The row's coefficient in the rule's output, in [0, 1]; for a coordinate-wise rule,
             the mean over the coordinates, for one that scales rows up, that of the scaled row. 0
-            for a rejected row.
+            for a row that was rejected, or that the rule took nothing of.
         reason: Why; a `Reason` is also its own text.
     """
 
@@ -74,6 +74,10 @@ def judge(
         is_kept: Whether the own vector was kept, so that no row counted.
     """
     by_key = {peer_key(row.peer): share for row, share in zip(accepted, shares, strict=True)}
-    reason = Reason.NOT_INTEGRATED if is_kept else Reason.ACCEPTED
     for key, peer in peers.items():
-        yield Verdict(peer, by_key.get(key, 0.0), rejected.get(key, reason))
+        share = by_key.get(key, 0.0)
+        if is_kept:
+            reason = Reason.NOT_INTEGRATED
+        else:
+            reason = Reason.ACCEPTED if share > 0.0 else Reason.NOT_CHOSEN
+        yield Verdict(peer, share, rejected.get(key, reason))

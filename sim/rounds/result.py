@@ -14,7 +14,11 @@ import robust
 from sim.rounds.neighborhood import Neighborhood
 
 # What a row can come to without having been turned away.
-_NOT_REJECTED: Final = (robust.Reason.ACCEPTED, robust.Reason.NOT_INTEGRATED)
+_NOT_REJECTED: Final = (
+    robust.Reason.ACCEPTED,
+    robust.Reason.NOT_CHOSEN,
+    robust.Reason.NOT_INTEGRATED,
+)
 
 
 @final

@@ -197,6 +197,15 @@ def test_a_hostile_row_gets_no_weight(rule: str) -> None:
     assert all(verdict.reason == "" for verdict in honest)
 
 
+def test_rows_that_a_rule_does_not_choose_are_told_from_the_one_used() -> None:
+    neighbors = Neighbors(4)
+    bench = make_bench(integrator=robust.Integrator("krum", norm_cap_ratio=None))
+    bench.train(training())
+    outcome = bench.integrate(integration(neighbors.headers), neighbors.payloads.__getitem__)
+    assert {(it.weight, it.reason) for it in outcome.verdicts} <= {(1.0, ""), (0.0, "not-chosen")}
+    assert [it.reason for it in outcome.verdicts].count("not-chosen") >= 3
+
+
 def test_without_a_cap_the_mean_follows_a_hostile_row() -> None:
     neighbors = Neighbors(3, hostile=1)
     bench = make_bench(integrator=MEAN)

@@ -99,6 +99,12 @@ def test_rejected_lies_weigh_nothing_and_are_counted(make_config: MakeConfig) ->
     assert result.overrun_peers == ()
 
 
+def test_rows_that_a_rule_does_not_choose_are_not_turned_away(make_config: MakeConfig) -> None:
+    result = run(make_config(rule="krum", integrator=TOLERANT, rounds=1))
+    assert result.honest_reasons["not-chosen"] > result.honest_reasons["accepted"]
+    assert result.false_rejected_ratio == 0.0
+
+
 def test_more_liars_than_a_rule_allows_for_are_told(make_config: MakeConfig) -> None:
     config = make_config(liars=3, attack="sign-flip", integrator=TOLERANT)
     result = run(config)
