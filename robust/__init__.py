@@ -71,6 +71,8 @@ _PUBLIC: Final = {
     "pre_aggregation_names": "robust.registry",
 }
 
+__all__ = list(_PUBLIC)
+
 
 def __getattr__(name: str) -> Any:
     """Load the module of a public name on its first use."""

@@ -1,11 +1,26 @@
 """Whether what a caller or a run file gives has the type that is asked for; needs no torch."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cache
+from numbers import Real
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeGuard,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from robust.errors import RuleError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # The widest that is asked for are seeds, of at most 128 bits.
 WHOLE_NUMBER_MAX: Final = 2**128 - 1
@@ -35,6 +50,58 @@ def check_parameters(of: Callable[..., object], params: Mapping[str, object]) ->
     for name, value in params.items():
         if name in hints and not _fits(value, hints[name]):
             raise RuleError(f"{name}={shown(value)} is not {_words(hints[name])}")
+
+
+def check_fields(record: "DataclassInstance") -> None:
+    """Raise RuleError unless each field of a dataclass has the type of its annotation.
+
+    As `check_parameters`, but its errors name the class too, for one that few write by itself.
+    """
+    kind = type(record)
+    hints = _hints(kind)
+    for name in (field.name for field in fields(record)):
+        value = getattr(record, name)
+        if not _fits(value, hints[name]):
+            fix = f"must be {_words(hints[name])}"
+            raise RuleError(f"{kind.__name__}.{name}={shown(value)}: {fix}")
+
+
+def check_whole_number(value: object, name: str, *, least: int = 0) -> None:
+    """Raise RuleError unless a value is a whole number, at least `least`."""
+    if not is_whole_number(value) or value < least:
+        raise RuleError(f"{name}={shown(value)} is not a whole number >= {least}")
+
+
+def check_round(value: object) -> None:
+    """Raise RuleError unless a value counts own rounds."""
+    if not is_whole_number(value) or value < 0:
+        raise RuleError(
+            f"round_index={shown(value)} is not a whole number >= 0: count the own rounds from 0"
+        )
+
+
+def check_text(value: object, name: str) -> None:
+    """Raise RuleError unless a value is text."""
+    if not isinstance(value, str):
+        raise RuleError(f"{name}={shown(value)} is not text")
+
+
+def check_real(value: object, name: str) -> None:
+    """Raise RuleError unless a value is a number; NaN and infinity may be one here.
+
+    For what is measured of others, who decide on it: any number is read, a wrong type is not
+    theirs.
+    """
+    # A whole number that is too large for a float is no measurement.
+    is_fine = is_whole_number(value) if isinstance(value, int) else isinstance(value, Real)
+    if not is_fine:
+        raise RuleError(f"{name}={shown(value)} is not a number; give float(...) of it")
+
+
+def check_mapping(value: object, name: str, *, of: str) -> None:
+    """Raise RuleError unless a value is a mapping; `of` says what from peers leads to."""
+    if not isinstance(value, Mapping):
+        raise RuleError(f"{name}={shown(value)} is no mapping from peers to {of}")
 
 
 def is_whole_number(value: object) -> TypeGuard[int]:

@@ -3,6 +3,7 @@
 import math
 
 from robust.errors import RuleError
+from robust.parameters import is_number, is_whole_number, shown
 
 
 def byzantine_count(n: int, beta_max: float = 0.3) -> int:
@@ -20,8 +21,8 @@ def byzantine_count(n: int, beta_max: float = 0.3) -> int:
     Raises:
         RuleError: If `n` or `beta_max` is out of range.
     """
-    if n < 1:
-        raise RuleError(f"n={n} rows: there is always at least the own one")
+    if not is_whole_number(n) or n < 1:
+        raise RuleError(f"n={shown(n)} is not a number of rows: at least 1, the own one")
     check_beta_max(beta_max)
     least = 1 if n >= 3 else 0
     return min(max(math.floor(beta_max * n), least), (n - 1) // 2)
@@ -29,11 +30,13 @@ def byzantine_count(n: int, beta_max: float = 0.3) -> int:
 
 def check_beta_max(value: float) -> None:
     """Raise RuleError unless `value` is a share of liars that a majority can survive."""
-    if not 0.0 <= value < 0.5:
-        raise RuleError(f"beta_max={value} is not in [0, 0.5): no rule survives a lying half")
+    if not is_number(value) or not 0.0 <= value < 0.5:
+        raise RuleError(
+            f"beta_max={shown(value)} is not in [0, 0.5): no rule survives a lying half"
+        )
 
 
 def check_byzantine_count(value: object) -> None:
     """Raise RuleError unless `value` is a count of rows."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise RuleError(f"byzantine_count={value!r} is not a whole number >= 0")
+        raise RuleError(f"byzantine_count={shown(value)} is not a whole number >= 0")

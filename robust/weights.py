@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from robust.errors import InputError
 from robust.inputs import Inputs
-from robust.parameters import is_number
+from robust.parameters import is_number, shown
 from robust.pre_aggregation.step import PreAggregation
 from robust.sanitizer import Row, peer_key
 
@@ -35,8 +35,12 @@ def mixing_weights(rows: Sequence[Row], *, row_count: int) -> dict[bytes, float]
         return {peer_key(row.peer): 1.0 / row_count for row in rows}
     if len(given) != len(rows):
         raise InputError(f"{len(given)} of {len(rows)} rows have a weight; give all or none")
-    if not all(is_number(weight) and 0.0 <= weight <= 1.0 for weight in given):
-        raise InputError(f"weights {given} are not all in [0, 1]")
+    for row in rows:
+        if not is_number(row.weight) or not 0.0 <= row.weight <= 1.0:
+            raise InputError(
+                f"weight={shown(row.weight)} of the row of peer {shown(row.peer)} is not a number "
+                "in [0, 1]; leave it out of all rows to weigh them alike"
+            )
     if math.fsum(given) > 1.0 + _WEIGHT_SLACK:
         raise InputError(f"weights sum to {math.fsum(given)}: nothing is left for the own row")
     return {peer_key(row.peer): row.weight for row in rows if row.weight is not None}
@@ -49,12 +53,14 @@ def check_mass_caps(mass_caps: Mapping[bytes | str, float]) -> dict[bytes, float
         InputError: If one is not in [0, 1].
     """
     if not isinstance(mass_caps, Mapping):
-        raise InputError(f"mass_caps {mass_caps!r} are no mapping from peers to shares")
+        raise InputError(f"mass_caps={shown(mass_caps)} is no mapping from peers to shares")
     for peer, cap in mass_caps.items():
         if not isinstance(peer, bytes | str):
-            raise InputError(f"mass_caps: {peer!r} names no peer; write bytes or text")
+            raise InputError(f"mass_caps: {shown(peer)} names no peer; write bytes or text")
         if not is_number(cap) or not 0.0 <= cap <= 1.0:
-            raise InputError(f"mass cap {cap!r} of {peer!r} is not in [0, 1]")
+            raise InputError(
+                f"mass_caps: {shown(cap)} of peer {shown(peer)} is not a number in [0, 1]"
+            )
     return {peer_key(peer): cap for peer, cap in mass_caps.items()}
 
 

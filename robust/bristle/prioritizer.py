@@ -12,7 +12,7 @@ from random import Random
 from typing import Literal, TypeVar, final, get_args
 
 from robust.errors import InputError, RuleError
-from robust.parameters import check_parameters
+from robust.parameters import check_parameters, is_number, is_whole_number, shown
 
 Draw = Literal["random", "nearest"]
 Key = TypeVar("Key", bytes, str, int)
@@ -74,11 +74,9 @@ class DistancePrioritizer:
             The keys to keep.
 
         Raises:
-            InputError: If a distance is negative or NaN.
+            InputError: If a distance is negative or NaN, or an argument not as described.
         """
-        for key, distance in distances.items():
-            if not distance >= 0.0:
-                raise InputError(f"distance {distance} of {key!r} is not >= 0")
+        _check_selection(distances, round)
         if len(distances) <= self.model_count_max:
             return set(distances)
         nearest_first = sorted(distances, key=lambda key: (distances[key], key))
@@ -107,6 +105,22 @@ def quotas(model_count_max: int, exploration_ratio: float) -> tuple[int, int, in
         math.floor(share * model_count_max + 0.5) for share in (near**2, 2 * near * far, far**2)
     )
     return first, second, third
+
+
+def _check_selection(distances: object, round: object) -> None:
+    if not is_whole_number(round):
+        raise InputError(f"round={shown(round)} is not a whole number")
+    if not isinstance(distances, Mapping):
+        raise InputError(f"distances={shown(distances)} is no mapping from keys to distances")
+    try:
+        sorted(distances)
+    except TypeError as error:
+        raise InputError(
+            f"distances: keys cannot be sorted: {error}; give all as bytes, text or numbers"
+        ) from error
+    for key, distance in distances.items():
+        if not is_number(distance) or distance < 0.0:
+            raise InputError(f"distance {shown(distance)} of {shown(key)} is not a number >= 0")
 
 
 def _thirds(ordered: Sequence[Key]) -> list[Sequence[Key]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from robust.blocks import column_blocks
 from robust.errors import InputError, RankError, RuleError
+from robust.parameters import check_whole_number, is_number, is_whole_number, shown
 from robust.sorting_network import sort_middle
 
 # Weights are multiples of 1 / this of the largest: finer than any weight is meant, and 2^20 times
@@ -36,7 +37,8 @@ def borda(ballots: Iterable[Tensor], weights: Sequence[float] | None = None) -> 
         Shape (n,), int64.
 
     Raises:
-        InputError: If there is no ballot, or there are other weights than one per ballot.
+        InputError: If there is no ballot, one is no tensor, or there are other weights than one
+            per ballot.
         RankError: If ballots have different lengths.
 
     Source: Mozaffari et al. 2023, "Every vote counts", the server's vote; the count is Borda's of
@@ -45,10 +47,14 @@ def borda(ballots: Iterable[Tensor], weights: Sequence[float] | None = None) -> 
     Cost: O(voters n); memory for one ballot and the totals.
     """
     shares = None if weights is None else whole_weights(weights)
+    given: object = ballots
+    if not isinstance(given, Iterable) or (isinstance(given, Tensor) and given.ndim != 2):
+        raise InputError(f"ballots={shown(ballots)} is no list of tensors")
     totals: Tensor | None = None
     voter_count = 0
     for voter, ballot in enumerate(ballots):
         voter_count = voter + 1
+        _check_ballot(ballot)
         if totals is None:
             totals = torch.zeros(len(ballot), dtype=torch.int64, device=ballot.device)
         if ballot.shape != totals.shape:
@@ -75,11 +81,20 @@ def trimmed(ballots: Tensor | Sequence[Tensor], byzantine_count: int) -> Tensor:
     Returns:
         Shape (n,), int64.
 
+    Raises:
+        InputError: If there is no ballot, or one is no tensor.
+        RankError: If ballots have different lengths.
+        RuleError: If 2 f is not below the number of voters.
+
     Source: the trimmed mean of Yin et al. 2018, "Byzantine-robust distributed learning: towards
         optimal statistical rates", definition 2, of ranks in place of gradients.
     Differs: the sum, which orders edges as the mean does.
     Cost: O(n voters log(voters)^2), one block of the ballots in memory.
     """
+    check_whole_number(byzantine_count, "byzantine_count")
+    _check_ballots(ballots)
+    if 2 * byzantine_count >= len(ballots):
+        raise RuleError(f"byzantine_count={byzantine_count} of {len(ballots)} voters leaves none")
     totals = torch.empty_like(ballots[0])
     for columns, block in _blocks(ballots):
         middle = sort_middle(block, byzantine_count)
@@ -101,6 +116,7 @@ def median(ballots: Tensor | Sequence[Tensor]) -> Tensor:
     Differs: the sum of the middle two in place of their mean, which orders edges alike.
     Cost: That of `trimmed`.
     """
+    _check_ballots(ballots)
     return trimmed(ballots, median_cut(len(ballots)))
 
 
@@ -144,6 +160,8 @@ def approval(
     Differs: every voter approves of equally many.
     Cost: O(voters n), memory for one ballot and the totals.
     """
+    _check_ballots(ballots)
+    check_whole_number(kept_count, "kept_count")
     least = len(ballots[0]) - kept_count
     return borda((ballot >= least for ballot in ballots), weights)
 
@@ -157,13 +175,16 @@ def self_weights(voter_count: int, own_voter: int, self_weight: float) -> list[f
         self_weight: rho, at least 1; without such a weight every voter has one vote.
 
     Raises:
-        RuleError: If `self_weight` is below 1 or not finite.
+        RuleError: If `self_weight` is below 1 or not finite, or the own voter none of them.
 
     Source: none.
     Differs: from Mozaffari et al. 2023, who have a server, which does not vote.
     """
-    if not 1.0 <= self_weight < math.inf:
-        raise RuleError(f"self_weight={self_weight} is not a finite number >= 1")
+    check_whole_number(voter_count, "voter_count", least=1)
+    if not is_whole_number(own_voter) or not 0 <= own_voter < voter_count:
+        raise RuleError(f"own_voter={shown(own_voter)} is none of {voter_count} voters, from 0")
+    if not is_number(self_weight) or not 1.0 <= self_weight < math.inf:
+        raise RuleError(f"self_weight={shown(self_weight)} is not a finite number >= 1")
     weights = [1.0] * voter_count
     weights[own_voter] = max(1.0, self_weight * (voter_count - 1))
     return weights
@@ -176,8 +197,7 @@ def staleness_weight(rounds_late: int) -> float:
         staleness function with exponent 1.
     Differs: it weighs a vote and not a step.
     """
-    if rounds_late < 0:
-        raise RuleError(f"rounds_late={rounds_late} is below 0")
+    check_whole_number(rounds_late, "rounds_late")
     return 1.0 / (1 + rounds_late)
 
 
@@ -185,10 +205,13 @@ def whole_weights(weights: Sequence[float]) -> list[int]:
     """Turn weights into whole numbers in the same ratios, in lowest terms.
 
     Raises:
-        InputError: If a weight is negative or not finite, or if none is above 0.
+        InputError: If a weight is no number, negative or not finite, or if none is above 0.
     """
+    given: object = weights
+    if not isinstance(given, Sequence) or not all(is_number(weight) for weight in given):
+        raise InputError(f"weights={shown(weights)} is no list of numbers, one per ballot")
     if not all(math.isfinite(weight) and weight >= 0.0 for weight in weights):
-        raise InputError(f"weights {list(weights)} are not all finite and >= 0")
+        raise InputError(f"weights {shown(list(weights))} are not all finite and >= 0")
     peak = max(weights, default=0.0)
     if peak == 0.0:
         raise InputError("weights are all 0: no ballot would count")
@@ -199,6 +222,26 @@ def whole_weights(weights: Sequence[float]) -> list[int]:
         whole = [round(Fraction(weight) / Fraction(peak) * _WEIGHT_STEPS) for weight in weights]
     divisor = math.gcd(*whole)
     return [weight // divisor for weight in whole]
+
+
+def _check_ballots(ballots: Tensor | Sequence[Tensor]) -> None:
+    given: object = ballots
+    if isinstance(given, Tensor):
+        is_fine = given.ndim == 2 and len(given) > 0
+    else:
+        is_fine = isinstance(given, Sequence) and len(given) > 0
+    if not is_fine:
+        raise InputError(f"ballots={shown(ballots)} is no tensor of shape (voters, n), voters >= 1")
+    for voter, ballot in enumerate(ballots):
+        _check_ballot(ballot)
+        if ballot.shape != ballots[0].shape:
+            edges = len(ballots[0])
+            raise RankError(f"ballot {voter} of shape {tuple(ballot.shape)}: {edges} edges")
+
+
+def _check_ballot(ballot: object) -> None:
+    if not isinstance(ballot, Tensor) or ballot.ndim != 1:
+        raise InputError(f"ballots: {shown(ballot)} is no tensor of shape (n,)")
 
 
 def _blocks(ballots: Tensor | Sequence[Tensor]) -> Iterator[tuple[slice, Tensor]]:

@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Final
 
 from robust.errors import RuleError
+from robust.parameters import check_mapping, is_number, shown
 from robust.peers import PeerT, peer_key
 
 # Of the smaller of two sets of kept indices. The Gauntlet's constant; peers that choose their
@@ -32,7 +33,8 @@ def find_copies(
         Each origin that is to be held out, and the one that it is like.
 
     Raises:
-        RuleError: If `overlap_max` is out of range, or `first_seen` misses an origin.
+        RuleError: If `overlap_max` is out of range, or `first_seen` misses an origin or gives it
+            no time.
 
     Source: The overlap check of the Gauntlet of Lidin et al. 2025, "Incentivizing permissionless
         distributed learning of LLMs".
@@ -40,10 +42,20 @@ def find_copies(
         smaller set, so that adding indices hides nothing.
     Cost: O(n^2 k) time for n origins that keep k indices each.
     """
-    if not 0.0 < overlap_max <= 1.0:
-        raise RuleError(f"overlap_max={overlap_max} must be above 0 and at most 1")
+    if not is_number(overlap_max) or not 0.0 < overlap_max <= 1.0:
+        raise RuleError(f"overlap_max={shown(overlap_max)} must be above 0 and at most 1")
+    check_mapping(index_sets, "index_sets", of="sets of indices")
+    check_mapping(first_seen, "first_seen", of="times")
+    for origin in index_sets:
+        peer_key(origin, "index_sets")
     if unseen := [origin for origin in index_sets if origin not in first_seen]:
-        raise RuleError(f"first_seen has no time for {unseen}")
+        raise RuleError(f"first_seen has no time for {shown(unseen)}")
+    for origin, indices in index_sets.items():
+        if not isinstance(indices, Set):
+            raise RuleError(f"index_sets: {shown(indices)} of {shown(origin)} is no set")
+        if not is_number(first_seen[origin]):
+            time = shown(first_seen[origin])
+            raise RuleError(f"first_seen: {time} of {shown(origin)} is not a number")
     held: dict[PeerT, PeerT] = {}
     order = sorted(index_sets, key=lambda origin: (first_seen[origin], peer_key(origin)))
     for first, second in combinations(order, 2):

@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from robust.errors import RuleError
+from robust.parameters import shown
 from robust.peers import PeerT, peer_key
 
 # What one person gets at once: providers hand out IPv6 by /48, and the owners of an IPv4 block of
@@ -26,10 +27,13 @@ def address_block(address: str) -> str:
     Raises:
         RuleError: If it is no address.
     """
+    given: object = address
     try:
-        found = ip_address(address)
+        if not isinstance(given, str):  # of which the library reads numbers
+            raise ValueError(f"a {type(given).__name__}")
+        found = ip_address(given)
     except ValueError as error:
-        raise RuleError(f"address={address!r} is no IP address") from error
+        raise RuleError(f"address={shown(address)} is no IP address, as 192.0.2.7 is") from error
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
     prefix = _IPV4_PREFIX_BITS if found.version == 4 else _IPV6_PREFIX_BITS
@@ -47,6 +51,9 @@ def clique_names(similar_pairs: Iterable[tuple[PeerT, PeerT]]) -> dict[PeerT, tu
 
     Returns:
         For everyone in a pair, the clique's name alone, for the `groups` of a ledger.
+
+    Raises:
+        RuleError: If what is given is no list of pairs of peers.
     """
     leaders: dict[PeerT, PeerT] = {}
 
@@ -57,7 +64,23 @@ def clique_names(similar_pairs: Iterable[tuple[PeerT, PeerT]]) -> dict[PeerT, tu
             peer = leaders[peer]
         return peer
 
-    for first, second in similar_pairs:
+    for first, second in _pairs(similar_pairs):
         low, high = sorted((leader(first), leader(second)), key=peer_key)
         leaders[high] = low
     return {peer: (f"clique of {peer_key(leader(peer)).hex()}",) for peer in leaders}
+
+
+def _pairs(given: Iterable[tuple[PeerT, PeerT]]) -> list[tuple[PeerT, PeerT]]:
+    if not isinstance(given, Iterable):
+        raise RuleError(f"similar_pairs={shown(given)} is no list of pairs")
+    pairs = list(given)
+    for pair in pairs:
+        _check_pair(pair)
+    return pairs
+
+
+def _check_pair(pair: object) -> None:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise RuleError(f"similar_pairs: {shown(pair)} is no pair (first, second)")
+    for peer in pair:
+        peer_key(peer, "similar_pairs")

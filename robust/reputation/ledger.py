@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any, Final, Self, final
 
 from robust.errors import RuleError
-from robust.peers import PeerT, peer_key
+from robust.parameters import check_mapping, check_round, check_text, shown
+from robust.peers import PeerT, by_key, peer_key
 from robust.reputation.masses import share_mass
 from robust.reputation.policy import ReputationPolicy
 from robust.reputation.record import Observation, Record
@@ -70,6 +71,9 @@ class ReputationLedger:
         genesis: What the reputations are about, such as the hash of a run's genesis; a snapshot
             of another one is refused, because reputation does not carry over to another task.
 
+    Raises:
+        RuleError: If an argument, here or of a method, is not of its type.
+
     Source: Xu and Lyu 2021, "A reputation mechanism is all you need: collaborative fairness and
         adversarial robustness in federated learning" (RFFL), algorithm 1: the moving average of
         cosines, the threshold and the quotas.
@@ -87,7 +91,8 @@ class ReputationLedger:
 
     def __init__(self, policy: ReputationPolicy | None = None, *, genesis: str = "") -> None:
         if not isinstance(policy, ReputationPolicy | None):
-            raise RuleError(f"policy={policy!r} is no ReputationPolicy")
+            raise RuleError(f"policy={shown(policy)} is no ReputationPolicy")
+        check_text(genesis, "genesis")
         self._policy = policy or ReputationPolicy()
         self._records: dict[bytes, Record] = {}
         self.genesis: Final = genesis
@@ -106,11 +111,14 @@ class ReputationLedger:
             ascending order: what to save, by `snapshot(peers)`.
 
         Raises:
-            RuleError: If the round is negative.
+            RuleError: If the round is negative, or what is said of a neighbor no observation.
         """
-        if round_index < 0:
-            raise RuleError(f"round_index={round_index}: count the own rounds from 0")
-        named = {peer_key(peer): observation for peer, observation in observations.items()}
+        check_round(round_index)
+        check_mapping(observations, "observations", of="robust.Observation")
+        named = {peer_key(peer, "observations"): it for peer, it in observations.items()}
+        for key, it in named.items():
+            if not isinstance(it, Observation):
+                raise RuleError(f"observations: {shown(it)} of {shown(key)} is no Observation")
         median = self._earned_median(round_index)
         observed = []
         for key in sorted(named):
@@ -123,10 +131,12 @@ class ReputationLedger:
 
     def reputation(self, peer: bytes | str, round_index: int) -> float:
         """Return what a neighbor has earned, in [0, 1]; 0 for a banned or an unknown one."""
+        check_round(round_index)
         return self._reputation(peer_key(peer), round_index, self._rest_level(round_index))
 
     def is_banned(self, peer: bytes | str, round_index: int) -> bool:
         """Tell whether a neighbor serves a ban in a round."""
+        check_round(round_index)
         record = self._records.get(peer_key(peer))
         return record is not None and record.is_banned(round_index)
 
@@ -137,6 +147,7 @@ class ReputationLedger:
 
     def status(self, peer: bytes | str, round_index: int) -> ReputationStatus:
         """Return where a neighbor stands in a round."""
+        check_round(round_index)
         return self._status(peer_key(peer), round_index, self._ban_level(round_index))
 
     def masses(
@@ -162,13 +173,14 @@ class ReputationLedger:
             that are rejected, banned, unknown, or have yet to show that they agree.
 
         Raises:
-            RuleError: If groups are not collections of names.
+            RuleError: If groups are not collections of names, or an argument is not as described.
         """
-        named = {peer_key(peer): peer for peer in peers}
-        turned_away = {peer_key(peer) for peer in rejected}
+        check_round(round_index)
+        named, turned_away = by_key(peers, "peers"), by_key(rejected, "rejected")
+        named_groups = _by_peer(groups)
         rest_level, ban_level = self._rest_level(round_index), self._ban_level(round_index)
         reputations, newcomers = {}, set()
-        for key in sorted(named.keys() - turned_away):
+        for key in sorted(named.keys() - turned_away.keys()):
             status = self._status(key, round_index, ban_level)
             if status is ReputationStatus.BANNED:
                 continue
@@ -177,7 +189,6 @@ class ReputationLedger:
                 newcomers.add(key)
             if status is ReputationStatus.UNPROVEN:
                 reputations[key] = 0.0
-        named_groups = {peer_key(peer): _checked(names) for peer, names in groups.items()}
         masses = share_mass(reputations, newcomers, named_groups, self._policy)
         return {peer: masses.get(key, 0.0) for key, peer in named.items()}
 
@@ -189,7 +200,8 @@ class ReputationLedger:
             for banned ones, and `quota_min` for those who have yet to show that they agree. Where
             nobody has earned anything yet, nobody is behind: 1.
         """
-        named = {peer_key(peer): peer for peer in peers}
+        check_round(round_index)
+        named = by_key(peers, "peers")
         rest_level, ban_level = self._rest_level(round_index), self._ban_level(round_index)
         earned = {
             key: 0.0
@@ -210,7 +222,7 @@ class ReputationLedger:
 
         Tables of the same form add up: `{**first, "peers": {**first["peers"], **second["peers"]}}`.
         """
-        return write_snapshot(_KIND, self.genesis, chosen(self._records, peers))
+        return write_snapshot(_KIND, self.genesis, chosen(self._records, peers, name="peers"))
 
     @classmethod
     def restore(
@@ -342,7 +354,16 @@ class ReputationLedger:
         return dropped
 
 
-def _checked(names: Collection[str]) -> Collection[str]:
-    if isinstance(names, str):  # which is a collection of letters
-        raise RuleError(f"groups: {names!r} has to be a list of names, even of one")
-    return names
+def _by_peer(groups: Mapping[PeerT, Collection[str]]) -> dict[bytes, Collection[str]]:
+    check_mapping(groups, "groups", of="names of groups")
+    for names in groups.values():
+        if not _are_names(names):
+            raise RuleError(f"groups: {shown(names)} has to be a list of names, even of one")
+    return {peer_key(peer, "groups"): names for peer, names in groups.items()}
+
+
+def _are_names(value: object) -> bool:
+    # A text is a collection of letters.
+    if isinstance(value, str) or not isinstance(value, Collection):
+        return False
+    return all(isinstance(name, str) for name in value)

@@ -8,7 +8,16 @@ from hashlib import blake2b
 from typing import Any, Final, Self, final
 
 from robust.errors import RuleError
-from robust.peers import PeerT, peer_key
+from robust.parameters import (
+    check_fields,
+    check_mapping,
+    check_real,
+    check_round,
+    check_text,
+    is_whole_number,
+    shown,
+)
+from robust.peers import PeerT, by_key, peer_key
 from robust.reputation.snapshot import chosen, read_snapshot, write_snapshot
 
 _KIND: Final = "loss gate"
@@ -54,10 +63,11 @@ class LossGatePolicy:
     origins_max: int = 4096  # 1 MB of ratings
 
     def __post_init__(self) -> None:
+        check_fields(self)
         leasts = {"probe_count": 2, "scores_min": 1, "origins_max": self.probe_count}
         for name, least in leasts.items():
             count = getattr(self, name)
-            if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            if count < least:
                 fix = f"must be a whole number >= {least}"
                 raise RuleError(f"LossGatePolicy.{name}={count!r}: {fix}")
         if not 0.0 < self.memory < 1.0:
@@ -118,6 +128,9 @@ class LossGate:
         policy: The constants.
         genesis: What the ratings are about; a snapshot of another genesis is refused.
 
+    Raises:
+        RuleError: If an argument has another type.
+
     Source: The loss scores, ratings and gates of the Gauntlet of Lidin et al. 2025,
         "Incentivizing permissionless distributed learning of LLMs".
     Differs: there is no chain, no payment and no assigned data; a moving average takes the place
@@ -133,9 +146,14 @@ class LossGate:
     def __init__(
         self, seed: int, policy: LossGatePolicy | None = None, *, genesis: str = ""
     ) -> None:
-        self._seed = seed
+        if not is_whole_number(seed):
+            raise RuleError(
+                f"seed={shown(seed)} is not a whole number; give one that other peers do not know"
+            )
         if not isinstance(policy, LossGatePolicy | None):
-            raise RuleError(f"policy={policy!r} is no LossGatePolicy")
+            raise RuleError(f"policy={shown(policy)} is no LossGatePolicy")
+        check_text(genesis, "genesis")
+        self._seed = seed
         self._policy = policy or LossGatePolicy()
         self._ratings: dict[bytes, Rating] = {}
         self.genesis: Final = genesis
@@ -155,10 +173,10 @@ class LossGate:
             `probe_count` of them, or all if there are fewer; nobody of one alone.
 
         Raises:
-            RuleError: If the round is negative.
+            RuleError: If the round is negative, or an origin has no name.
         """
-        _check_round(round_index)
-        named = {peer_key(origin): origin for origin in origins}
+        check_round(round_index)
+        named = by_key(origins, "origins")
         if len(named) < _PAIR:
             return ()
         if len(named) <= self._policy.probe_count:
@@ -183,10 +201,13 @@ class LossGate:
             what to save, by `snapshot(origins)`.
 
         Raises:
-            RuleError: If the round is negative.
+            RuleError: If the round is negative, an origin has no name, or a gain is no number.
         """
-        _check_round(round_index)
-        cut = {peer_key(origin): _cut(gain) for origin, gain in gains.items()}
+        check_round(round_index)
+        check_mapping(gains, "gains", of="numbers")
+        for origin, gain in gains.items():
+            check_real(gain, f"gains: {shown(origin)}")
+        cut = {peer_key(origin, "gains"): _cut(gain) for origin, gain in gains.items()}
         if len(cut) < _PAIR:
             return ()
         for key in sorted(cut):
@@ -203,7 +224,7 @@ class LossGate:
 
     def rating(self, origin: bytes | str) -> Rating:
         """Return what is known of an origin."""
-        return self._ratings.get(peer_key(origin), Rating())
+        return self._ratings.get(peer_key(origin, "origin"), Rating())
 
     def rejected(self, origins: Iterable[PeerT]) -> tuple[PeerT, ...]:
         """Tell whose updates are to be left out.
@@ -214,7 +235,7 @@ class LossGate:
         Returns:
             Those, in the order of `origins`.
         """
-        named = {peer_key(origin): origin for origin in origins}
+        named = by_key(origins, "origins")
         rated = {
             key: rating
             for key, rating in ((key, self.rating(key)) for key in named)
@@ -236,7 +257,7 @@ class LossGate:
 
         Tables of the same form add up, as for a ledger.
         """
-        return write_snapshot(_KIND, self.genesis, chosen(self._ratings, origins))
+        return write_snapshot(_KIND, self.genesis, chosen(self._ratings, origins, name="origins"))
 
     @classmethod
     def restore(
@@ -304,10 +325,5 @@ def _median_of_others(key: bytes, rated: Mapping[bytes, Rating]) -> float:
     return statistics.median(it.gain for name, it in rated.items() if name != key)
 
 
-def _check_round(round_index: int) -> None:
-    if round_index < 0:
-        raise RuleError(f"round_index={round_index}: count the own rounds from 0")
-
-
 def _cut(gain: float) -> float:
-    return -1.0 if math.isnan(gain) else min(1.0, max(-1.0, gain))
+    return -1.0 if math.isnan(gain) else float(min(1.0, max(-1.0, gain)))

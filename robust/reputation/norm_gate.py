@@ -7,6 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Self, final
 
 from robust.errors import RuleError
+from robust.parameters import (
+    check_real,
+    check_text,
+    check_whole_number,
+    is_number,
+    shown,
+)
 from robust.peers import peer_key
 from robust.reputation.snapshot import read_snapshot, write_snapshot
 
@@ -75,12 +82,11 @@ class NormGate:
         age_max: int = 256,
         genesis: str = "",
     ) -> None:
-        if not norm_cap_ratio >= 1.0:
-            raise RuleError(f"norm_cap_ratio={norm_cap_ratio} turns away half of all; at least 1")
-        if count < 1:
-            raise RuleError(f"count={count} remembers nothing; at least 1")
-        if age_max < 1:
-            raise RuleError(f"age_max={age_max} forgets everything; at least 1")
+        if not is_number(norm_cap_ratio) or norm_cap_ratio < 1.0:
+            raise RuleError(f"norm_cap_ratio={shown(norm_cap_ratio)} is not a number >= 1")
+        check_whole_number(count, "count", least=1)
+        check_whole_number(age_max, "age_max", least=1)
+        check_text(genesis, "genesis")
         self._ratio = norm_cap_ratio  # 3: guess, as in the Integrator
         self._count = count  # 32: guess, enough that a few liars are no majority
         self._age_max = age_max  # 256: guess, eight updates of each origin remembered
@@ -96,10 +102,12 @@ class NormGate:
             own_norm: The length of the peer's own latest update, 0 if it has none.
 
         Raises:
-            RuleError: If the own norm is not finite and >= 0.
+            RuleError: If the own norm is not finite and >= 0, or the other one no number at all.
         """
-        if not _is_length(own_norm):
-            raise RuleError(f"own_norm={own_norm}: must be finite and >= 0")
+        check_real(norm, "norm")
+        if not is_number(own_norm) or not _is_length(own_norm):
+            raise RuleError(f"own_norm={shown(own_norm)}: must be finite and >= 0")
+        sender = peer_key(origin, "origin")
         for key, it in self._lengths.items():
             self._lengths[key] = replace(it, age=it.age + 1)
         self._forget()
@@ -107,7 +115,7 @@ class NormGate:
             return False
         scale = self._scale(own_norm)
         norm_max = self._ratio * scale if scale > 0.0 else sys.float_info.max
-        self._lengths[peer_key(origin)] = Length(norm=min(norm, norm_max), age=0)
+        self._lengths[sender] = Length(norm=float(min(norm, norm_max)), age=0)
         self._forget()
         return norm <= norm_max
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from robust.errors import RuleError
+from robust.parameters import check_fields, shown
 
 # An update this many times longer or shorter than the median one agrees with nothing, whatever
 # its direction. Guess: honest lengths of one round differ by less.
@@ -74,6 +75,7 @@ class ReputationPolicy:
     peers_max: int = 4096  # 1 MB of records
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("decay", "rest_ratio", "ban_ratio", "ban_exit_ratio"):
             self._check(name, 0.0 < getattr(self, name) < 1.0, "above 0 and below 1")
         for name in ("probation_share_max", "probation_mass_max", "group_mass_max", "quota_min"):
@@ -82,9 +84,7 @@ class ReputationPolicy:
             value = getattr(self, name)
             self._check(name, value >= 0.0 and math.isfinite(value), "finite and at least 0")
         for name in _COUNTS:
-            value = getattr(self, name)
-            is_count = isinstance(value, int) and not isinstance(value, bool)
-            self._check(name, is_count and value >= 1, "a whole number, at least 1")
+            self._check(name, getattr(self, name) >= 1, "a whole number, at least 1")
         half_life = self.half_life_rounds
         self._check("half_life_rounds", 0.0 < half_life < math.inf, "above 0 and finite")
         own = self.own_mass_min
@@ -97,7 +97,8 @@ class ReputationPolicy:
 
     def _check(self, name: str, is_fine: bool, wanted: str) -> None:
         if not is_fine:
-            raise RuleError(f"ReputationPolicy.{name}={getattr(self, name)!r}: must be {wanted}")
+            value = shown(getattr(self, name))
+            raise RuleError(f"ReputationPolicy.{name}={value}: must be {wanted}")
 
 
 _COUNTS: Final = (

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Self, final
 
+from robust.parameters import check_real
 from robust.reputation.policy import NORM_RATIO_MAX, ReputationPolicy
 
 _DOUBLINGS_MAX: Final = 60  # of a ban; longer than any that a policy allows
@@ -20,12 +21,21 @@ class Observation:
         norm_ratio: Its length over the median length. Outside (1/4, 4), the agreement counts as 0.
         performance: How good it is on own held-out data, in [0, 1]; None if nobody looked.
         validity: How far its conduct since the last observation was in order, in [0, 1].
+
+    Raises:
+        RuleError: If a value is no number at all.
     """
 
     agreement: float
     norm_ratio: float = 1.0
     performance: float | None = None
     validity: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("agreement", "norm_ratio", "validity"):
+            check_real(getattr(self, name), f"Observation.{name}")
+        if self.performance is not None:
+            check_real(self.performance, "Observation.performance")
 
 
 @final
@@ -170,4 +180,4 @@ def _agreement(observation: Observation) -> float:
 
 def _ratio(value: float) -> float:
     """Return `value` within [0, 1]; 0 for what is no number."""
-    return 0.0 if math.isnan(value) else min(1.0, max(0.0, value))
+    return 0.0 if math.isnan(value) else float(min(1.0, max(0.0, value)))

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from robust.errors import RuleError
-from robust.peers import peer_key
+from robust.peers import by_key
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,12 +21,21 @@ class SnapshotError(RuleError):
 
 
 def chosen(
-    states: Mapping[bytes, StateT], peers: Iterable[bytes | str] | None
+    states: Mapping[bytes, StateT], peers: Iterable[bytes | str] | None, *, name: str
 ) -> Mapping[bytes, StateT]:
-    """Return the states of some peers, of those that have one; of all if `peers` is None."""
+    """Return the states of some peers, of those that have one; of all if `peers` is None.
+
+    Args:
+        states: Of all peers.
+        peers: Which.
+        name: What an error is to call them.
+
+    Raises:
+        RuleError: If they are no list of peers.
+    """
     if peers is None:
         return states
-    return {key: states[key] for key in map(peer_key, peers) if key in states}
+    return {key: states[key] for key in by_key(peers, name) if key in states}
 
 
 def write_snapshot(

@@ -70,5 +70,5 @@ def test_many_rows_that_are_chosen_have_their_largest_pull_together(rule: str) -
 
 
 def test_mass_cap_out_of_range_is_refused() -> None:
-    with pytest.raises(robust.InputError, match=r"mass cap 2\.0 of 'a'"):
+    with pytest.raises(robust.InputError, match=r"mass_caps: 2\.0 of peer 'a'"):
         Integrator("mean").integrate(torch.ones(2), [], mass_caps={"a": 2.0})

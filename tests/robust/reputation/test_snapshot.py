@@ -38,7 +38,7 @@ def test_p19_restored_ledger_goes_on_as_the_old_one_would(
     more = dict.fromkeys("abc", Observation(agreement=0.5))
     for one in (ledger, restored):
         one.observe(50, more)
-    assert restored.masses(50, "abc") == ledger.masses(50, "abc")
+    assert restored.masses(50, ["a", "b", "c"]) == ledger.masses(50, ["a", "b", "c"])
     assert json.dumps(restored.snapshot()) == json.dumps(ledger.snapshot())
 
 
@@ -190,7 +190,7 @@ grown_once = grown().snapshot()
 def test_gate_goes_through_json_as_well() -> None:
     gate = LossGate(7, genesis="digits")
     for index in range(12):
-        chosen = gate.probes(index, "abcde")
+        chosen = gate.probes(index, [*"abcde"])
         gate.record(index, {origin: -0.1 if origin == "a" else 0.1 for origin in chosen})
     text = json.dumps(gate.snapshot(), allow_nan=False)
     restored = LossGate.restore(7, json.loads(text), genesis="digits")
