@@ -150,7 +150,9 @@ class Integrator:
                 vector if left out.
             mass_caps: The largest share, in [0, 1], that some neighbors may have; 0 bans one. It
                 holds behind rules that weigh rows alike; behind one that chooses rows, a chosen
-                one has up to the cap times the number of rows.
+                one has up to the cap times the number of rows. Neighbors without a row may be
+                there, as a ledger has masses for those who are absent; they change nothing. A row
+                whose sender is not there has no cap, so ask the ledger for all who sent one.
             round: Of the run, from 0 to 2^64 - 1; what is drawn differs from round to round.
             progress: Share of the run that is over, in [0, 1], for rules that tighten with time.
 

@@ -50,7 +50,7 @@ def check_mass_caps(mass_caps: Mapping[bytes | str, float]) -> dict[bytes, float
     """Return mass caps by peer key.
 
     Raises:
-        InputError: If one is not in [0, 1].
+        InputError: If one is not in [0, 1], or a peer is there as text and as bytes.
     """
     if not isinstance(mass_caps, Mapping):
         raise InputError(f"mass_caps={shown(mass_caps)} is no mapping from peers to shares")
@@ -61,7 +61,12 @@ def check_mass_caps(mass_caps: Mapping[bytes | str, float]) -> dict[bytes, float
             raise InputError(
                 f"mass_caps: {shown(cap)} of peer {shown(peer)} is not a number in [0, 1]"
             )
-    return {peer_key(peer): cap for peer, cap in mass_caps.items()}
+    by_key = {peer_key(peer): cap for peer, cap in mass_caps.items()}
+    if len(by_key) < len(mass_caps):
+        raise InputError(
+            f"mass_caps={shown(dict(mass_caps))}: a peer is there as text and bytes; name it once"
+        )
+    return by_key
 
 
 @final

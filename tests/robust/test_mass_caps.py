@@ -72,3 +72,28 @@ def test_many_rows_that_are_chosen_have_their_largest_pull_together(rule: str) -
 def test_mass_cap_out_of_range_is_refused() -> None:
     with pytest.raises(robust.InputError, match=r"mass_caps: 2\.0 of peer 'a'"):
         Integrator("mean").integrate(torch.ones(2), [], mass_caps={"a": 2.0})
+
+
+@pytest.mark.parametrize("rule", ["mean", "nnm+trimmed-mean", "krum"])
+@pytest.mark.parametrize("caps", [{}, {"peer 0": 0.05}, {"peer 0": 0.3, "peer 1": 0.02}])
+def test_cap_of_a_neighbor_without_a_row_changes_nothing(rule: str, caps: dict[str, float]) -> None:
+    own, rows = make_own_and_rows()
+    integrator = Integrator(rule, observes=True)
+    alone = integrator.integrate(own, rows, mass_caps=caps)
+    more = integrator.integrate(own, rows, mass_caps={**caps, "absent": 0.4, b"gone": 0.0})
+    assert torch.equal(alone.vector, more.vector)
+    assert alone.verdicts == more.verdicts
+    assert alone.observations == more.observations
+
+
+@pytest.mark.parametrize("peer", [3, None, 0.5, ("a",), torch.Size([1])], ids=repr)
+def test_cap_of_what_is_no_name_is_refused(peer: object) -> None:
+    with pytest.raises(
+        robust.InputError, match=r"mass_caps: .* names no peer; write bytes or text"
+    ):
+        Integrator("mean").integrate(torch.ones(2), [], mass_caps={peer: 0.5})
+
+
+def test_cap_of_a_peer_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(robust.InputError, match=r"mass_caps=.*as text and bytes; name it once"):
+        Integrator("mean").integrate(torch.ones(2), [], mass_caps={"a": 0.5, b"a": 0.1})
