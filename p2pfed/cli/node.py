@@ -146,10 +146,12 @@ def _state_folder(folder: Path) -> Path:
 
 
 def _show_outcome(console: Console, found: Mapping[str, Any]) -> None:
-    from p2pfed.cli.node_display import neighbor_table
+    from p2pfed.cli.node_display import neighbor_table, rejection_lines
 
-    names = ("stop_reason", "rounds", "score", "test_score", "rejected", "model_digest")
+    names = ("stop_reason", "rounds", "score", "test_score")
     rows = {name: found[name] for name in names}
+    rows["rejected"] = rejection_lines(found["rejected"], found["rejected_peers"])
+    rows["model_digest"] = found["model_digest"]
     sent, received = size_of(found["bytes_sent"]), size_of(found["bytes_received"])
     console.print(facts({**rows, "bytes": f"{sent} out, {received} in", "state": found["state"]}))
     if found["weights_by_peer"]:
@@ -157,13 +159,14 @@ def _show_outcome(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def _show_status(console: Console, found: Mapping[str, Any]) -> None:
-    from p2pfed.cli.node_display import neighbor_table
+    from p2pfed.cli.node_display import neighbor_table, rejection_lines
 
     running = "yes" if found["running"] else f"no, last seen {found['updated_at']}"
     names = ("peer_id", "run_id", "run_name", "phase", "round", "loss", "score", "test_score")
     rows = {name: found[name] for name in names}
     rows["bytes"] = f"{size_of(found['bytes_sent'])} out, {size_of(found['bytes_received'])} in"
-    rows |= {name: found[name] for name in ("rejected", "addresses", "trouble")}
+    rows["rejected"] = rejection_lines(found["rejected"], found.get("rejected_peers", {}))
+    rows |= {name: found[name] for name in ("addresses", "trouble")}
     console.print(facts({"running": running, **rows}))
     neighbors = tuple(found["neighbors"]) if found["running"] else ()
     if neighbors or found["weights_by_peer"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import final
+from typing import Any, Final, final
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -26,7 +26,8 @@ from p2pfed.identity import format_peer_id
 from p2pfed.node.outcome import NodeEvent
 from p2pfed.node.status import NodeStatus
 
-_REFRESHES_PER_S = 4
+_REFRESHES_PER_S: Final = 4
+_PEERS_SHOWN: Final = 5  # of each reason in the line of a round
 
 
 @final
@@ -78,18 +79,39 @@ class NodeDisplay:
 
 def _table(status: NodeStatus) -> RenderableType:
     bound = "" if status.rounds_max is None else f" of {status.rounds_max}"
-    rejected = ", ".join(f"{count} {reason}" for reason, count in status.rejected.items())
     rows: dict[str, object] = {
         "round": f"{status.round}{bound}, {status.phase}",
         "loss": status.loss,
         "score": status.score,
         "test_score": status.test_score,
         "bytes": f"{size_of(status.bytes_sent)} out, {size_of(status.bytes_received)} in",
-        "rejected": rejected or "none",
+        "rejected": rejection_lines(status.rejected, status.rejected_peers) or "none",
     }
     if status.trouble is not None:
         rows["last_trouble"] = status.trouble
     return Group(facts(rows), neighbor_table(status.neighbors, status.weights_by_peer))
+
+
+def rejection_lines(counts: Mapping[str, int], peers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line per reason: how many updates had it, and whose they were.
+
+    Args:
+        counts: Updates by reason.
+        peers: As `Rejections.peers` returns it; a status of an earlier version has none.
+    """
+    lines = []
+    for reason, count in counts.items():
+        concerned = peers.get(reason, {"peers": {}, "more": 0})
+        names = [f"{short_peer(peer)} {number}" for peer, number in concerned["peers"].items()]
+        if concerned["more"]:
+            names.append(f"and {concerned['more']} more peers")
+        lines.append(f"{reason}: {count}" + (f" ({', '.join(names)})" if names else ""))
+    return lines
+
+
+def short_peer(peer: str) -> str:
+    """Return the end of a PeerID: all of them begin alike."""
+    return f"…{peer[-8:]}"
 
 
 def neighbor_table(neighbors: tuple[str, ...], weights: Mapping[str, float]) -> Table:
@@ -144,11 +166,14 @@ def _round_line(notice: RoundFinished, status: NodeStatus) -> str:
     parts.append(
         f"{used} of {len(notice.verdicts)} rows used" if notice.verdicts else "no new rows"
     )
-    parts += [
-        f"{format_peer_id(verdict.peer)} rejected: {verdict.reason}"
-        for verdict in notice.verdicts
-        if verdict.weight == 0.0 and verdict.reason
-    ]
+    unused: dict[str, list[str]] = {}
+    for verdict in notice.verdicts:
+        if verdict.weight == 0.0 and verdict.reason:
+            unused.setdefault(verdict.reason, []).append(short_peer(format_peer_id(verdict.peer)))
+    for reason, peers in unused.items():
+        more = len(peers) - _PEERS_SHOWN
+        ending = f" and {more} more" if more > 0 else ""
+        parts.append(f"{reason}: {' '.join(peers[:_PEERS_SHOWN])}{ending}")
     if notice.note:
         parts.append(notice.note)
     parts.append(f"{size_of(status.bytes_sent)} out, {size_of(status.bytes_received)} in")

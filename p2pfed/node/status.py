@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,12 +23,12 @@ from p2pfed.core.notices import (
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId, format_peer_id
 from p2pfed.node.driver import Node
+from p2pfed.node.rejections import Rejections
 
 STATUS_FILE: Final = "status.json"
 
 _HISTORY_MAX: Final = 1_000  # guess: evaluations, enough for a plot; older ones go
 _PEERS_MAX: Final = 1_024  # guess: authors whose weights are kept; neighbors are at most 256
-_REASONS_MAX: Final = 64  # some reasons come as texts; beyond these they count as `other`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,8 @@ class NodeStatus:
         bytes_sent: On the wire, since the process started.
         bytes_received: Likewise.
         weights_by_peer: Mean coefficient that each peer's rows got.
-        rejected: How often neighbors' updates were rejected, by reason.
+        rejected: How often neighbors' updates were rejected or got no weight, by reason.
+        rejected_peers: Whom each reason concerned; see `Rejections.peers`.
         history: Evaluations: round, loss, score, test_score.
         trouble: The last thing that went wrong, or None.
         stop_reason: Why training ended, None while it goes on.
@@ -77,6 +78,7 @@ class NodeStatus:
     bytes_received: int
     weights_by_peer: Mapping[str, float]
     rejected: Mapping[str, int]
+    rejected_peers: Mapping[str, Mapping[str, Any]]
     history: tuple[Mapping[str, float | int | None], ...]
     trouble: str | None
     stop_reason: str | None
@@ -156,7 +158,7 @@ class Chronicle:
         self._own_weight: float | None = None
         self._trouble: str | None = None
         self._weights: dict[PeerId, tuple[float, int]] = {}  # sum, count
-        self._rejected: Counter[str] = Counter()
+        self._rejections = Rejections()
         self._history: deque[dict[str, float | int | None]] = deque(maxlen=_HISTORY_MAX)
         if earlier is not None and (earlier.get("peer_id"), earlier.get("run_id")) == (
             peer_id,
@@ -170,8 +172,8 @@ class Chronicle:
         match notice:
             case RoundFinished():
                 self._take_round(notice)
-            case UpdateRejected(reason=reason):
-                self._reject(reason)
+            case UpdateRejected(peer=peer, reason=reason):
+                self._rejections.add(peer, reason)
             case PeerOffended(peer=peer, kind=kind, detail=detail):
                 self._trouble = f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}"
             case PeerRefused(peer=peer, reason=reason):
@@ -203,7 +205,8 @@ class Chronicle:
             bytes_sent=traffic.sent_bytes,
             bytes_received=traffic.received_bytes,
             weights_by_peer=self._mean_weights(),
-            rejected=dict(sorted(self._rejected.items())),
+            rejected=self._rejections.counts(),
+            rejected_peers=self._rejections.peers(),
             history=tuple(self._history),
             trouble=self._trouble,
             stop_reason=self._stop_reason,
@@ -227,7 +230,7 @@ class Chronicle:
             total, count = self._weights.pop(verdict.peer, (0.0, 0))
             self._weights[verdict.peer] = (total + verdict.weight, count + 1)
             if verdict.weight == 0.0 and verdict.reason:
-                self._reject(verdict.reason)
+                self._rejections.add(verdict.peer, verdict.reason)
         while len(self._weights) > _PEERS_MAX:
             del self._weights[next(iter(self._weights))]  # longest without a row
 
@@ -243,7 +246,3 @@ class Chronicle:
                 "test_score": evaluation.test_score,
             }
         )
-
-    def _reject(self, reason: str) -> None:
-        is_known = reason in self._rejected or len(self._rejected) < _REASONS_MAX
-        self._rejected[reason if is_known else "other"] += 1

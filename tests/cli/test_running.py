@@ -92,6 +92,29 @@ def test_reasons_and_peers_are_bounded():
     assert len(status.weights_by_peer) == 1_024
 
 
+def test_each_reason_names_the_peers_that_had_it_most():
+    peers = [number.to_bytes(32, "big") for number in range(8)]
+    chronicle = make_chronicle()
+    for count, peer in enumerate(peers, start=1):
+        for _ in range(count):
+            chronicle.take(round_finished(Verdict(peer=peer, weight=0.0, reason="norm-cap")))
+    chronicle.take(UpdateRejected(peer=peers[0], reason="stale"))
+    found = chronicle.status(StandingNode()).rejected_peers
+    assert found["stale"] == {"peers": {format_peer_id(peers[0]): 1}, "more": 0}
+    assert list(found["norm-cap"]["peers"].values()) == [8, 7, 6, 5, 4]
+    assert next(iter(found["norm-cap"]["peers"])) == format_peer_id(peers[7])
+    assert found["norm-cap"]["more"] == 3
+
+
+def test_peers_of_a_reason_are_bounded():
+    chronicle = make_chronicle()
+    for number in range(2_000):
+        chronicle.take(UpdateRejected(peer=number.to_bytes(32, "big"), reason="stale"))
+    status = chronicle.status(StandingNode())
+    assert status.rejected == {"stale": 2_000}
+    assert status.rejected_peers["stale"]["more"] == 256 - 5
+
+
 @pytest.mark.parametrize(("run_id", "score"), [("aa", 0.9), ("bb", None)])
 def test_earlier_scores_hold_for_the_same_run(run_id, score):
     earlier = {"peer_id": "me", "run_id": run_id, "score": 0.9, "test_score": 0.8, "history": []}

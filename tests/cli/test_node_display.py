@@ -1,0 +1,44 @@
+"""What people read of a running node."""
+
+from p2pfed.cli.node_display import NodeDisplay, rejection_lines
+from p2pfed.cli.output import Output
+from p2pfed.core.events import Verdict
+from p2pfed.core.notices import RoundFinished
+from p2pfed.identity import format_peer_id
+from p2pfed.node.outcome import NodeEvent
+from tests.cli.test_running import StandingNode, make_chronicle
+
+PEERS = [number.to_bytes(32, "big") for number in range(8)]
+NAMES = [format_peer_id(peer)[-8:] for peer in PEERS]
+
+
+def lines_of(notice, capsys):
+    """Return what a node that is not on a terminal prints of a notice."""
+    display = NodeDisplay(Output(as_json=True))
+    status = make_chronicle().status(StandingNode())
+    display.take(NodeEvent(status=status, notice=None))
+    capsys.readouterr()
+    display.take(NodeEvent(status=status, notice=notice))
+    return capsys.readouterr().err.splitlines()
+
+
+def test_round_names_at_most_five_peers_of_a_reason(capsys):
+    verdicts = tuple(Verdict(peer=peer, weight=0.0, reason="norm-cap") for peer in PEERS)
+    notice = RoundFinished(
+        round=0, loss=None, verdicts=verdicts, own_weight=1.0, evaluation=None, note=""
+    )
+    (line,) = lines_of(notice, capsys)
+    assert all(name in line for name in NAMES[:5])
+    assert not any(name in line for name in NAMES[5:])
+    assert "and 3 more" in line
+
+
+def test_reasons_name_their_peers():
+    named = {"peers": {format_peer_id(PEERS[0]): 2}, "more": 4}
+    assert rejection_lines({"stale": 9}, {"stale": named}) == [
+        f"stale: 9 (…{NAMES[0]} 2, and 4 more peers)"
+    ]
+
+
+def test_status_of_an_earlier_version_has_reasons_without_peers():
+    assert rejection_lines({"stale": 9}, {}) == ["stale: 9"]
