@@ -166,6 +166,8 @@ def _show_status(console: Console, found: Mapping[str, Any]) -> None:
     rows = {name: found[name] for name in names}
     rows["bytes"] = f"{size_of(found['bytes_sent'])} out, {size_of(found['bytes_received'])} in"
     rows["rejected"] = rejection_lines(found["rejected"], found.get("rejected_peers", {}))
+    if found.get("idle"):
+        rows["idle"] = found["idle"]
     rows |= {name: found[name] for name in ("addresses", "trouble")}
     console.print(facts({"running": running, **rows}))
     neighbors = tuple(found["neighbors"]) if found["running"] else ()

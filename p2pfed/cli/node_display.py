@@ -16,6 +16,7 @@ from p2pfed.core.notices import (
     NeighborLost,
     NeighborUnreachable,
     Notice,
+    PartIdle,
     PeerOffended,
     PeerRefused,
     ReputationLost,
@@ -44,6 +45,7 @@ class NodeDisplay:
         if not output.as_json and self._people.is_terminal:
             self._live = Live(console=self._people, refresh_per_second=_REFRESHES_PER_S)
         self._has_begun = False
+        self._told: set[str] = set()  # parts that were said to be idle
 
     def __enter__(self) -> "NodeDisplay":
         return self
@@ -64,9 +66,19 @@ class NodeDisplay:
             self._greet(event.status)
         if self._live is not None:
             self._live.update(_table(event.status))
-        line = None if event.notice is None else _line(event.notice, event.status)
+        if event.notice is None or self._is_told_again(event.notice):
+            return
+        line = _line(event.notice, event.status)
         if line is not None and (self._live is None or not isinstance(event.notice, RoundFinished)):
             self._people.print(line)
+
+    def _is_told_again(self, notice: Notice) -> bool:
+        """Return whether neighbors that come and go make a part idle once more."""
+        if not isinstance(notice, PartIdle):
+            return False
+        is_told = notice.part in self._told
+        self._told.add(notice.part)
+        return is_told
 
     def _greet(self, status: NodeStatus) -> None:
         self._people.print(f"run {status.run_name} {status.run_id[:16]}, peer {status.peer_id}")
@@ -87,6 +99,8 @@ def _table(status: NodeStatus) -> RenderableType:
         "bytes": f"{size_of(status.bytes_sent)} out, {size_of(status.bytes_received)} in",
         "rejected": rejection_lines(status.rejected, status.rejected_peers) or "none",
     }
+    if status.idle:
+        rows["idle"] = status.idle
     if status.trouble is not None:
         rows["last_trouble"] = status.trouble
     return Group(facts(rows), neighbor_table(status.neighbors, status.weights_by_peer))
@@ -147,6 +161,8 @@ def _line(notice: Notice, status: NodeStatus) -> str | None:
             return f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}{ban}"
         case JobTrouble(reason=reason) | ReputationLost(reason=reason):
             return f"trouble: {reason}"
+        case PartIdle(part=part, reason=reason):
+            return f"{part} {reason}"
         case Finished(reason=reason, rounds=rounds):
             ended = f"training ended after {rounds} rounds ({reason})"
             return f"{ended}; serving on for as long as schedule.linger_s says"

@@ -69,6 +69,7 @@ def core_config(
     schedule = config.schedule.model_dump()
     schedule["mode"] = ScheduleMode(schedule["mode"])
     schedule["rounds_max"] = schedule["rounds_max"] or None
+    prioritizer = config.integration.prioritizer
     return CoreConfig(
         run_id=agreement.run_id,
         genesis_bytes=len(agreement.encoded),
@@ -88,6 +89,7 @@ def core_config(
         ),
         limits=Limits(**config.limits.model_dump()),
         standing=standing_config(config),
+        prioritizer_rows_max=prioritizer.model_count_max if prioritizer.enabled else None,
     )
 
 

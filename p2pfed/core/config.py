@@ -143,6 +143,8 @@ class CoreConfig:
         membership: Neighbors.
         limits: Local bounds.
         standing: How neighbors earn their share over the rounds; None to count all alike.
+        prioritizer_rows_max: Rows beyond which the prioritizer leaves some out, None without one.
+            It decides nothing here: the application is told while there are too few.
     """
 
     run_id: bytes
@@ -158,3 +160,4 @@ class CoreConfig:
     membership: MembershipConfig = field(default_factory=MembershipConfig)
     limits: Limits = field(default_factory=Limits)
     standing: StandingConfig | None = None
+    prioritizer_rows_max: int | None = None

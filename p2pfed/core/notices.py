@@ -112,6 +112,26 @@ class ReputationLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartIdle:
+    """A part that the run file switches on has nothing to do for now, and why.
+
+    Attributes:
+        part: Its table in the run file.
+        reason: What it does not do, and how many neighbors are missing for it.
+    """
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartActive:
+    """A part that was told to be idle does its work from now on."""
+
+    part: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobTrouble:
     """A job failed on this machine; it is tried again after a pause, at most a few times."""
 
@@ -142,6 +162,8 @@ Notice = (
     | PeerOffended
     | IncarnationStarted
     | ReputationLost
+    | PartIdle
+    | PartActive
     | JobTrouble
     | Finished
     | Left

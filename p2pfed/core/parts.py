@@ -14,6 +14,7 @@ from p2pfed.core.dialing import Dialing
 from p2pfed.core.dissemination import Dissemination
 from p2pfed.core.equivocation import Equivocation
 from p2pfed.core.held import HeldUpdates
+from p2pfed.core.idleness import Idleness
 from p2pfed.core.inbox import Inbox
 from p2pfed.core.jobs import Jobs
 from p2pfed.core.journal import PROGRESS_KEY, Journal
@@ -113,7 +114,9 @@ def assemble(
     inbox = Inbox(config.limits, neighbors, *listeners, outbox)
 
     rows = Rows(config, held, authors, neighbors, ledger)
-    work = Work(config, plan, own, rows, standing, transfers, ledger, neighbors, jobs, outbox)
+    idleness = Idleness(config, neighbors, outbox)
+    work_parts = (own, rows, standing, idleness, transfers, ledger, neighbors, jobs, outbox)
+    work = Work(config, plan, *work_parts)
     parts = (journal, dissemination, transfers, rows, standing, work, neighbors, outbox)
     schedule = Schedule(config, plan, *parts)
     return Parts(

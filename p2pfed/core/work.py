@@ -5,6 +5,7 @@ from typing import final
 
 from p2pfed.core.config import CoreConfig, UpdateFamily
 from p2pfed.core.effects import CancelJob, StartIntegration, StartTraining
+from p2pfed.core.idleness import Idleness
 from p2pfed.core.jobs import Jobs
 from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
@@ -27,6 +28,7 @@ class Work:
         own: OwnUpdates,
         rows: Rows,
         standing: Standing,
+        idleness: Idleness,
         transfers: Transfers,
         ledger: Ledger,
         neighbors: Neighbors,
@@ -38,6 +40,7 @@ class Work:
         self._own = own
         self._rows = rows
         self._standing = standing
+        self._idleness = idleness
         self._transfers = transfers
         self._ledger = ledger
         self._neighbors = neighbors
@@ -105,6 +108,7 @@ class Work:
 
     def _start(self, round_number: int, *, evaluate: bool, test: bool) -> None:
         rows = self._rows.choose(round_number)
+        self._idleness.look(rows)
         places = self._standing.places(rows)
         rows = tuple(
             replace(row, mass_max=place.mass_max, is_probed=place.is_probed)

@@ -14,6 +14,8 @@ from p2pfed.core.notices import (
     Finished,
     JobTrouble,
     Notice,
+    PartActive,
+    PartIdle,
     PeerOffended,
     PeerRefused,
     ReputationLost,
@@ -54,6 +56,7 @@ class NodeStatus:
         weights_by_peer: Mean coefficient that each peer's rows got.
         rejected: How often neighbors' updates were rejected or got no weight, by reason.
         rejected_peers: Whom each reason concerned; see `Rejections.peers`.
+        idle: Why parts that the run file switches on have nothing to do, by table of the run file.
         history: Evaluations: round, loss, score, test_score.
         trouble: The last thing that went wrong, or None.
         stop_reason: Why training ended, None while it goes on.
@@ -79,6 +82,7 @@ class NodeStatus:
     weights_by_peer: Mapping[str, float]
     rejected: Mapping[str, int]
     rejected_peers: Mapping[str, Mapping[str, Any]]
+    idle: Mapping[str, str]
     history: tuple[Mapping[str, float | int | None], ...]
     trouble: str | None
     stop_reason: str | None
@@ -159,6 +163,7 @@ class Chronicle:
         self._trouble: str | None = None
         self._weights: dict[PeerId, tuple[float, int]] = {}  # sum, count
         self._rejections = Rejections()
+        self._idle: dict[str, str] = {}
         self._history: deque[dict[str, float | int | None]] = deque(maxlen=_HISTORY_MAX)
         if earlier is not None and (earlier.get("peer_id"), earlier.get("run_id")) == (
             peer_id,
@@ -180,6 +185,10 @@ class Chronicle:
                 self._trouble = f"{format_peer_id(peer)} was refused: {reason}"
             case JobTrouble(reason=reason) | ReputationLost(reason=reason):
                 self._trouble = reason
+            case PartIdle(part=part, reason=reason):
+                self._idle[part] = reason
+            case PartActive(part=part):
+                self._idle.pop(part, None)
             case Finished(reason=stop_reason):
                 self._stop_reason = str(stop_reason)
             case _:
@@ -207,6 +216,7 @@ class Chronicle:
             weights_by_peer=self._mean_weights(),
             rejected=self._rejections.counts(),
             rejected_peers=self._rejections.peers(),
+            idle=dict(self._idle),
             history=tuple(self._history),
             trouble=self._trouble,
             stop_reason=self._stop_reason,

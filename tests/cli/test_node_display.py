@@ -3,7 +3,7 @@
 from p2pfed.cli.node_display import NodeDisplay, rejection_lines
 from p2pfed.cli.output import Output
 from p2pfed.core.events import Verdict
-from p2pfed.core.notices import RoundFinished
+from p2pfed.core.notices import PartActive, PartIdle, RoundFinished
 from p2pfed.identity import format_peer_id
 from p2pfed.node.outcome import NodeEvent
 from tests.cli.test_running import StandingNode, make_chronicle
@@ -12,13 +12,14 @@ PEERS = [number.to_bytes(32, "big") for number in range(8)]
 NAMES = [format_peer_id(peer)[-8:] for peer in PEERS]
 
 
-def lines_of(notice, capsys):
+def lines_of(*notices, capsys):
     """Return what a node that is not on a terminal prints of a notice."""
     display = NodeDisplay(Output(as_json=True))
     status = make_chronicle().status(StandingNode())
     display.take(NodeEvent(status=status, notice=None))
     capsys.readouterr()
-    display.take(NodeEvent(status=status, notice=notice))
+    for notice in notices:
+        display.take(NodeEvent(status=status, notice=notice))
     return capsys.readouterr().err.splitlines()
 
 
@@ -27,10 +28,16 @@ def test_round_names_at_most_five_peers_of_a_reason(capsys):
     notice = RoundFinished(
         round=0, loss=None, verdicts=verdicts, own_weight=1.0, evaluation=None, note=""
     )
-    (line,) = lines_of(notice, capsys)
+    (line,) = lines_of(notice, capsys=capsys)
     assert all(name in line for name in NAMES[:5])
     assert not any(name in line for name in NAMES[5:])
     assert "and 3 more" in line
+
+
+def test_part_that_is_idle_again_is_told_of_once(capsys):
+    idle = PartIdle(part="reputation.loss_gate", reason="judges nobody")
+    lines = lines_of(idle, PartActive(part=idle.part), idle, capsys=capsys)
+    assert lines == ["reputation.loss_gate judges nobody"]
 
 
 def test_reasons_name_their_peers():

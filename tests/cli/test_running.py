@@ -9,6 +9,8 @@ from p2pfed.config.templates import template
 from p2pfed.core.events import Verdict
 from p2pfed.core.notices import (
     JobTrouble,
+    PartActive,
+    PartIdle,
     ReputationLost,
     RoundFinished,
     StopReason,
@@ -76,6 +78,14 @@ def test_lost_reputation_is_trouble():
     chronicle = make_chronicle()
     chronicle.take(ReputationLost(reason="damaged"))
     assert chronicle.status(StandingNode()).trouble == "damaged"
+
+
+def test_idle_parts_are_in_the_status_until_they_work():
+    chronicle = make_chronicle()
+    chronicle.take(PartIdle(part="reputation.loss_gate", reason="judges nobody"))
+    assert chronicle.status(StandingNode()).idle == {"reputation.loss_gate": "judges nobody"}
+    chronicle.take(PartActive(part="reputation.loss_gate"))
+    assert chronicle.status(StandingNode()).idle == {}
 
 
 def test_reasons_and_peers_are_bounded():

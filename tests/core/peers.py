@@ -50,6 +50,7 @@ def make_config(
     limits: Limits | None = None,
     role: Role = Role.TRAIN,
     standing: StandingConfig | None = None,
+    prioritizer_rows_max: int | None = None,
 ) -> CoreConfig:
     edges = tuple(
         NeighborAddress(peer=identity.peer, addresses=(address_of(identity),))
@@ -67,6 +68,7 @@ def make_config(
         membership=membership or MembershipConfig(neighbors=edges),
         limits=limits or Limits(),
         standing=standing,
+        prioritizer_rows_max=prioritizer_rows_max,
     )
 
 

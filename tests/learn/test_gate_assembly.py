@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from p2pfed.config.assembly import core_config
 from p2pfed.config.files import parse
 from p2pfed.config.learning import adapt_model, assemble, assemble_learner
 from p2pfed.config.model import RunConfig
@@ -52,3 +53,13 @@ def test_a_task_without_validation_rows_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"reputation\.loss_gate\.enabled.* validation rows"):
         assemble(run_file(enabled=True), IDENTITY, task=blind)
     assemble(run_file(enabled=False), IDENTITY, task=blind)
+
+
+@pytest.mark.parametrize(("enabled", "rows_max"), [(True, 7), (False, None)])
+def test_the_core_knows_from_how_many_rows_on_the_prioritizer_works(
+    enabled: bool, rows_max: int | None
+) -> None:
+    prioritizer = {"enabled": enabled, "model_count_max": 7}
+    config = parse({"integration": {"prioritizer": prioritizer}})
+    made = assemble_learner(config, IDENTITY, application_learner(can_evaluate=True))
+    assert core_config(config, made.agreement).prioritizer_rows_max == rows_max
