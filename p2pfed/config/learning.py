@@ -9,7 +9,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
-from p2pfed.config.ledger import check_for_ledger, ledger_bench
+from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
 from p2pfed.config.model import IntegrationTable, PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.errors import ConfigError
@@ -21,7 +21,6 @@ from p2pfed.learn.device import resolve_placement
 from p2pfed.learn.jobs import unchanged
 from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.ledger_bench import LedgerBench
-from p2pfed.learn.ledger_entries import CODEC
 from p2pfed.learn.partition import create_partition
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
@@ -211,14 +210,18 @@ def _bench_and_agreement(
 ) -> tuple[Workbench | LedgerBench, Agreement]:
     size = learner.specification.size
     if isinstance(method, LedgerMethod):
-        terms = method.terms(run_id=bytes(32), size=size)  # of any run: bounds do not depend on it
+        vectors_codec = ledger_codec(config, method)
+        # Of any run: bounds do not depend on it.
+        any_ledger = method.ledger(learner.specification, run_id=bytes(32), codec=vectors_codec)
         agreement = _agree(
             config,
             learner,
             method,
-            codec=component(CODEC, {}),
+            codec=component(
+                method.codec_name, {} if vectors_codec is None else vectors_codec.describe()
+            ),
             base_digest=base_digest,
-            main_bytes_max=ledger_entries.main_bytes_max(terms),
+            main_bytes_max=ledger_entries.main_bytes_max(any_ledger),
         )
         bench = ledger_bench(
             config,

@@ -1,7 +1,8 @@
-"""Builds the bench of a run whose model is a SeedLedger, from a run file."""
+"""Builds the bench of a run whose model is a ledger, from a run file."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
 
 from torch import Tensor
 
@@ -9,17 +10,39 @@ from p2pfed.config.model import RunConfig
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn.learner import Learner
+from p2pfed.learn.ledger_author import LedgerAuthor
 from p2pfed.learn.ledger_bench import LedgerBench, LedgerExchange
-from p2pfed.learn.ledger_entries import CODEC
-from p2pfed.learn.ledger_training import LocalTraining, Probing, Projecting
+from p2pfed.learn.ledger_directions import Directions
+from p2pfed.learn.ledger_entries import AnyLedger
+from p2pfed.learn.ledger_training import Probing, Projecting
 from p2pfed.learn.loss_meter import LossMeter
 from p2pfed.learn.steps import Sgd, create_step_rule
+from p2pfed.updates.codec import Codec
 from p2pfed.updates.methods import LedgerMethod, Projected, Seeds
+from p2pfed.updates.methods.ledger_method import OPERATION
 from p2pfed.updates.methods.seeds import BY_HISTORY
-from p2pfed.updates.seed_ledger.terms import Terms
+from p2pfed.updates.registry import create_codec
 from p2pfed.updates.seed_ledger.zeroth_order import ZerothOrder
 
 _STEP_RULE: Final = "training.step_rule"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where an author is to write.
+
+    Attributes:
+        config: The run file.
+        identity: Who writes.
+        learner: Trains.
+        ledger: Of the run, empty.
+    """
+
+    config: RunConfig
+    identity: Identity
+    learner: Learner
+    ledger: AnyLedger
 
 
 def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
@@ -28,14 +51,28 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
     Raises:
         ConfigError: If there is such a thing.
     """
-    if config.codec.name != CODEC:
-        fix = f"write {CODEC}: the updates of {method.name} are integers already"
-        raise ConfigError("codec.name", config.codec.name, fix)
-    for name, value in config.codec.constants.items():
-        raise ConfigError(f"codec.{name}", value, f"remove it; {CODEC} has no constants")
+    ledger_codec(config, method)
     if config.reputation.enabled:
         fix = f"write false: under {method.name} every author's log counts alike at all peers"
         raise ConfigError("reputation.enabled", True, fix)
+
+
+def ledger_codec(config: RunConfig, method: LedgerMethod) -> Codec | None:
+    """Return the codec of a ledger's vectors, None where its operations hold none.
+
+    Raises:
+        ConfigError: If the run file names another one than the method's, or a constant is unknown
+            or out of range.
+    """
+    codec = config.codec
+    if codec.name != method.codec_name:
+        fix = f"write {method.codec_name}, the only one of {method.name}"
+        raise ConfigError("codec.name", codec.name, fix)
+    if codec.name != OPERATION:
+        return create_codec(codec.name, **codec.constants)
+    for name, value in codec.constants.items():
+        raise ConfigError(f"codec.{name}", value, f"remove it; {OPERATION} has no constants")
+    return None
 
 
 def ledger_bench(
@@ -60,45 +97,55 @@ def ledger_bench(
     Raises:
         ConfigError: If a value cannot be used.
     """
-    terms = method.terms(run_id=run_id, size=learner.specification.size)
+    codec = ledger_codec(config, method)
+    ledger = method.ledger(learner.specification, run_id=run_id, codec=codec)
+    place = _Place(config=config, identity=identity, learner=learner, ledger=ledger)
     exchange = LedgerExchange(
         method=method.name,
-        terms=terms,
+        codec=method.codec_name,
+        ledger=ledger,
         author=identity.peer,
-        training=_training(config, identity, learner, method, terms),
-        rounds_per_epoch=method.rounds_per_epoch,
+        training=_AUTHORS[type(method)](place, method),
         before_publish=before_publish,
     )
     return LedgerBench(learner, exchange)
 
 
-def _training(
-    config: RunConfig, identity: Identity, learner: Learner, method: LedgerMethod, terms: Terms
-) -> LocalTraining:
-    if isinstance(method, Seeds):
-        if not isinstance(learner, LossMeter):
-            fix = "write projected, or give your learner a method training_losses"
-            raise ConfigError("method.name", method.name, fix)
-        return Probing(
-            learner,
-            terms,
-            ZerothOrder(
-                learning_rate=_learning_rate(config),
-                share=method.share,
-                probe_length=method.probe_length,
-                step_count=config.training.steps_per_round,
-            ),
-            seed=identity.secret_number("directions"),
-            draws_by_history=method.sampling == BY_HISTORY,
-        )
-    assert isinstance(method, Projected)
-    return Projecting(
-        learner,
-        terms,
+def _by_losses(place: _Place, method: Seeds) -> Directions:
+    if not isinstance(place.learner, LossMeter):
+        fix = "write projected, or give your learner a method training_losses"
+        raise ConfigError("method.name", method.name, fix)
+    training = Probing(
+        place.learner,
+        place.ledger.terms,
+        ZerothOrder(
+            learning_rate=_learning_rate(place.config),
+            share=method.share,
+            probe_length=method.probe_length,
+            step_count=place.config.training.steps_per_round,
+        ),
+        seed=place.identity.secret_number("directions"),
+        draws_by_history=method.sampling == BY_HISTORY,
+    )
+    return Directions(training, rounds_per_epoch=method.rounds_per_epoch)
+
+
+def _by_projection(place: _Place, method: Projected) -> Directions:
+    training = Projecting(
+        place.learner,
+        place.ledger.terms,
         share=method.share,
-        step_count=config.training.steps_per_round,
+        step_count=place.config.training.steps_per_round,
         feedback=method.feedback,
     )
+    return Directions(training, rounds_per_epoch=method.rounds_per_epoch)
+
+
+# Of each kind of method, what makes the author's side of its ledger.
+_AUTHORS: Final[Mapping[type[LedgerMethod], Callable[[_Place, Any], LedgerAuthor[Any, Any]]]] = {
+    Projected: _by_projection,
+    Seeds: _by_losses,
+}
 
 
 def _learning_rate(config: RunConfig) -> float:

@@ -1,12 +1,9 @@
-"""The bench of a run whose model is a SeedLedger: every peer computes it from everybody's logs."""
+"""The bench of a run whose model is a ledger: every peer computes it from everybody's logs."""
 
-import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, final
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
@@ -18,20 +15,11 @@ from p2pfed.identity import PeerId
 from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
-from p2pfed.learn.ledger_entries import Entry, decode_entry, encode_entry, take_in
+from p2pfed.learn.ledger_author import BeforePublish, Contribution, LedgerAuthor
+from p2pfed.learn.ledger_entries import AnyLedger, Entry, decode_entry, encode_entry, take_in
 from p2pfed.learn.ledger_pending import Pending, pending_of
-from p2pfed.learn.ledger_training import LocalTraining, Proposal
 from p2pfed.messages import UpdateHeader, UpdateKind
-from p2pfed.updates.author_logs import Receipt, Writer
-from p2pfed.updates.construction import check_integer
-from p2pfed.updates.seed_ledger.author_log import AuthorLog
-from p2pfed.updates.seed_ledger.ledger import SeedLedger
-from p2pfed.updates.seed_ledger.operation import Operation
-from p2pfed.updates.seed_ledger.snapshot import Snapshot
-from p2pfed.updates.seed_ledger.terms import Terms
-from p2pfed.updates.seed_ledger.varints import Integers
-
-_log = logging.getLogger(__name__)
+from p2pfed.updates.log import Operation, Receipt, Snapshot, Writer
 
 # Why the rest of a row is not in the ledger.
 _LIED: Final = str(OffenceKind.EQUIVOCATION)
@@ -50,30 +38,20 @@ class LedgerExchange:
 
     Attributes:
         method: Name of the run's update method.
-        terms: Of the run.
+        codec: Name of the run's codec.
+        ledger: Of the run's kind and terms, empty.
         author: This peer.
         training: How it finds out what to write.
-        rounds_per_epoch: Rounds after which it goes on to the next epoch, and after the last one to
-            the first; 0 to stay in the first.
-        before_publish: Applied to the coefficients of an operation, shape (K,), float64, before
-            they are rounded and limited; lets experiments make a peer hostile.
+        before_publish: Applied to what is to be published, of a form that `training` says; lets
+            experiments make a peer hostile.
     """
 
     method: str
-    terms: Terms
+    codec: str
+    ledger: AnyLedger
     author: PeerId
-    training: LocalTraining
-    rounds_per_epoch: int = 0
-    before_publish: Callable[[Tensor], Tensor] = unchanged
-
-    def __post_init__(self) -> None:
-        check_integer(self.rounds_per_epoch, "method.rounds_per_epoch", least=0)
-
-    def epoch(self, round: int) -> int:
-        """Return whose directions a round moves along."""
-        if self.rounds_per_epoch == 0:
-            return 0
-        return round // self.rounds_per_epoch % self.terms.epoch_count
+    training: LedgerAuthor[Any, Any]
+    before_publish: BeforePublish = unchanged
 
 
 @final
@@ -92,9 +70,9 @@ class _Model:
 
 @final
 class LedgerBench:
-    """Trains, encodes, validates, integrates and evaluates for one peer of a SeedLedger.
+    """Trains, encodes, validates, integrates and evaluates for one peer of a ledger.
 
-    The model is `SeedLedger.materialize` of the initial vector, after every job and to the last
+    The model is `AuthorLogs.materialize` of the initial vector, after every job and to the last
     bit: what a local phase does to it is a proposal, and forgotten as soon as it is encoded.
 
     An own operation enters the ledger when the core's next order shows that it was signed, by its
@@ -114,10 +92,9 @@ class LedgerBench:
         self.learner = learner
         self.exchange = exchange
         self.initial = learner.vector()
-        self.ledger = SeedLedger(exchange.terms)
+        self.ledger = exchange.ledger.without(())
         self._pending: Pending | None = None
         self._model = _Model(vector=self.initial, ledger_digest=self.ledger.digest())
-        self._told_of_budget = False
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode what they add to the model.
@@ -136,26 +113,22 @@ class LedgerBench:
             )
         self._model = self._materialized(self.ledger)
         self._load(self._model)
-        epoch = self.exchange.epoch(effect.round)
         try:
-            proposal = self._propose(effect, log, epoch, should_stop)
+            made = self._contribute(effect, writer, should_stop)
         finally:
             self._load(self._model)
-        coefficients = proposal.coefficients
-        entry: Entry
+        entry: Entry = made.operation
         if place.needs_full or log.sequence < place.sequence:
-            entry = Snapshot.of(log.then(epoch, coefficients))
-        else:
-            entry = self.ledger.next_operation(writer, epoch, proposal.step_count, coefficients)
+            entry = Snapshot.of(log.append(made.operation))
         self._pending = Pending(
             incarnation=place.incarnation,
             sequence=place.sequence + 1,
             entry=entry,
-            waiting=proposal.waiting,
+            waiting=made.waiting,
         )
         return TrainingOutcome(
-            payload=encode_entry(entry),
-            report=proposal.report,
+            payload=encode_entry(self.ledger, entry),
+            report=made.report,
             is_full=isinstance(entry, Snapshot),
         )
 
@@ -169,7 +142,7 @@ class LedgerBench:
         Raises:
             RemoteError: If it cannot; nothing else, whatever the bytes.
         """
-        decode_entry(header, payload, method=self.exchange.method, terms=self.exchange.terms)
+        self._decode(header, payload)
 
     def integrate(
         self,
@@ -193,7 +166,7 @@ class LedgerBench:
                 known to be out.
         """
         self._settled(effect.own)
-        draft = self._without(effect.frozen)
+        draft = self.ledger.without(effect.frozen)
         news: list[Operation] = []
         reasons = [
             _LIED if row.peer in effect.frozen else self._take_in(draft, row, load_payload, news)
@@ -225,7 +198,7 @@ class LedgerBench:
         """Return all that later jobs depend on, in the safetensors format."""
         parts = {
             _LOGS: self.ledger.state(),
-            _PENDING: {} if self._pending is None else self._pending.to_tensors(),
+            _PENDING: {} if self._pending is None else self._pending.to_tensors(self.ledger),
             _TRAINING: self.exchange.training.state(),
         }
         state = self.learner.state()
@@ -243,10 +216,9 @@ class LedgerBench:
             state = safetensors.load(data)
         except SafetensorError as error:
             raise LocalError(f"the saved model cannot be read: {error}") from error
-        terms = self.exchange.terms
-        ledger = SeedLedger(terms)
+        ledger = self.exchange.ledger.without(())
         ledger.load_state(_part(state, _LOGS))
-        pending = pending_of(_part(state, _PENDING), terms)
+        pending = pending_of(_part(state, _PENDING), ledger)
         self.exchange.training.load_state(_part(state, _TRAINING))
         own = (_LOGS, _PENDING, _TRAINING)
         self.learner.load_state({k: v for k, v in state.items() if not k.startswith(own)})
@@ -263,52 +235,40 @@ class LedgerBench:
             writer = Writer(self.exchange.author, pending.incarnation)
             take_in(self.ledger, writer, pending.sequence, pending.entry)
             self.exchange.training.accept(pending.waiting)
-            if isinstance(pending.entry, Operation):
+            if not isinstance(pending.entry, Snapshot):
                 self.exchange.training.observe(pending.entry)
             self._pending = None
         return place
 
-    def _propose(
-        self, effect: StartTraining, log: AuthorLog, epoch: int, should_stop: ShouldStop
-    ) -> Proposal:
-        terms = self.exchange.terms
-        if not effect.train:  # a relay's log is empty operations, which show that it lives
-            nothing = np.zeros(terms.direction_count, dtype=np.int64)
-            report = TrainingReport(loss=None, examples=0)
-            return Proposal(coefficients=nothing, step_count=1, report=report)
-
-        def limit(coefficients: Integers) -> Integers:
-            wanted = self.exchange.before_publish(torch.from_numpy(coefficients).double())
-            most = float(terms.coefficient_max)
-            finite = wanted.nan_to_num(0.0, most, -most).round().clamp(-most, most)
-            allowed = finite.to(torch.int64).numpy()
-            fitting = log.fit(epoch, allowed)
-            if not np.array_equal(fitting, allowed) and not self._told_of_budget:
-                self._told_of_budget = True
-                _log.warning(
-                    "this peer's budget in epoch %d is spent, and its steps become shorter: set "
-                    "method.rounds_per_epoch, or begin a run with a larger method.budget",
-                    epoch,
-                )
-            return fitting
-
-        return self.exchange.training.propose(
+    def _contribute(
+        self, effect: StartTraining, writer: Writer, should_stop: ShouldStop
+    ) -> Contribution[Any]:
+        training = self.exchange.training
+        if not effect.train:
+            nothing = training.add_nothing(self.ledger, writer, round=effect.round)
+            return Contribution(operation=nothing, report=TrainingReport(loss=None, examples=0))
+        return training.contribute(
             self._model.vector,
+            self.ledger,
+            writer,
             round=effect.round,
-            epoch=epoch,
-            limit=limit,
+            before_publish=self.exchange.before_publish,
             should_stop=should_stop,
         )
 
-    def _without(self, liars: Collection[PeerId]) -> SeedLedger:
-        """Return a copy of the ledger without all that some authors wrote."""
-        ledger = self.ledger
-        logs = {writer: log for writer, log in ledger.logs.items() if writer.author not in liars}
-        return SeedLedger.of(self.exchange.terms, logs, ledger.frozen)
+    def _decode(self, header: UpdateHeader, payload: bytes) -> Entry:
+        exchange = self.exchange
+        return decode_entry(
+            header,
+            payload,
+            method=exchange.method,
+            codec=exchange.codec,
+            ledger=exchange.ledger,
+        )
 
     def _take_in(
         self,
-        draft: SeedLedger,
+        draft: AnyLedger,
         row: IntegrationRow,
         load_payload: LoadPayload,
         news: list[Operation],
@@ -325,18 +285,13 @@ class LedgerBench:
             if header.sequence <= draft.sequence(writer):
                 continue
             try:
-                entry = decode_entry(
-                    header,
-                    load_payload(header.payload_hash),
-                    method=self.exchange.method,
-                    terms=self.exchange.terms,
-                )
+                entry = self._decode(header, load_payload(header.payload_hash))
                 receipt = take_in(draft, writer, header.sequence, entry)
             except RemoteError as error:
                 return error.kind
             if receipt in _REASONS:
                 return _REASONS[receipt]
-            if isinstance(entry, Operation):
+            if not isinstance(entry, Snapshot):
                 news.append(entry)
         return ""
 
@@ -344,7 +299,7 @@ class LedgerBench:
         # A copy: a learner of somebody else's may train in the memory that it is given.
         self.learner.load_vector(model.vector.clone())
 
-    def _materialized(self, ledger: SeedLedger) -> _Model:
+    def _materialized(self, ledger: AnyLedger) -> _Model:
         digest = ledger.digest()
         if digest == self._model.ledger_digest:
             return self._model

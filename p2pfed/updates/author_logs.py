@@ -4,85 +4,40 @@ The replicated side of all ledgers: what is in a log and what follows from it is
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from copy import copy
 from dataclasses import replace
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from blake3 import blake3
 from torch import Tensor
 
-from p2pfed.errors import LocalError, RemoteError
+from p2pfed.errors import CodecError, LocalError
 from p2pfed.identity import PeerId
-from p2pfed.limits import PUBLIC_KEY_BYTES
-from p2pfed.updates.saved_bytes import from_bytes, to_bytes
-
-HISTORY_COUNT: Final = 64  # as many as one request for a range of updates asks for
-DIGEST_BYTES: Final = 32
-
-_FROZEN: Final = "frozen/"
-_LOG: Final = "log/"
-_OPERATION: Final = "/operation/"
-_SUMS: Final = "/sums"
-_PLACE: Final = "/place"
+from p2pfed.updates import saved_logs
+from p2pfed.updates.log import DIGEST_BYTES, Log, Operation, Receipt, Snapshot, Writer
 
 
-class Writer(NamedTuple):
-    """Whose log: an author in one of its incarnations."""
-
-    author: PeerId
-    incarnation: int
-
-
-class Receipt(StrEnum):
-    """What became of an operation or a snapshot."""
-
-    APPLIED = "applied"
-    DUPLICATE = "duplicate"
-    GAP = "gap"  # fetch what is missing before it, or a snapshot
-    FROZEN = "frozen"  # it comes after the author's proven lie
-
-
-OperationT = TypeVar("OperationT")
-OperationIn = TypeVar("OperationIn", contravariant=True)
-
-
-class Log(Protocol[OperationIn]):
-    """What one author has added up; a frozen dataclass."""
+class Terms(Protocol):
+    """What peers agree on about a ledger; a frozen dataclass."""
 
     @property
-    def sequence(self) -> int:
-        """Of its last operation; 0 before the first."""
-
-    @property
-    def history(self) -> tuple[bytes, ...]:
-        """The bytes of its last operations, the newest last."""
-
-    def digest(self) -> bytes:
-        """Return the BLAKE3-256 of its sums."""
-
-    def append(self, operation: OperationIn) -> Self:
-        """Return the log with the next operation.
-
-        Raises:
-            RemoteError: If that is not what its author may add.
-        """
-
-    def rolled_back(self, sequence: int) -> Self | None:
-        """Return the log as it was after an earlier operation, or None if that is forgotten."""
-
-    def snapshot(self) -> bytes:
-        """Return the sums as bytes for a newcomer."""
+    def size(self) -> int:
+        """The length d of the vectors of the run."""
 
 
-TermsT = TypeVar("TermsT")
+TermsT = TypeVar("TermsT", bound=Terms)
 LogT = TypeVar("LogT", bound=Log)  # type: ignore[type-arg]  # of any operation
+OperationT = TypeVar("OperationT", bound=Operation)
 
 
 class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
     """A replicated set of logs, one of each writer, and of the points at which liars are frozen.
+
+    One implementation is one kind of ledger: what an operation says, what it adds to the log of
+    its author, and which model follows from all logs.
 
     Two sets that were told the same, in any order and however often, are equal: logs of
     different writers do not touch each other, operations of one apply in sequence or not at all,
@@ -226,20 +181,77 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
             if usable is not None and usable.sequence > self.sequence(writer):
                 self._put(writer, usable)
 
+    def without(self, authors: Collection[PeerId]) -> Self:
+        """Return a copy without all that some authors wrote; freezing points stay."""
+        other = copy(self)
+        other._logs = {it: log for it, log in self._logs.items() if it.author not in authors}
+        other._frozen = dict(self._frozen)
+        return other
+
+    # Bytes ---------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def operation_bytes_max(self) -> int:
+        """The most bytes that an operation can have."""
+
+    @property
+    @abstractmethod
+    def snapshot_bytes_max(self) -> int:
+        """The most bytes that a snapshot can have, its digest included."""
+
+    @abstractmethod
+    def encode(self, operation: OperationT) -> bytes:
+        """Return the bytes of an operation."""
+
+    @abstractmethod
+    def decode(self, data: bytes | memoryview) -> OperationT:
+        """Read an operation of another peer, without regard to what is in the ledger.
+
+        Args:
+            data: Any bytes.
+
+        Raises:
+            CodecError: If they are not the encoding of an operation within the terms.
+            LimitExceeded: If it alone is beyond a limit.
+        """
+
+    def decode_snapshot(self, data: bytes | memoryview) -> Snapshot:
+        """Read a snapshot of another peer, without regard to what is in the ledger.
+
+        Args:
+            data: Any bytes.
+
+        Raises:
+            CodecError: If they are not the encoding of a snapshot within the terms.
+            LimitExceeded: If its sums are beyond a limit that binds its author.
+        """
+        if len(data) > self.snapshot_bytes_max:
+            most = self.snapshot_bytes_max
+            raise CodecError(f"a snapshot of {len(data)} bytes, at most {most}")
+        digest, sums = bytes(data[:DIGEST_BYTES]), bytes(data[DIGEST_BYTES:])
+        self._restore(1, sums, digest)
+        return Snapshot(digest=digest, sums=sums)
+
+    # The model -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def materialize(self, start: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Compute the model: the same bits wherever the ledger is the same.
+
+        Args:
+            start: The run's initial vector, shape (d,), float32, any device with float64.
+            out: Where to put the model, like `start`, which it may be itself.
+
+        Raises:
+            LocalError: If `start` is not such a vector.
+        """
+
     # Saving --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Tensor]:
         """Return all logs and freezing points, as tensors by name."""
-        state = {}
-        for writer, last in self._frozen.items():
-            state[_FROZEN + _name(writer)] = torch.tensor([last])
-        for writer, log in self._logs.items():
-            name = _LOG + _name(writer)
-            state[name + _PLACE] = torch.tensor([log.sequence])
-            state[name + _SUMS] = from_bytes(log.digest() + log.snapshot())
-            for place, data in enumerate(log.history):
-                state[f"{name}{_OPERATION}{place}"] = from_bytes(data)
-        return state
+        return saved_logs.save(self._logs, self._frozen)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned.
@@ -247,35 +259,12 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         Raises:
             LocalError: If it is something else, or of other terms.
         """
-        frozen, logs = {}, {}
-        try:
-            for name, tensor in state.items():
-                if name.startswith(_FROZEN):
-                    frozen[_writer(name.removeprefix(_FROZEN))] = int(tensor.item())
-                elif name.startswith(_LOG) and name.endswith(_PLACE):
-                    log = name.removesuffix(_PLACE)
-                    logs[_writer(log.removeprefix(_LOG))] = self._read(log, state)
-        except (RemoteError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            reason = (
-                f"the saved state holds no logs of these terms, or they cannot be read: {error}"
-            )
-            raise LocalError(reason) from error
-        self._frozen, self._logs = frozen, logs
-
-    def _read(self, name: str, state: Mapping[str, Tensor]) -> LogT:
-        sums = to_bytes(state[name + _SUMS])
-        sequence = int(state[name + _PLACE].item())
-        log = self._restore(sequence, sums[DIGEST_BYTES:], sums[:DIGEST_BYTES])
-        names = [f"{name}{_OPERATION}{place}" for place in range(HISTORY_COUNT)]
-        history = tuple(to_bytes(state[each]) for each in names if each in state)
-        for data in history:
-            self._check_operation(data)
-        return replace(log, history=history)  # type: ignore[type-var]  # a dataclass
+        self._logs, self._frozen = saved_logs.load(state, self._restore_with_history)
 
     # Inside --------------------------------------------------------------------------------
 
     @abstractmethod
-    def _restore(self, sequence: int, snapshot: bytes | memoryview, digest: bytes) -> LogT:
+    def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> LogT:
         """Read a snapshot, which may be any bytes.
 
         Raises:
@@ -283,13 +272,28 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
             LimitExceeded: If they are beyond a limit that binds the writer.
         """
 
-    @abstractmethod
-    def _check_operation(self, data: bytes) -> None:
-        """Refuse bytes that are no operation within the terms.
+    def _check_history(self, data: bytes) -> None:
+        """Refuse bytes that take no operation of these terms back.
 
         Raises:
-            CodecError: If they are not.
+            RemoteError: If they do not.
         """
+        self.decode(data)
+
+    def _restore_with_history(
+        self, sequence: int, snapshot: Snapshot, history: tuple[bytes, ...]
+    ) -> LogT:
+        for data in history:
+            self._check_history(data)
+        log = self._restore(sequence, snapshot.sums, snapshot.digest)
+        return replace(log, history=history)  # type: ignore[type-var]  # a dataclass
+
+    def _check_start(self, start: Tensor) -> None:
+        if tuple(start.shape) != (self.terms.size,) or start.dtype != torch.float32:
+            raise LocalError(
+                f"start of shape {tuple(start.shape)} and {start.dtype}, expected "
+                f"({self.terms.size},) and torch.float32"
+            )
 
     def _put(self, writer: Writer, log: LogT) -> None:
         if log.sequence:
@@ -300,14 +304,3 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
     def _check(self, other: Self) -> None:
         if other.terms != self.terms:
             raise LocalError("two ledgers of different terms have nothing in common")
-
-
-def _name(writer: Writer) -> str:
-    return f"{writer.author.hex()}.{writer.incarnation}"
-
-
-def _writer(name: str) -> Writer:
-    author, _, incarnation = name.partition(".")
-    if len(author) != 2 * PUBLIC_KEY_BYTES:
-        raise ValueError(f"{name} names no writer")
-    return Writer(PeerId(bytes.fromhex(author)), int(incarnation))

@@ -14,11 +14,10 @@ from p2pfed.learn.jobs import IntegrationOutcome, TrainingOutcome, never
 from p2pfed.learn.ledger_bench import LedgerBench
 from p2pfed.learn.ledger_entries import encode_entry
 from p2pfed.messages import UpdateHeader, UpdateKind
-from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.log import Snapshot, Writer
 from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger.author_log import AuthorLog
 from p2pfed.updates.seed_ledger.operation import Operation
-from p2pfed.updates.seed_ledger.snapshot import Snapshot
 from p2pfed.updates.seed_ledger.terms import Terms
 from p2pfed.wire.payload import decode_payload
 from tests.learn.peers import make_header
@@ -166,7 +165,7 @@ def sign_entry(
     peer: LedgerPeer, entry: Operation | Snapshot, sequence: int, **changes: Any
 ) -> UpdateHeader:
     """Return the header of an entry that a liar made up."""
-    payload = encode_entry(entry)
+    payload = encode_entry(peer.bench.ledger, entry)
     kind = UpdateKind.OPERATION if isinstance(entry, Operation) else UpdateKind.SNAPSHOT
     header = replace(
         make_header(payload, codec="operation"),

@@ -15,7 +15,6 @@ from p2pfed.learn.application import ApplicationLearner
 from p2pfed.learn.ledger_bench import LedgerBench
 from p2pfed.updates.registry import METHODS
 from p2pfed.updates.seed_ledger import operation as operations
-from p2pfed.updates.seed_ledger import snapshot as snapshots
 from tests.learn.ledger_peers import make_ledger_assembly
 
 OWN: dict[str, dict[str, Any]] = {
@@ -55,19 +54,19 @@ def test_the_terms_are_part_of_the_genesis(constant: str, value: Any) -> None:
 def test_all_is_assembled_as_the_run_file_says() -> None:
     made = make_ledger_assembly("seeds", 0, epoch_count=5)
     assert isinstance(made.bench, LedgerBench)
-    terms = made.bench.exchange.terms
+    terms = made.bench.ledger.terms
     assert terms.run_id == made.agreement.run_id
     assert (terms.size, terms.direction_count, terms.epoch_count) == (2_410, 256, 5)
     genesis = made.agreement.genesis
     assert (genesis.codec.name, genesis.codec.constants) == ("operation", {})
-    assert genesis.section_bytes_max["main"] == snapshots.bytes_max(terms)
-    assert snapshots.bytes_max(terms) > operations.bytes_max(terms)
+    assert genesis.section_bytes_max["main"] == made.bench.ledger.snapshot_bytes_max
+    assert made.bench.ledger.snapshot_bytes_max > operations.bytes_max(terms)
 
 
 def test_the_largest_operation_may_be_larger_than_the_largest_snapshot() -> None:
     made = make_ledger_assembly("seeds", 0, epoch_count=1, budget=2**20)
     assert isinstance(made.bench, LedgerBench)
-    largest = operations.bytes_max(made.bench.exchange.terms)
+    largest = operations.bytes_max(made.bench.ledger.terms)
     assert made.agreement.genesis.section_bytes_max["main"] == largest
 
 
@@ -146,7 +145,7 @@ def test_an_application_that_trains_by_itself_is_projected() -> None:
     learner = make_application(config)
     made = assemble_learner(config, Identity(bytes(32)), learner)
     assert isinstance(made.bench, LedgerBench)
-    assert made.bench.exchange.terms.size == 420
+    assert made.bench.ledger.terms.size == 420
 
 
 def test_an_application_that_measures_no_losses_cannot_probe() -> None:

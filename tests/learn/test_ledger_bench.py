@@ -8,7 +8,7 @@ from p2pfed.core.effects import StartIntegration, StartTraining
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import TrainingReport
 from p2pfed.messages import UpdateKind
-from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.log import Writer
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from tests.learn.ledger_peers import (
     LIFE,
@@ -58,9 +58,9 @@ def test_a_local_phase_leaves_the_model_of_the_ledger(name: str) -> None:
 def test_nothing_but_the_signed_operation_moves_the_model(name: str) -> None:
     (peer,) = make_peers(name, 1)
     peer.sign(outcome := peer.train())
-    operation = operation_in(outcome.payload, peer.bench.exchange.terms)
+    operation = operation_in(outcome.payload, peer.bench.ledger.terms)
     peer.integrate()
-    wanted = SeedLedger(peer.bench.exchange.terms)
+    wanted = SeedLedger(peer.bench.ledger.terms)
     wanted.apply(Writer(peer.identity.peer, LIFE), 1, operation)
     assert peer.bench.ledger.digest() == wanted.digest()
     assert torch.equal(peer.bench.learner.vector(), wanted.materialize(peer.bench.initial))
@@ -92,7 +92,7 @@ def test_a_learner_may_train_in_the_memory_that_it_is_given() -> None:
             return TrainingReport(loss=1.0, examples=1)
 
     bench.learner = Careless()  # type: ignore[assignment]
-    bench.exchange.training._learner = bench.learner
+    bench.exchange.training.training._learner = bench.learner
     start = bench.initial.clone()
     for _ in range(3):
         peer.publish()

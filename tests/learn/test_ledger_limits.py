@@ -16,7 +16,7 @@ from p2pfed.errors import LimitExceeded, RemoteError, SpecMismatch
 from p2pfed.learn.jobs import TrainingOutcome
 from p2pfed.learn.learner import TrainingReport
 from p2pfed.messages import UpdateKind
-from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.log import Writer
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.wire.payload import encode_payload
@@ -49,7 +49,7 @@ def test_rounds_go_through_the_epochs(
     name: str, constants: dict[str, Any], epochs: list[int]
 ) -> None:
     (peer,) = make_peers(name, 1, **constants)
-    terms = peer.bench.exchange.terms
+    terms = peer.bench.ledger.terms
     found = [operation_in(peer.payloads[peer.publish().payload_hash], terms) for _ in epochs]
     assert [operation.epoch for operation in found] == epochs
     assert all(operation.step_count == 5 for operation in found)
@@ -83,12 +83,12 @@ def test_a_relay_adds_nothing() -> None:
 
 def test_a_liar_moves_what_it_publishes_and_stays_within_the_terms() -> None:
     liar, other = make_peers("seeds", 2, coefficient_max=5_000)
-    honest = operation_in(liar.train().payload, liar.bench.exchange.terms).coefficients
+    honest = operation_in(liar.train().payload, liar.bench.ledger.terms).coefficients
 
     def lies(lie: Any) -> list[int]:
         liar.bench.exchange = replace(liar.bench.exchange, before_publish=lie)
         outcome: TrainingOutcome = liar.train()
-        return operation_in(outcome.payload, liar.bench.exchange.terms).coefficients.tolist()
+        return operation_in(outcome.payload, liar.bench.ledger.terms).coefficients.tolist()
 
     assert lies(lambda own: -own) == (-honest).tolist()
     wild = lies(lambda own: own * 1e30)
@@ -100,7 +100,7 @@ def test_a_liar_moves_what_it_publishes_and_stays_within_the_terms() -> None:
 
 def test_an_operation_beyond_the_budget_ends_the_log_everywhere() -> None:
     liar, first, second = make_peers("seeds", budget=5_000, coefficient_max=5_000)
-    terms = first.bench.exchange.terms
+    terms = first.bench.ledger.terms
     free = SeedLedger(replace(terms, budget=2**22))
     writer, headers = Writer(liar.identity.peer, LIFE), []
     for sequence, value in enumerate((3_000, 3_000, -3_000), start=1):

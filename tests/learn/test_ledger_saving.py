@@ -10,7 +10,7 @@ import torch
 from p2pfed.core.effects import StartTraining
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import JobCancelled
-from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.log import Writer
 from tests.learn.ledger_peers import (
     LIFE,
     LedgerPeer,
@@ -136,7 +136,7 @@ def test_history_learns_from_everybody() -> None:
     own.publish()
     own.integrate([neighbor.publish()])
     tallies = training.state()["tallies"]
-    terms = own.bench.exchange.terms
+    terms = own.bench.ledger.terms
     both = [
         operation_in(own.payloads[it[0].payload_hash], terms) for it in (own.said, neighbor.said)
     ]

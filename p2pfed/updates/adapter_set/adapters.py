@@ -11,7 +11,7 @@ from p2pfed.errors import LocalError, RemoteError
 from p2pfed.updates.adapter_set.compaction import check_compaction
 from p2pfed.updates.adapter_set.increment import Increment, decode
 from p2pfed.updates.adapter_set.terms import Terms
-from p2pfed.updates.author_logs import Receipt
+from p2pfed.updates.log import Receipt
 from p2pfed.updates.saved_bytes import from_bytes, to_bytes
 
 _INCREMENT: Final = "increment/"

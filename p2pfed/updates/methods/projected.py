@@ -7,12 +7,12 @@ from typing_extensions import override
 
 from p2pfed.errors import ConfigError
 from p2pfed.updates.construction import check_number
-from p2pfed.updates.methods.ledger_method import LedgerMethod
+from p2pfed.updates.methods.direction_method import DirectionMethod
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Projected(LedgerMethod):
+class Projected(DirectionMethod):
     """Local steps are those of the step rule; what they change is projected onto K directions.
 
     Source: Shu et al. 2024, "Ferret: federated full-parameter tuning at scale for large language
@@ -24,14 +24,14 @@ class Projected(LedgerMethod):
     """
 
     name: ClassVar[str] = "projected"
-    own_constants: ClassVar[tuple[str, ...]] = (*LedgerMethod.own_constants, "feedback")
+    own_constants: ClassVar[tuple[str, ...]] = (*DirectionMethod.own_constants, "feedback")
 
     rounds_per_epoch: int = 1  # the same directions would never see what waits
     feedback: float = 1.0
 
     @override
     def __post_init__(self) -> None:
-        LedgerMethod.__post_init__(self)
+        DirectionMethod.__post_init__(self)
         check_number(self.feedback, "method.feedback", least=0.0)
         if self.feedback > 1.0:
             raise ConfigError("method.feedback", self.feedback, "write a number from 0 to 1")

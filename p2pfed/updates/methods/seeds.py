@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from p2pfed.errors import ConfigError
 from p2pfed.updates.construction import check_choice, check_number
-from p2pfed.updates.methods.ledger_method import LedgerMethod
+from p2pfed.updates.methods.direction_method import DirectionMethod
 
 UNIFORM: Final = "uniform"
 BY_HISTORY: Final = "history"
@@ -15,7 +15,7 @@ BY_HISTORY: Final = "history"
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seeds(LedgerMethod):
+class Seeds(DirectionMethod):
     """A local step measures the loss on both sides of the model along one of K directions.
 
     Source: Qin et al. 2024, "Federated full-parameter tuning of billion-sized language models with
@@ -30,7 +30,7 @@ class Seeds(LedgerMethod):
 
     name: ClassVar[str] = "seeds"
     own_constants: ClassVar[tuple[str, ...]] = (
-        *LedgerMethod.own_constants,
+        *DirectionMethod.own_constants,
         "probe_length",
         "sampling",
     )
@@ -41,7 +41,7 @@ class Seeds(LedgerMethod):
 
     @override
     def __post_init__(self) -> None:
-        LedgerMethod.__post_init__(self)
+        DirectionMethod.__post_init__(self)
         check_number(self.probe_length, "method.probe_length", above=0.0)
         object.__setattr__(self, "probe_length", float(self.probe_length))
         check_choice(self.sampling, "method.sampling", (UNIFORM, BY_HISTORY))

@@ -8,7 +8,7 @@ import numpy as np
 from blake3 import blake3
 
 from p2pfed.errors import CodecError, LimitExceeded
-from p2pfed.updates.author_logs import HISTORY_COUNT
+from p2pfed.updates.log import DIGEST_BYTES, HISTORY_COUNT
 from p2pfed.updates.seed_ledger import operation as operations
 from p2pfed.updates.seed_ledger import varints
 from p2pfed.updates.seed_ledger.operation import Operation
@@ -152,6 +152,16 @@ class AuthorLog:
             hashes.pop(changed, None)
         ordered = {epoch: hashes[epoch] for epoch in kept}
         return AuthorLog(terms=self.terms, sequence=sequence, sums=kept, hashes=ordered)
+
+
+def bytes_max(terms: Terms) -> int:
+    """Return the most bytes that a snapshot can have, its digest included."""
+    # No sum is longer than the budget, and zigzagged it is twice as large.
+    count, epoch, each = (
+        -(-most.bit_length() // 7)
+        for most in (terms.epoch_count, max(terms.epoch_count - 1, 1), 2 * terms.budget)
+    )
+    return DIGEST_BYTES + count + terms.epoch_count * (epoch + terms.direction_count * each)
 
 
 def check_budget(sums: Integers, terms: Terms) -> None:

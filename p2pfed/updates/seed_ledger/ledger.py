@@ -11,9 +11,10 @@ from typing_extensions import override
 
 from p2pfed.errors import LimitExceeded, LocalError
 from p2pfed.identity import PeerId
-from p2pfed.updates.author_logs import AuthorLogs, Writer
+from p2pfed.updates.author_logs import AuthorLogs
+from p2pfed.updates.log import Writer
+from p2pfed.updates.seed_ledger import author_log, weights
 from p2pfed.updates.seed_ledger import operation as operations
-from p2pfed.updates.seed_ledger import weights
 from p2pfed.updates.seed_ledger.author_log import AuthorLog, is_within_budget
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import STEPS_MAX, Terms
@@ -35,21 +36,6 @@ class SeedLedger(AuthorLogs[Terms, AuthorLog, Operation]):
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms, AuthorLog(terms=terms))
-
-    @classmethod
-    def of(
-        cls, terms: Terms, logs: Mapping[Writer, AuthorLog], frozen: Mapping[Writer, int]
-    ) -> "SeedLedger":
-        """Make a ledger of what another one had; logs are values and can be shared.
-
-        Args:
-            terms: Of the run, and of all logs.
-            logs: As of `logs`.
-            frozen: As of `frozen`.
-        """
-        ledger = cls(terms)
-        ledger._logs, ledger._frozen = dict(logs), dict(frozen)
-        return ledger
 
     def next_operation(
         self, writer: Writer, epoch: int, step_count: int, coefficients: Integers
@@ -104,21 +90,9 @@ class SeedLedger(AuthorLogs[Terms, AuthorLog, Operation]):
         _add(totals, own)
         return {epoch: totals[epoch] for epoch in sorted(totals)}
 
+    @override
     def materialize(self, start: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Compute the model: the same bits wherever the ledger is the same.
-
-        Args:
-            start: The run's initial vector, shape (d,), float32, any device.
-            out: Where to put it, as in `weights.materialize`.
-
-        Raises:
-            LocalError: If `start` is not such a vector.
-        """
-        if tuple(start.shape) != (self.terms.size,) or start.dtype != torch.float32:
-            raise LocalError(
-                f"start of shape {tuple(start.shape)} and {start.dtype}, expected "
-                f"({self.terms.size},) and torch.float32"
-            )
+        self._check_start(start)
         layers = [
             (self.terms.basis(epoch), torch.from_numpy(sums))
             for epoch, sums in self.coefficients().items()
@@ -146,13 +120,27 @@ class SeedLedger(AuthorLogs[Terms, AuthorLog, Operation]):
         unit = math.sqrt(self.terms.basis(0).padded_size) * 2.0**-self.terms.fraction_bits
         return unit * math.fsum(lengths)
 
+    @property
     @override
-    def _restore(self, sequence: int, snapshot: bytes | memoryview, digest: bytes) -> AuthorLog:
-        return AuthorLog.restore(self.terms, sequence, snapshot, digest)
+    def operation_bytes_max(self) -> int:
+        return operations.bytes_max(self.terms)
+
+    @property
+    @override
+    def snapshot_bytes_max(self) -> int:
+        return author_log.bytes_max(self.terms)
 
     @override
-    def _check_operation(self, data: bytes) -> None:
-        operations.decode(data, self.terms)
+    def encode(self, operation: Operation) -> bytes:
+        return operations.encode(operation)
+
+    @override
+    def decode(self, data: bytes | memoryview) -> Operation:
+        return operations.decode(data, self.terms)
+
+    @override
+    def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> AuthorLog:
+        return AuthorLog.restore(self.terms, sequence, sums, digest)
 
 
 def _add(totals: dict[int, Integers], sums: Mapping[int, Integers]) -> None:

@@ -19,7 +19,7 @@ from typing import Final, final
 import numpy as np
 
 from p2pfed.errors import CodecError
-from p2pfed.updates.author_logs import DIGEST_BYTES
+from p2pfed.updates.log import DIGEST_BYTES
 from p2pfed.updates.seed_ledger import varints
 from p2pfed.updates.seed_ledger.terms import STEPS_MAX, Terms
 from p2pfed.updates.seed_ledger.varints import Integers

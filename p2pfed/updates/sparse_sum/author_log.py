@@ -7,7 +7,7 @@ import numpy as np
 from blake3 import blake3
 
 from p2pfed.errors import CodecError, LimitExceeded
-from p2pfed.updates.author_logs import HISTORY_COUNT
+from p2pfed.updates.log import HISTORY_COUNT
 from p2pfed.updates.sparse_sum import operation as operations
 from p2pfed.updates.sparse_sum import snapshot
 from p2pfed.updates.sparse_sum.operation import Operation

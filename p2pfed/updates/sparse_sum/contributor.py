@@ -5,8 +5,8 @@ from typing import Final, final
 from torch import Tensor
 
 from p2pfed.errors import LocalError
-from p2pfed.updates.author_logs import Writer
 from p2pfed.updates.error_feedback import ErrorFeedback
+from p2pfed.updates.log import Writer
 from p2pfed.updates.sparse_sum.ledger import SparseSum
 from p2pfed.updates.sparse_sum.operation import Operation
 from p2pfed.updates.sparse_sum.terms import Terms

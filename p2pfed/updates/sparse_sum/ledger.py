@@ -9,8 +9,10 @@ from typing_extensions import override
 
 from p2pfed.errors import CodecError, LimitExceeded, LocalError
 from p2pfed.identity import PeerId
-from p2pfed.updates.author_logs import AuthorLogs, Writer
+from p2pfed.updates.author_logs import AuthorLogs
+from p2pfed.updates.log import DIGEST_BYTES, Writer
 from p2pfed.updates.sparse_sum import operation as operations
+from p2pfed.updates.sparse_sum import snapshot
 from p2pfed.updates.sparse_sum.author_log import AuthorLog
 from p2pfed.updates.sparse_sum.operation import Operation, read_vector
 from p2pfed.updates.sparse_sum.terms import AUTHORS_MAX, Integers, Terms
@@ -83,23 +85,10 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
             total += sums
         return total
 
+    @override
     def materialize(self, start: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Compute the model: the same bits wherever the ledger is the same.
-
-        Each value is one product and one sum in float64, which IEEE 754 fixes, rounded once.
-
-        Args:
-            start: The run's initial vector, shape (d,), float32, any device with float64.
-            out: Where to put the model, like `start`, which it may be itself.
-
-        Raises:
-            LocalError: If `start` is not such a vector.
-        """
-        if tuple(start.shape) != (self.terms.size,) or start.dtype != torch.float32:
-            raise LocalError(
-                f"start of shape {tuple(start.shape)} and {start.dtype}, expected "
-                f"({self.terms.size},) and torch.float32"
-            )
+        # Each value is one product and one sum in float64, which IEEE 754 fixes, rounded once.
+        self._check_start(start)
         weights = torch.empty_like(start) if out is None else out
         sums = torch.from_numpy(self.sums())
         for first in range(0, self.terms.size, _CHUNK_VALUES):
@@ -110,10 +99,24 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
             weights[place] = values  # the one rounding
         return weights
 
+    @property
     @override
-    def _restore(self, sequence: int, snapshot: bytes | memoryview, digest: bytes) -> AuthorLog:
-        return AuthorLog.restore(self.terms, sequence, snapshot, digest)
+    def operation_bytes_max(self) -> int:
+        return operations.bytes_max(self.terms)
+
+    @property
+    @override
+    def snapshot_bytes_max(self) -> int:
+        return DIGEST_BYTES + snapshot.bytes_max(self.terms.size, self.terms.budget_units)
 
     @override
-    def _check_operation(self, data: bytes) -> None:
-        operations.decode(data, self.terms)
+    def encode(self, operation: Operation) -> bytes:
+        return operations.encode(operation)
+
+    @override
+    def decode(self, data: bytes | memoryview) -> Operation:
+        return operations.decode(data, self.terms)
+
+    @override
+    def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> AuthorLog:
+        return AuthorLog.restore(self.terms, sequence, sums, digest)

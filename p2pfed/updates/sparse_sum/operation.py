@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from p2pfed.errors import CodecError
-from p2pfed.updates.author_logs import DIGEST_BYTES
+from p2pfed.updates.log import DIGEST_BYTES
 from p2pfed.updates.sparse_sum.terms import Integers, Terms
 
 

@@ -42,9 +42,7 @@ def decode(data: bytes | memoryview, size: int, magnitude_max: int) -> Integers:
     Raises:
         CodecError: If `encode` does not write these bytes for such values.
     """
-    bits_max = (2 * magnitude_max).bit_length()
-    blocks = -(-size // _BLOCK)
-    most = blocks * _HEAD_BYTES + (size * bits_max + 7 * blocks) // 8
+    bits_max, most = _bits_max(magnitude_max), bytes_max(size, magnitude_max)
     if len(data) > most:
         raise CodecError(f"a snapshot of {len(data)} bytes, at most {most}")
     values, position = np.zeros(size, dtype=np.int64), 0
@@ -71,6 +69,16 @@ def decode(data: bytes | memoryview, size: int, magnitude_max: int) -> Integers:
     if encode(values) != data:
         raise CodecError("a snapshot that is not in its one encoding")
     return values
+
+
+def bytes_max(size: int, magnitude_max: int) -> int:
+    """Return the most bytes that `size` values of such magnitudes can take."""
+    blocks = -(-size // _BLOCK)
+    return blocks * _HEAD_BYTES + (size * _bits_max(magnitude_max) + 7 * blocks) // 8
+
+
+def _bits_max(magnitude_max: int) -> int:
+    return (2 * magnitude_max).bit_length()
 
 
 def _zero_bits(number: int) -> int:

@@ -12,7 +12,7 @@ from p2pfed.updates.adapter_set.adapters import AdapterSet
 from p2pfed.updates.adapter_set.compaction import make_compaction
 from p2pfed.updates.adapter_set.increment import Increment, make_increment
 from p2pfed.updates.adapter_set.terms import Terms
-from p2pfed.updates.author_logs import Receipt
+from p2pfed.updates.log import Receipt
 from p2pfed.updates.stacking import LowRankChange
 from tests.updates.adapter_set.adapters import START, TERMS, change, increment, told, weight_bytes
 from tests.updates.adapter_set.adapters import moved as moved_by

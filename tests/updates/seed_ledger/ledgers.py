@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from p2pfed.identity import PeerId
-from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.log import Writer
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import Terms

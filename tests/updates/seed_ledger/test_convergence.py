@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pfed.updates.author_logs import Receipt, Writer
+from p2pfed.updates.log import Receipt, Writer
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from tests.updates.seed_ledger.ledgers import TERMS, Entry, told, write, writer
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from p2pfed.errors import CodecError, LimitExceeded, LocalError
-from p2pfed.updates.author_logs import HISTORY_COUNT, Receipt
+from p2pfed.updates.log import HISTORY_COUNT, Receipt
 from p2pfed.updates.seed_ledger import author_log
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation

@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pfed.errors import CodecError, LimitExceeded, RemoteError
-from p2pfed.updates.author_logs import DIGEST_BYTES, Receipt
-from p2pfed.updates.seed_ledger import snapshot as snapshots
+from p2pfed.updates.log import DIGEST_BYTES, Receipt, Snapshot
 from p2pfed.updates.seed_ledger import varints
 from p2pfed.updates.seed_ledger.author_log import AuthorLog
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
-from p2pfed.updates.seed_ledger.snapshot import Snapshot
 from p2pfed.updates.seed_ledger.varints import Integers
 from tests.updates.seed_ledger.ledgers import TERMS, sparse, told, write, writer
 
@@ -31,8 +29,8 @@ def forged(epochs: dict[int, Integers]) -> bytes:
 
 
 def test_a_snapshot_stands_for_the_log() -> None:
-    data = snapshots.encode(Snapshot.of(LEDGER.log(A)))
-    read = snapshots.decode(memoryview(data), TERMS)
+    data = Snapshot.of(LEDGER.log(A)).to_bytes()
+    read = SeedLedger(TERMS).decode_snapshot(memoryview(data))
     newcomer = SeedLedger(TERMS)
     assert newcomer.adopt(A, 5, read.sums, read.digest) is Receipt.APPLIED
     assert newcomer.digest() == LEDGER.digest()
@@ -40,18 +38,18 @@ def test_a_snapshot_stands_for_the_log() -> None:
 
 
 def test_the_snapshot_of_nothing_is_short() -> None:
-    data = snapshots.encode(Snapshot.of(AuthorLog(terms=TERMS)))
+    data = Snapshot.of(AuthorLog(terms=TERMS)).to_bytes()
     assert data == blake3().digest() + b"\0"
-    assert snapshots.decode(data, TERMS).sums == b"\0"
+    assert SeedLedger(TERMS).decode_snapshot(data).sums == b"\0"
 
 
 def test_the_largest_snapshot_has_the_size_that_is_said() -> None:
     most = np.full(64, -(TERMS.budget // 8), dtype=np.int64)  # of length budget
     each = len(varints.pack(varints.zigzag(most)))
     data = forged(dict.fromkeys(range(TERMS.epoch_count), most))
-    snapshots.decode(data, TERMS)
+    SeedLedger(TERMS).decode_snapshot(data)
     assert each == 2 * 64
-    assert len(data) <= snapshots.bytes_max(TERMS) == DIGEST_BYTES + 1 + 64 * (1 + 2 * 64)
+    assert len(data) <= SeedLedger(TERMS).snapshot_bytes_max == DIGEST_BYTES + 1 + 64 * (1 + 2 * 64)
 
 
 @pytest.mark.parametrize(
@@ -64,19 +62,19 @@ def test_the_largest_snapshot_has_the_size_that_is_said() -> None:
         (forged({0: sparse({1: 5})}) + b"\0", CodecError, "after the end"),
         (bytes(32) + forged({0: sparse({1: 5})})[32:], CodecError, "not what its author signed"),
         (bytes(10), CodecError, "numbers"),
-        (bytes(snapshots.bytes_max(TERMS) + 1), CodecError, "at most"),
+        (bytes(SeedLedger(TERMS).snapshot_bytes_max + 1), CodecError, "at most"),
     ],
 )
 def test_another_snapshot_is_refused(data: bytes, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        snapshots.decode(data, TERMS)
+        SeedLedger(TERMS).decode_snapshot(data)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_snapshot_or_a_remote_error(data: bytes) -> None:
     for each in (data, blake3(data).digest() + data):
         try:
-            assert snapshots.encode(snapshots.decode(each, TERMS)) == each
+            assert SeedLedger(TERMS).decode_snapshot(each).to_bytes() == each
         except RemoteError:
             continue
 
@@ -94,8 +92,8 @@ def test_coefficients_are_halved_until_the_budget_has_room() -> None:
 
 def test_a_ledger_made_of_logs_goes_its_own_way() -> None:
     source = told(write(A, 5))
-    copy = SeedLedger.of(TERMS, source.logs, source.frozen)
+    copy = source.without(())
     assert copy.digest() == source.digest()
     source.freeze(A, 3)
     assert copy.sequence(A) == 5
-    assert SeedLedger.of(TERMS, source.logs, source.frozen).digest() == source.digest()
+    assert source.without(()).digest() == source.digest()

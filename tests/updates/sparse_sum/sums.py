@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from p2pfed.identity import PeerId
-from p2pfed.updates.author_logs import Writer
 from p2pfed.updates.codecs import Sparse
+from p2pfed.updates.log import Writer
 from p2pfed.updates.sparse_sum.ledger import SparseSum
 from p2pfed.updates.sparse_sum.operation import Operation
 from p2pfed.updates.sparse_sum.terms import Terms

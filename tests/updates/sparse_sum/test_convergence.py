@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pfed.updates.author_logs import Writer
+from p2pfed.updates.log import Writer
 from p2pfed.updates.sparse_sum.ledger import SparseSum
 from tests.updates.sparse_sum.sums import TERMS, Entry, told, weight_bytes, write, writer
 

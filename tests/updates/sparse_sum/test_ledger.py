@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pfed.errors import CodecError, ConfigError, LimitExceeded, LocalError, RemoteError
-from p2pfed.updates.author_logs import HISTORY_COUNT, Receipt
 from p2pfed.updates.codecs import Sparse
+from p2pfed.updates.log import HISTORY_COUNT, Receipt
 from p2pfed.updates.sparse_sum import snapshot
 from p2pfed.updates.sparse_sum.ledger import SparseSum
 from p2pfed.updates.sparse_sum.operation import bytes_max, decode, encode

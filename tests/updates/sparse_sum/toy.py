@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from p2pfed.updates.author_logs import Writer
 from p2pfed.updates.codecs import Sparse
 from p2pfed.updates.error_feedback import ErrorFeedback
+from p2pfed.updates.log import Writer
 from p2pfed.updates.sparse_sum.contributor import Contributor
 from p2pfed.updates.sparse_sum.ledger import SparseSum
 from p2pfed.updates.sparse_sum.terms import Terms
