@@ -21,6 +21,7 @@ from p2pfed.learn.device import resolve_placement
 from p2pfed.learn.jobs import unchanged
 from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.ledger_bench import LedgerBench
+from p2pfed.learn.outer import create_outer_step
 from p2pfed.learn.partition import create_partition
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
@@ -293,6 +294,7 @@ def _workbench(
         mixing=integration.weights,
         before_publish=before_publish,
         correct=method.correction(learner.specification),
+        outer=create_outer_step(config.outer.name, **config.outer.constants),
     )
     return Workbench(learner, exchange, cache=cache)
 

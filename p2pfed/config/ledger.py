@@ -16,6 +16,7 @@ from p2pfed.learn.ledger_directions import Directions
 from p2pfed.learn.ledger_entries import AnyLedger
 from p2pfed.learn.ledger_training import Probing, Projecting
 from p2pfed.learn.loss_meter import LossMeter
+from p2pfed.learn.outer import NONE
 from p2pfed.learn.steps import Sgd, create_step_rule
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.methods import LedgerMethod, Projected, Seeds
@@ -55,6 +56,9 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
     if config.reputation.enabled:
         fix = f"write false: under {method.name} every author's log counts alike at all peers"
         raise ConfigError("reputation.enabled", True, fix)
+    if config.outer.name != NONE:
+        fix = f"write {NONE}: under {method.name} the model is a sum, and nobody mixes"
+        raise ConfigError("outer.name", config.outer.name, fix)
 
 
 def ledger_codec(config: RunConfig, method: LedgerMethod) -> Codec | None:

@@ -120,6 +120,12 @@ class IntegrationTable(_Table):
     prioritizer: PrioritizerTable = PrioritizerTable()
 
 
+class OuterTable(_NamedTable):
+    """`[outer]`: the step towards what integration returns; see docs/outer.md."""
+
+    name: str = Field(default="none", description="diloco, noloco, or none: go on from the mixture")
+
+
 class LossGateTable(_Table):
     """`[reputation.loss_gate]`: who harms the own held-out loss; see robust.LossGatePolicy."""
 
@@ -209,6 +215,7 @@ class RunConfig(_Table):
     share: ShareTable = ShareTable()
     training: TrainingTable = TrainingTable()
     integration: IntegrationTable = IntegrationTable()
+    outer: OuterTable = OuterTable()
     reputation: ReputationTable = ReputationTable()
     schedule: ScheduleTable = ScheduleTable()
     node: NodeTable = NodeTable()

@@ -13,7 +13,7 @@ from torch import Tensor
 import robust
 from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
 from p2pfed.core.events import GAP, NO_MASS, Verdict
-from p2pfed.errors import LocalError, RemoteError
+from p2pfed.errors import ConfigError, LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import (
     DecodeCache,
@@ -25,6 +25,7 @@ from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
+from p2pfed.learn.outer import OuterState, OuterStep, is_outer_state
 from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
 from p2pfed.learn.public_copies import PublicCopies, PublicCopy, is_public_state
 from p2pfed.learn.scoring import Scoring
@@ -53,6 +54,10 @@ class Exchange:
         before_publish: Applied to the own difference from the initial vector before it is
             encoded, shape (d,) to (d,); lets experiments make a peer hostile.
         correct: The method's `correction`, applied to what the integrator returns.
+        outer: The step that a peer takes towards what integration returns; None to go on from it.
+
+    Raises:
+        ConfigError: If the outer step does not go together with the codec or the integrator.
     """
 
     method: str
@@ -61,9 +66,20 @@ class Exchange:
     mixing: str = "metropolis"
     before_publish: Callable[[Tensor], Tensor] = unchanged
     correct: Correction | None = None
+    outer: OuterStep | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.mixing, "mixing", tuple(MIXINGS))
+        if self.outer is None:
+            return
+        if self.codec.is_for_differences:
+            fix = (
+                f"write none, or a codec other than {self.codec.name}, whose gossip has small steps"
+            )
+            raise ConfigError("outer.name", self.outer.name, fix)
+        if self.integrator.gamma != 1.0:
+            fix = "write 1; with an outer step, outer.learning_rate says how far to go"
+            raise ConfigError("integration.gamma", self.integrator.gamma, fix)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,6 +129,7 @@ class Workbench:
         self._copies: PublicCopies | None = None
         if exchange.codec.is_for_differences:
             self._copies = PublicCopies(exchange.codec, len(self.initial))
+        self._outer = None if exchange.outer is None else OuterState(exchange.outer, self.initial)
         self._told_of_no_loss = False
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
@@ -160,15 +177,20 @@ class Workbench:
             JobCancelled: If `should_stop` said so; nothing is changed.
         """
         before = self.learner.vector()
+        outer_before = {} if self._outer is None else self._outer.state()
         rows = self._read(effect, load_payload)
         verdicts, own_weight, note = self._mix(effect, rows, before, should_stop)
         is_done = False
         try:
+            if self._outer is not None:
+                self.learner.load_vector(self._outer.step(self.learner.vector()))
             evaluation = evaluate(self.learner, effect, should_stop)
             is_done = True
         finally:
             if not is_done:
                 self.learner.load_vector(before)
+                if self._outer is not None:
+                    self._outer.load_state(outer_before)
         if self._copies is not None:
             self._copies.commit(rows.copies)
         return IntegrationOutcome(
@@ -182,7 +204,8 @@ class Workbench:
     def save(self) -> bytes:
         """Return all that later jobs depend on, in the safetensors format."""
         public = {} if self._copies is None else self._copies.state()
-        return safetensors.save({**self.learner.state(), **public})
+        outer = {} if self._outer is None else self._outer.state()
+        return safetensors.save({**self.learner.state(), **public, **outer})
 
     def load(self, data: bytes) -> None:
         """Restore what `save` returned; later jobs then give the same bits.
@@ -198,7 +221,12 @@ class Workbench:
         if self._copies is not None:
             self._copies.load_state(public)
             state = {name: tensor for name, tensor in state.items() if name not in public}
-        self.learner.load_state(state)
+        outer = {name: tensor for name, tensor in state.items() if is_outer_state(name)}
+        self.learner.load_state({name: state[name] for name in state if name not in outer})
+        if self._outer is not None and outer:
+            self._outer.load_state(outer)
+        elif self._outer is not None:  # saved without an outer step
+            self._outer.restart(self.learner.vector())
 
     def _encode(self, difference: Tensor, place: OwnPlace | None) -> tuple[bytes, bool]:
         """Return the main section, and whether it is a full update."""

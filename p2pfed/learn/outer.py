@@ -1,0 +1,222 @@
+"""Outer steps: what a peer does with the mixture of vectors that local steps have led to.
+
+Without one a peer goes on from the mixture itself. An outer step takes the way from where the peer
+started its local steps to the mixture as one step of an optimizer with momentum.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, final
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from p2pfed.errors import ConfigError, LocalError
+from p2pfed.updates.construction import Constant, check_number, construct
+
+_STATE: Final = "outer/"
+_START: Final = "outer/start"
+_MOMENTUM: Final = "outer/momentum"
+
+NONE: Final = "none"
+
+
+class OuterStep(ABC):
+    """A way to take outer steps: a value, equal constants make equal ones.
+
+    Attributes:
+        name: Its name in the run file and in the table.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def step(self, start: Tensor, momentum: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a step.
+
+        Args:
+            start: What the peer went on from after its last step, shape (d,), float32.
+            momentum: What the last step left, the same; zeros before the first.
+            mixed: What mixing made of where local steps have led to, the peer's and its neighbors'.
+
+        Returns:
+            What the peer goes on from, and the new momentum.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Constant]:
+        """Return its constants, for the run file."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diloco(OuterStep):
+    """Nesterov momentum on the mean of differences: g = start - mixed, m <- momentum * m + g.
+
+    The step is learning_rate * (g + momentum * m). The constants must let peers agree that meet in
+    random pairs; pairs are the worst there is.
+
+    Source: Douillard et al. 2023, "DiLoCo: distributed low-communication training of language
+        models", alg. 1, with the Nesterov momentum of torch.optim.SGD. The bound is that of the
+        second moments of what pairs disagree on: see `nesterov_rate_max`.
+    Differs: the mean is that of the neighborhood, as the rule makes it.
+
+    Attributes:
+        learning_rate: Above 0.
+        momentum: From 0 to below 1.
+    """
+
+    name: ClassVar[str] = "diloco"
+
+    learning_rate: float = 0.7
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        _check(self.learning_rate, self.momentum, nesterov_rate_max)
+
+    @override
+    def step(self, start: Tensor, momentum: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
+        gradient = start - mixed
+        after = self.momentum * momentum + gradient
+        return start - self.learning_rate * (gradient + self.momentum * after), after
+
+    @override
+    def describe(self) -> dict[str, Constant]:
+        return {"learning_rate": self.learning_rate, "momentum": self.momentum}
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noloco(OuterStep):
+    """Momentum on the way to the mixture: m <- momentum * m + learning_rate * (mixed - start).
+
+    The step is m. The way to the mixture is the mean of the neighborhood's differences less the
+    own distance from the mean of its starts, so that one number weighs both, as in the authors'
+    program. The mean over all peers moves by momentum * mean m + learning_rate * mean difference.
+
+    Source: Kolehmainen et al. 2025, "NoLoCo: no-all-reduce low communication training method for
+        large models", with gamma = beta as in its program.
+    Differs: any neighborhood and rule in place of random pairs; the constants are bound tighter,
+        see `pair_rate_max`.
+
+    Attributes:
+        learning_rate: Above 0. It contracts best at half the bound or below.
+        momentum: From 0 to below 1.
+    """
+
+    name: ClassVar[str] = "noloco"
+
+    learning_rate: float = 0.7
+    momentum: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check(self.learning_rate, self.momentum, pair_rate_max)
+
+    @override
+    def step(self, start: Tensor, momentum: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
+        after = self.momentum * momentum + self.learning_rate * (mixed - start)
+        return start + after, after
+
+    @override
+    def describe(self) -> dict[str, Constant]:
+        return {"learning_rate": self.learning_rate, "momentum": self.momentum}
+
+
+def pair_rate_max(momentum: float) -> float:
+    """Return the learning rate below which `Noloco` lets peers agree that meet in random pairs.
+
+    With independent pairs, a peer's disagreement e and momentum m change as m' = a m - g U e and
+    e' = e + m', where U is a projection of mean 1/2. The second moments E|e|^2, E<e, m> and E|m|^2
+    follow a linear recurrence; its matrix has the eigenvalue 1 where g (2 a^2 + g - 2) = 0.
+    """
+    return 2.0 * (1.0 - momentum**2)
+
+
+def nesterov_rate_max(momentum: float) -> float:
+    """Return the learning rate below which `Diloco` lets peers agree that meet in random pairs.
+
+    As in `pair_rate_max`; with momentum b and learning rate l the eigenvalue is 1 where
+    (2 b^2 + b) l^2 + (2 - 4 b^2) l - 4 (1 - b^2) = 0.
+    """
+    square, linear = 2.0 * momentum**2 + momentum, 2.0 - 4.0 * momentum**2
+    constant = 4.0 * (1.0 - momentum**2)
+    if square == 0.0:
+        return constant / linear
+    return (math.sqrt(linear**2 + 4.0 * square * constant) - linear) / (2.0 * square)
+
+
+def _check(learning_rate: float, momentum: float, rate_max: Callable[[float], float]) -> None:
+    check_number(momentum, "outer.momentum", least=0.0, below=1.0)
+    check_number(learning_rate, "outer.learning_rate", above=0.0)
+    if learning_rate >= rate_max(momentum):
+        fix = f"write less than {rate_max(momentum):.3g}, or a smaller momentum; peers would drift"
+        raise ConfigError("outer.learning_rate", learning_rate, f"{fix} apart")
+
+
+@final
+class OuterState:
+    """What a peer's next outer step depends on.
+
+    Args:
+        rule: How to step.
+        start: The vector from which the peer's first local steps start, shape (d,), float32.
+    """
+
+    def __init__(self, rule: OuterStep, start: Tensor) -> None:
+        self.rule = rule
+        self._start = start.clone()
+        self._momentum = torch.zeros_like(start)
+
+    def step(self, mixed: Tensor) -> Tensor:
+        """Take a step towards a mixture, shape (d,), and return what to go on from."""
+        self._start, self._momentum = self.rule.step(self._start, self._momentum, mixed)
+        return self._start.clone()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the next step depends on, as tensors by name; they are never changed."""
+        return {_START: self._start, _MOMENTUM: self._momentum}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned.
+
+        Raises:
+            LocalError: If it is something else, or of another model.
+        """
+        for name in (_START, _MOMENTUM):
+            it = state.get(name)
+            if it is None or it.shape != self._start.shape or it.dtype != torch.float32:
+                raise LocalError(f"the saved state has no {name} that fits this model")
+        self._start, self._momentum = state[_START], state[_MOMENTUM]
+
+    def restart(self, start: Tensor) -> None:
+        """Go on from a vector without momentum, as after a long absence."""
+        self._start, self._momentum = start.clone(), torch.zeros_like(start)
+
+
+OUTER_STEPS: Final[Mapping[str, type[OuterStep]]] = {"diloco": Diloco, "noloco": Noloco}
+
+
+def create_outer_step(name: str, **constants: object) -> OuterStep | None:
+    """Make an outer step from its name and constants; `none` stands for None.
+
+    Raises:
+        ConfigError: If the name or a constant is unknown or out of range.
+    """
+    if name != NONE:
+        if name not in OUTER_STEPS:
+            known = ", ".join(sorted([*OUTER_STEPS, NONE]))
+            raise ConfigError("outer.name", name, f"write one of {known}")
+        return construct(OUTER_STEPS, name, constants, field="outer")
+    for constant, value in constants.items():
+        raise ConfigError(f"outer.{constant}", value, f"remove it; {NONE} has no constants")
+    return None
+
+
+def is_outer_state(name: str) -> bool:
+    """Tell whether a saved tensor is one of `OuterState.state`."""
+    return name.startswith(_STATE)
