@@ -20,6 +20,7 @@ from p2pfed.updates.construction import Constant, check_number, construct
 _STATE: Final = "outer/"
 _START: Final = "outer/start"
 _MOMENTUM: Final = "outer/momentum"
+_IS_DUE: Final = "outer/is-due"
 
 NONE: Final = "none"
 
@@ -162,6 +163,9 @@ def _check(learning_rate: float, momentum: float, rate_max: Callable[[float], fl
 class OuterState:
     """What a peer's next outer step depends on.
 
+    One step answers to one training job: what is integrated without training before it, as when
+    a model is only evaluated at the end, must not be moved by momentum once more.
+
     Args:
         rule: How to step.
         start: The vector from which the peer's first local steps start, shape (d,), float32.
@@ -171,15 +175,28 @@ class OuterState:
         self.rule = rule
         self._start = start.clone()
         self._momentum = torch.zeros_like(start)
+        self._is_due = False
+
+    def trained(self) -> None:
+        """Make a step due."""
+        self._is_due = True
 
     def step(self, mixed: Tensor) -> Tensor:
-        """Take a step towards a mixture, shape (d,), and return what to go on from."""
-        self._start, self._momentum = self.rule.step(self._start, self._momentum, mixed)
+        """Return what to go on from: a step towards a mixture, shape (d,), if one is due."""
+        if self._is_due:
+            self._start, self._momentum = self.rule.step(self._start, self._momentum, mixed)
+            self._is_due = False
+        else:
+            self._start = mixed.clone()
         return self._start.clone()
 
     def state(self) -> dict[str, Tensor]:
         """Return what the next step depends on, as tensors by name; they are never changed."""
-        return {_START: self._start, _MOMENTUM: self._momentum}
+        return {
+            _START: self._start,
+            _MOMENTUM: self._momentum,
+            _IS_DUE: torch.tensor([self._is_due]),
+        }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned.
@@ -191,11 +208,16 @@ class OuterState:
             it = state.get(name)
             if it is None or it.shape != self._start.shape or it.dtype != torch.float32:
                 raise LocalError(f"the saved state has no {name} that fits this model")
+        is_due = state.get(_IS_DUE)
+        if is_due is None or is_due.shape != (1,):
+            raise LocalError(f"the saved state has no {_IS_DUE}")
         self._start, self._momentum = state[_START], state[_MOMENTUM]
+        self._is_due = bool(is_due)
 
     def restart(self, start: Tensor) -> None:
         """Go on from a vector without momentum, as after a long absence."""
         self._start, self._momentum = start.clone(), torch.zeros_like(start)
+        self._is_due = False
 
 
 OUTER_STEPS: Final[Mapping[str, type[OuterStep]]] = {"diloco": Diloco, "noloco": Noloco}

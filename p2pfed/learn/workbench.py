@@ -142,6 +142,8 @@ class Workbench:
         report = TrainingReport(loss=None, examples=0)
         if effect.train:
             report = self.learner.train(effect.round, should_stop=should_stop)
+        if self._outer is not None:
+            self._outer.trained()
         difference = self.exchange.before_publish(self.learner.vector() - self.initial)
         main, is_full = self._encode(difference, effect.own)
         claim = Claim(examples=self.learner.example_count, degree=effect.degree)

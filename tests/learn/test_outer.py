@@ -143,6 +143,7 @@ def test_the_workbench_steps_towards_what_it_integrated(outer: OuterStep) -> Non
         for bench in (plain, stepping):
             bench.train(training(round))
             bench.integrate(integration({header.author: header}), lambda _: payload)
+        state.trained()
         wanted = state.step(plain.learner.vector())
         assert torch.equal(stepping.learner.vector(), wanted)
         plain.load(stepping.save())
@@ -155,6 +156,35 @@ def test_a_peer_that_hears_nobody_steps_too() -> None:
     bench.integrate(NOBODY, no_payload)
     wanted = bench.initial + 0.7 * (trained - bench.initial)
     assert torch.equal(bench.learner.vector(), wanted)
+
+
+def test_what_was_integrated_already_takes_no_step_again() -> None:
+    bench, watched = bench_with(Diloco()), bench_with(Diloco())
+    for each in (bench, watched):
+        each.train(training())
+        each.integrate(NOBODY, no_payload)
+    watched.integrate(replace(NOBODY, evaluate=True, test=True), no_payload)
+    assert watched.save() == bench.save()
+
+
+def test_a_relay_steps_too() -> None:
+    bench = bench_with(Noloco())
+    bench.train(training())
+    bench.integrate(NOBODY, no_payload)
+    before = bench.learner.vector()
+    bench.train(replace(training(1), train=False))
+    bench.integrate(NOBODY, no_payload)
+    moved = before - bench.initial  # the momentum, of which half is kept
+    torch.testing.assert_close(bench.learner.vector() - before, 0.5 * moved)
+
+
+def test_a_save_between_training_and_integration_keeps_that_a_step_is_due() -> None:
+    bench, restored = bench_with(Diloco()), bench_with(Diloco())
+    bench.train(training())
+    restored.load(bench.save())
+    for each in (bench, restored):
+        each.integrate(NOBODY, no_payload)
+    assert restored.digest() == bench.digest()
 
 
 def test_saving_and_loading_keeps_the_momentum() -> None:
@@ -193,6 +223,12 @@ def test_a_saved_step_of_another_model_is_named() -> None:
     state = OuterState(Diloco(), torch.zeros(3))
     for broken in ({}, OuterState(Diloco(), torch.zeros(4)).state()):
         with pytest.raises(LocalError, match="the saved state has no outer/start that fits"):
+            state.load_state(broken)
+    for is_due in (None, torch.ones(2)):
+        broken = {name: it for name, it in state.state().items() if name != "outer/is-due"}
+        if is_due is not None:
+            broken["outer/is-due"] = is_due
+        with pytest.raises(LocalError, match="the saved state has no outer/is-due"):
             state.load_state(broken)
 
 
