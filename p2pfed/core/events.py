@@ -227,11 +227,13 @@ class JobFailed:
         job: Its id.
         reason: One line for people.
         cancelled: Whether it ended because of `CancelJob`.
+        budget_spent: Whether it did not begin because no further round may: training is over.
     """
 
     job: int
     reason: str
     cancelled: bool
+    budget_spent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ class StopReason(StrEnum):
     ROUNDS = "rounds"
     TIME = "time"
     PLATEAU = "plateau"
+    BUDGET = "budget"  # for privacy: one more round would tell too much
     COMMAND = "command"
     FAILED = "failed"
 

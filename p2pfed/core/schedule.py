@@ -235,6 +235,12 @@ class Schedule:
         self._failures += 1
         if self._stop is not None:
             self._finish(self._stop, now_s)  # without the last evaluation
+        elif event.budget_spent:
+            self._stop = StopReason.BUDGET
+            if self._plan.evaluates:
+                self._test()
+            else:
+                self._finish(self._stop, now_s)
         elif self._failures >= self._config.job_attempts_max:
             self._finish(StopReason.FAILED, now_s)
         else:

@@ -233,10 +233,17 @@ class Solo:
         while self.validations:
             self.validate()
 
-    def fail(self, *, cancelled: bool = False) -> list[object]:
+    def fail(self, *, cancelled: bool = False, budget_spent: bool = False) -> list[object]:
         """Let the job that was started last fail."""
-        job = self.jobs[-1].job
-        return self.do(JobFailed(job=job, reason="out of memory", cancelled=cancelled))
+        reason = "the budget is spent" if budget_spent else "out of memory"
+        return self.do(
+            JobFailed(
+                job=self.jobs[-1].job,
+                reason=reason,
+                cancelled=cancelled,
+                budget_spent=budget_spent,
+            )
+        )
 
     def last(self, kind):
         return [job for job in self.jobs if isinstance(job, kind)][-1]

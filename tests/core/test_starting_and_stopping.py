@@ -7,7 +7,7 @@ import pytest
 from p2pfed.core.config import ScheduleConfig, ScheduleMode
 from p2pfed.core.effects import CancelJob, DropPayload, StartIntegration, StartTraining
 from p2pfed.core.events import Command, CommandGiven
-from p2pfed.core.notices import Finished, Left, StopReason
+from p2pfed.core.notices import Finished, JobTrouble, Left, StopReason
 from p2pfed.core.schedule import Phase
 from p2pfed.core.timers import TimerKind
 from p2pfed.messages import Goodbye, GoodbyeReason, Heartbeat
@@ -114,6 +114,25 @@ def test_time_runs_out_in_a_job_which_is_cancelled_first() -> None:
     assert of_kind(peer.integrate(score=0.5, test_score=0.5), Told)[-1] == Told(
         Finished(reason=StopReason.TIME, rounds=0)
     )
+
+
+def test_a_spent_budget_ends_training_with_a_test() -> None:
+    peer = solo(ScheduleConfig())
+    peer.start()
+    assert peer.fail(budget_spent=True) == [
+        Told(JobTrouble(reason="the budget is spent")),
+        StartIntegration(job=2, round=0, rows=(), degree=0, evaluate=True, test=True),
+    ]
+    assert of_kind(peer.integrate(score=0.5, test_score=0.5), Told)[-1] == Told(
+        Finished(reason=StopReason.BUDGET, rounds=0)
+    )
+    assert peer.core.status().phase is Phase.DONE
+
+
+def test_a_spent_budget_ends_training_at_once_where_nothing_is_evaluated() -> None:
+    peer = solo(ScheduleConfig(evaluate_every_rounds=0))
+    peer.start()
+    assert Told(Finished(reason=StopReason.BUDGET, rounds=0)) in peer.fail(budget_spent=True)
 
 
 def test_time_that_runs_out_between_jobs_is_tested_at_once() -> None:
