@@ -22,6 +22,7 @@ HEAVY = {
     "networkx",
     "numba",
     "numpy",
+    "opacus",
     "peft",
     "pydantic",
     "scipy",

@@ -1,0 +1,1 @@
+"""Differential privacy of training rows: mechanisms, and what they have cost so far."""
