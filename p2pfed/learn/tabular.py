@@ -23,12 +23,15 @@ def csv_task(
     hidden_size: int = 32,
     validation_ratio: float = 0.1,
     test_ratio: float = 0.2,
+    means: Sequence[float] = (),
+    deviations: Sequence[float] = (),
 ) -> Task:
     """Make a classification task from the rows of a CSV file with a header line.
 
-    All columns but the label are numbers. They are standardized by the mean and deviation of this
-    machine's own training rows. Rows are set off for validation and test by their content, so
-    that the same row never is in two sets, on any machine.
+    All columns but the label are numbers. They are standardized by the given means and deviations,
+    or else by those of this machine's own training rows, which a private peer must not do. Rows
+    are set off for validation and test by their content, so that the same row never is in two
+    sets, on any machine.
 
     Args:
         path: The file, from the current folder.
@@ -38,6 +41,8 @@ def csv_task(
         hidden_size: Units of the one hidden layer.
         validation_ratio: Share of the rows for decisions.
         test_ratio: Share of the rows for reports.
+        means: Of the columns but the label, in their order; known without the rows.
+        deviations: Of the same columns, each above 0; both are given, or none.
 
     Raises:
         ConfigError: If the file cannot be read, or a cell is not as described; the message names
@@ -52,8 +57,11 @@ def csv_task(
         raise ConfigError("task.path", path, f"{len(pool)} different rows are too few; add some")
     validation, test, train = cut(pool, counts)
     assert isinstance(train.inputs, torch.Tensor)
-    mean, deviation = train.inputs.mean(dim=0), train.inputs.std(dim=0)
-    scale = torch.where(deviation > 0, deviation, 1.0)  # a constant column says nothing
+    if means or deviations:
+        mean, scale = _given(means, deviations, column_count=train.inputs.shape[1])
+    else:
+        mean, deviation = train.inputs.mean(dim=0), train.inputs.std(dim=0)
+        scale = torch.where(deviation > 0, deviation, 1.0)  # a constant column says nothing
     sets = [
         Examples((torch.as_tensor(rows.inputs) - mean) / scale, rows.labels)
         for rows in (train, validation, test)
@@ -68,7 +76,24 @@ def csv_task(
         validation=sets[1],
         test=sets[2],
         class_names=tuple(classes),
+        is_prepared_by_rows=not means,
     )
+
+
+def _given(
+    means: Sequence[float], deviations: Sequence[float], *, column_count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    for field, values in (("task.means", means), ("task.deviations", deviations)):
+        if len(values) != column_count:
+            fix = f"write {column_count} numbers, one for each column but the label"
+            raise ConfigError(field, list(values), fix)
+    mean, scale = torch.tensor(means).float(), torch.tensor(deviations).float()
+    for field, tensor in (("task.means", mean), ("task.deviations", scale)):
+        if not bool(tensor.isfinite().all()):
+            raise ConfigError(field, tensor.tolist(), "write finite numbers")
+    if not bool((scale > 0).all()):
+        raise ConfigError("task.deviations", list(deviations), "write numbers above 0")
+    return mean, scale
 
 
 def _read(path: Path, label: str, classes: list[str]) -> Examples:

@@ -62,6 +62,8 @@ class Task:
         metric: (outputs, labels) to the mean quality of a batch, a scalar, larger is better.
         class_names: What the labels mean, for people.
         groups: Shape (rows of train,): the natural owner of each row, if there is one.
+        is_prepared_by_rows: Whether inputs were prepared with figures of this peer's own training
+            rows, such as their mean: each row then shows in all of them.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Task:
     metric: Callable[[Any, Tensor], Tensor] = accuracy
     class_names: tuple[str, ...] = ()
     groups: Tensor | None = None
+    is_prepared_by_rows: bool = False
 
     def rows(self, split: str) -> Rows:
         """Return the rows of `train`, `validation` or `test`."""

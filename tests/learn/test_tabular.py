@@ -87,3 +87,36 @@ def test_mistakes_are_named(
     with pytest.raises(ConfigError, match=words) as caught:
         load_task(FACTORY, options(path, **others))
     assert caught.value.field == field
+
+
+def test_given_means_and_deviations_replace_those_of_the_rows(tmp_path: Path) -> None:
+    path = write_csv(tmp_path)
+    raw = load_task(FACTORY, options(path, means=[0.0, 0.0], deviations=[1.0, 1.0]))
+    scaled = load_task(FACTORY, options(path, means=[50.0, 5.0], deviations=[10.0, 2.0]))
+    inputs = []
+    for task in (raw, scaled):
+        assert not task.is_prepared_by_rows
+        rows = task.rows("train")
+        assert isinstance(rows, Examples)
+        inputs.append(torch.as_tensor(rows.inputs))
+    expected = (inputs[0] - torch.tensor([50.0, 5.0])) / torch.tensor([10.0, 2.0])
+    torch.testing.assert_close(inputs[1], expected)
+    assert load_task(FACTORY, options(path)).is_prepared_by_rows
+
+
+@pytest.mark.parametrize(
+    ("means", "deviations", "field"),
+    [
+        ([1.0], [1.0, 1.0], "task.means"),
+        ([1.0, 1.0], [], "task.deviations"),
+        ([], [1.0, 1.0], "task.means"),
+        ([1.0, 1.0], [1.0, 0.0], "task.deviations"),
+        ([1.0, float("nan")], [1.0, 1.0], "task.means"),
+    ],
+)
+def test_wrong_means_and_deviations_are_named(
+    tmp_path: Path, means: list[float], deviations: list[float], field: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_task(FACTORY, options(write_csv(tmp_path), means=means, deviations=deviations))
+    assert caught.value.field == field
