@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from p2pfed.errors import LocalError, P2PFedError
 from p2pfed.learn.device import Placement
+from p2pfed.learn.draws import draw_batches, draw_probe
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.familiar import FamiliarClasses
 from p2pfed.learn.loss_meter import RoundLosses
-from p2pfed.learn.randomness import global_generator, torch_generator
+from p2pfed.learn.randomness import global_generator
 from p2pfed.learn.steps import AdamW, StepRule
 from p2pfed.learn.task import Task, predicted_classes
 from p2pfed.updates.construction import check_integer
@@ -24,9 +25,6 @@ from p2pfed.updates.specification import ParameterSpecification
 _VECTOR: Final = "vector"
 _OPTIMIZER: Final = "optimizer"
 _BUFFER: Final = "buffer"
-
-# Of a probe for the loss gate: what a neighbor harms greatly shows in a few rows. Guess.
-_PROBE_ROWS: Final = 8
 
 ShouldStop = Callable[[], bool]
 Measure = TypeVar("Measure")
@@ -404,51 +402,13 @@ class TaskLearner:
 
     def _batches(self, round: int) -> Iterator[Tensor]:
         yield from draw_batches(
-            self.plan,
+            step_count=self.plan.steps_per_round,
+            batch_size=self.plan.batch_size,
             row_count=self.example_count,
             seed=self._seed,
             peer=self._peer,
             round=round,
         )
-
-
-def draw_batches(
-    plan: Plan, *, row_count: int, seed: int, peer: str, round: int
-) -> tuple[Tensor, ...]:
-    """Shuffle a peer's rows as often as needed to fill the batches of a round.
-
-    Args:
-        plan: How many batches, and how large.
-        row_count: The peer's training rows, at least 1.
-        seed: The run's shared seed.
-        peer: The peer's name.
-        round: Number of the round.
-
-    Returns:
-        Indices of rows, one tensor of shape (batch size,) per step.
-    """
-    generator = torch_generator(seed, "batches", peer, round)
-    needed = plan.steps_per_round * plan.batch_size
-    orders = [
-        torch.randperm(row_count, generator=generator) for _ in range(-(-needed // row_count))
-    ]
-    batches: tuple[Tensor, ...] = torch.cat(orders)[:needed].split(plan.batch_size)
-    return batches
-
-
-def draw_probe(row_count: int, *, secret: int, round: int) -> Tensor:
-    """Draw the validation rows on which a peer tries out neighbors in a round.
-
-    Args:
-        row_count: The validation rows, at least 1.
-        secret: The peer's own, in [0, 2^64): it alone is to know what it draws.
-        round: Number of the round.
-
-    Returns:
-        Eight different indices, or all if there are fewer, shape (b,).
-    """
-    generator = torch_generator(secret, "probe", round)
-    return torch.randperm(row_count, generator=generator)[:_PROBE_ROWS]
 
 
 def _call(model: nn.Module, batch: Examples) -> object:

@@ -11,8 +11,9 @@ from torch.func import vmap
 from typing_extensions import override
 
 from p2pfed.errors import ConfigError, LocalError
+from p2pfed.learn.draws import draw_batches
 from p2pfed.learn.examples import Examples
-from p2pfed.learn.learner import Plan, TaskLearner, draw_batches
+from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.task import Task
 from p2pfed.updates.methods import Full
 from sim.rounds.model import Inputs, Model
@@ -176,7 +177,12 @@ class Batched(Population):
         per_peer = [
             torch.stack(
                 draw_batches(
-                    self._plan, row_count=end - start, seed=self._seed, peer=name, round=round
+                    step_count=self._plan.steps_per_round,
+                    batch_size=self._plan.batch_size,
+                    row_count=end - start,
+                    seed=self._seed,
+                    peer=name,
+                    round=round,
                 )
             )
             + start

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import robust
-from p2pfed.learn.learner import draw_probe
+from p2pfed.learn.draws import draw_probe
 from p2pfed.learn.probing import can_be_probed, relative_gains
 from p2pfed.learn.randomness import derive_seed
 from p2pfed.learn.task import Task

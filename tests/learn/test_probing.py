@@ -14,7 +14,8 @@ from p2pfed.core.effects import StartIntegration
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity
 from p2pfed.learn.application import ApplicationLearner
-from p2pfed.learn.learner import JobCancelled, Plan, TaskLearner, draw_probe
+from p2pfed.learn.draws import draw_probe
+from p2pfed.learn.learner import JobCancelled, Plan, TaskLearner
 from p2pfed.learn.probing import held_out_loss, relative_gains
 from p2pfed.learn.workbench import Workbench
 from p2pfed.updates.method import AdaptedModel
