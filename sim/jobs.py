@@ -19,6 +19,7 @@ from p2pfed.core.events import (
     ValidationFinished,
 )
 from p2pfed.errors import LocalError, RemoteError
+from p2pfed.learn.privacy.accountant import BudgetSpent
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from sim.benches import Bench
 from sim.clock import Clock, Entry
@@ -178,6 +179,8 @@ class Workshop:
         try:
             outcome = self._bench.train(effect)
             payload = outcome.payload
+        except BudgetSpent as error:
+            return JobFailed(job=effect.job, reason=str(error), cancelled=False, budget_spent=True)
         except LocalError as error:
             return JobFailed(job=effect.job, reason=str(error), cancelled=False)
         content_hash = blake3(payload).digest()

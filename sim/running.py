@@ -132,6 +132,7 @@ def _build(
             task=peer_task(config, pool=pool),
             before_publish=adversary.difference,
             cache=cache,
+            entropy=identity_of(seed, index).seed,
         )
         assert made.adapted is not None
         assert first.adapted is not None

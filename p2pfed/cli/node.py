@@ -146,10 +146,11 @@ def _state_folder(folder: Path) -> Path:
 
 
 def _show_outcome(console: Console, found: Mapping[str, Any]) -> None:
-    from p2pfed.cli.node_display import neighbor_table, rejection_lines
+    from p2pfed.cli.node_display import neighbor_table, privacy_words, rejection_lines
 
     names = ("stop_reason", "rounds", "score", "test_score")
     rows = {name: found[name] for name in names}
+    rows["privacy"] = privacy_words(found["privacy"])
     rows["rejected"] = rejection_lines(found["rejected"], found["rejected_peers"])
     rows["model_digest"] = found["model_digest"]
     sent, received = size_of(found["bytes_sent"]), size_of(found["bytes_received"])
@@ -159,12 +160,13 @@ def _show_outcome(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def _show_status(console: Console, found: Mapping[str, Any]) -> None:
-    from p2pfed.cli.node_display import neighbor_table, rejection_lines
+    from p2pfed.cli.node_display import neighbor_table, privacy_words, rejection_lines
 
     running = "yes" if found["running"] else f"no, last seen {found['updated_at']}"
     names = ("peer_id", "run_id", "run_name", "phase", "round", "loss", "score", "test_score")
     rows = {name: found[name] for name in names}
     rows["bytes"] = f"{size_of(found['bytes_sent'])} out, {size_of(found['bytes_received'])} in"
+    rows["privacy"] = privacy_words(found.get("privacy"))
     rows["rejected"] = rejection_lines(found["rejected"], found.get("rejected_peers", {}))
     if found.get("idle"):
         rows["idle"] = found["idle"]

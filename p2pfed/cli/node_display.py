@@ -101,6 +101,8 @@ def _table(status: NodeStatus) -> RenderableType:
     }
     if status.idle:
         rows["idle"] = status.idle
+    if status.privacy is not None:
+        rows["privacy"] = privacy_words(status.privacy)
     if status.trouble is not None:
         rows["last_trouble"] = status.trouble
     return Group(facts(rows), neighbor_table(status.neighbors, status.weights_by_peer))
@@ -126,6 +128,16 @@ def rejection_lines(counts: Mapping[str, int], peers: Mapping[str, Mapping[str, 
 def short_peer(peer: str) -> str:
     """Return the end of a PeerID: all of them begin alike."""
     return f"…{peer[-8:]}"
+
+
+def privacy_words(privacy: Mapping[str, float | int | str] | None) -> str:
+    """Return what was told about training rows, and what may still be."""
+    if privacy is None:
+        return "off"
+    return (
+        f"epsilon {privacy['epsilon']:.3f} spent, {privacy['epsilon_left']:.3f} left of "
+        f"{privacy['epsilon_max']:g} at delta {privacy['delta']:g}, {privacy['mechanism']}"
+    )
 
 
 def neighbor_table(neighbors: tuple[str, ...], weights: Mapping[str, float]) -> Table:
@@ -192,5 +204,9 @@ def _round_line(notice: RoundFinished, status: NodeStatus) -> str:
         parts.append(f"{reason}: {' '.join(peers[:_PEERS_SHOWN])}{ending}")
     if notice.note:
         parts.append(notice.note)
+    if status.privacy is not None:
+        parts.append(
+            f"epsilon {status.privacy['epsilon']:.3f} of {status.privacy['epsilon_max']:g}"
+        )
     parts.append(f"{size_of(status.bytes_sent)} out, {size_of(status.bytes_received)} in")
     return ", ".join(parts)

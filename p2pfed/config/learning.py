@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from p2pfed.config.assembly import Agreement, component, make_genesis, standing_
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
 from p2pfed.config.model import IntegrationTable, PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
+from p2pfed.config.privacy import privacy_of
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn import ledger_entries
@@ -23,6 +24,8 @@ from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.ledger_bench import LedgerBench
 from p2pfed.learn.outer import create_outer_step
 from p2pfed.learn.partition import create_partition
+from p2pfed.learn.privacy.guard import PrivacyGuard
+from p2pfed.learn.privacy.steps import check_no_statistics
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
 from p2pfed.learn.task import Task
@@ -33,6 +36,8 @@ from p2pfed.updates.method import AdaptedModel, Method
 from p2pfed.updates.methods import LedgerMethod
 from p2pfed.updates.registry import create_codec, create_method
 from p2pfed.wire.genesis import Component, Initial, ParameterEntry
+
+_PREPARED: Final = "prepares inputs with figures of private rows, which no noise hides"
 
 
 @final
@@ -61,6 +66,7 @@ def assemble(
     task: Task | None = None,
     before_publish: Callable[[Tensor], Tensor] = unchanged,
     cache: DecodeCache | None = None,
+    entropy: bytes | None = None,
 ) -> Assembly:
     """Build the learner that a run file describes.
 
@@ -72,6 +78,8 @@ def assemble(
         before_publish: Applied to the own update before it is encoded; see `Exchange` and
             `LedgerExchange`.
         cache: Decoded updates, shared by the peers of one process.
+        entropy: Of the noise for privacy; by default the operating system's. A simulation may
+            repeat it, a real peer must not.
 
     Raises:
         ConfigError: If a value cannot be used.
@@ -81,6 +89,11 @@ def assemble(
     method = _method(config)
     if task is None:
         task = peer_task(config)
+    row_count = len(task.rows("train"))
+    privacy = privacy_of(config, identity, row_count=row_count, entropy=entropy)
+    if privacy is not None and task.is_prepared_by_rows:
+        fix = f"task {task.name} {_PREPARED}; give it public ones, or set privacy.enabled = false"
+        raise ConfigError("run.task", config.run.task, fix)
     learner = TaskLearner(
         task,
         method,
@@ -96,7 +109,10 @@ def assemble(
         peer=identity.peer.hex(),
         probe_secret=identity.secret_number("probe"),
         placement=resolve_placement(config.training.device, config.training.dtype),
+        privacy=None if privacy is None else privacy.steps,
     )
+    if privacy is not None:
+        check_no_statistics(learner.adapted.model)
     if not len(task.rows("validation")):
         _refuse_loss_gate(config, "give the task validation rows")
     bench, agreement = _bench_and_agreement(
@@ -108,6 +124,7 @@ def assemble(
         base_digest=learner.adapted.base_digest(),
         before_publish=before_publish,
         cache=cache,
+        privacy=None if privacy is None else privacy.guard,
     )
     return Assembly(bench=bench, agreement=agreement, task=task, adapted=learner.adapted)
 
@@ -130,6 +147,12 @@ def assemble_learner(
     if isinstance(learner, ApplicationLearner) and not learner.can_evaluate:
         _refuse_loss_gate(config, "give join an evaluate function that returns (score, loss)")
     method = _method(config)
+    privacy = privacy_of(config, identity, row_count=learner.example_count, entropy=None)
+    if privacy is not None and privacy.steps is not None:
+        fix = "the steps of a learner of your own are out of reach; write per-release"
+        raise ConfigError("privacy.mechanism", config.privacy.mechanism, fix)
+    if privacy is not None and adapted is not None:
+        check_no_statistics(adapted.model)
     bench, agreement = _bench_and_agreement(
         config,
         identity,
@@ -138,6 +161,7 @@ def assemble_learner(
         adapted=adapted,
         # What a learner of one's own keeps frozen is its own affair; its name stands in the task.
         base_digest=bytes(32) if adapted is None else adapted.base_digest(),
+        privacy=None if privacy is None else privacy.guard,
     )
     return Assembly(bench=bench, agreement=agreement, task=None, adapted=adapted)
 
@@ -208,6 +232,7 @@ def _bench_and_agreement(
     base_digest: bytes,
     before_publish: Callable[[Tensor], Tensor] = unchanged,
     cache: DecodeCache | None = None,
+    privacy: PrivacyGuard | None = None,
 ) -> tuple[Workbench | LedgerBench, Agreement]:
     size = learner.specification.size
     if isinstance(method, LedgerMethod):
@@ -251,6 +276,7 @@ def _bench_and_agreement(
         adapted=adapted,
         before_publish=before_publish,
         cache=cache,
+        privacy=privacy,
     )
     return workbench, agreement
 
@@ -265,6 +291,7 @@ def _workbench(
     adapted: AdaptedModel | None,
     before_publish: Callable[[Tensor], Tensor],
     cache: DecodeCache | None,
+    privacy: PrivacyGuard | None,
 ) -> Workbench:
     integration = config.integration
     ratio = integration.norm_cap_ratio
@@ -296,7 +323,7 @@ def _workbench(
         correct=method.correction(learner.specification),
         outer=create_outer_step(config.outer.name, **config.outer.constants),
     )
-    return Workbench(learner, exchange, cache=cache)
+    return Workbench(learner, exchange, cache=cache, privacy=privacy)
 
 
 def _rule_error(integration: IntegrationTable, error: robust.RuleError) -> ConfigError:

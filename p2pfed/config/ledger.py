@@ -56,6 +56,9 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
     if config.reputation.enabled:
         fix = f"write false: under {method.name} every author's log counts alike at all peers"
         raise ConfigError("reputation.enabled", True, fix)
+    if config.privacy.enabled:
+        fix = f"write false: noise is not in the operations of {method.name} in this version"
+        raise ConfigError("privacy.enabled", True, fix)
     if config.outer.name != NONE:
         fix = f"write {NONE}: under {method.name} the model is a sum, and nobody mixes"
         raise ConfigError("outer.name", config.outer.name, fix)

@@ -133,6 +133,34 @@ class LossGateTable(_Table):
     policy: dict[str, int | float] = Field(default={}, description="constants other than default")
 
 
+class PrivacyTable(_Table):
+    """`[privacy]`: differential privacy of this peer's training rows; see docs/privacy.md."""
+
+    enabled: bool = Field(default=False, description="whether what leaves carries noise")
+    mechanism: Literal["per-step", "per-release"] = Field(
+        default="per-step", description="noise in every local step, or on what a round changed"
+    )
+    clip_norm: float = Field(
+        default=1.0, gt=0.0, description="longest gradient of a row, or change of a round"
+    )
+    noise_multiplier: float = Field(
+        default=1.0, gt=0.0, description="standard deviation of the noise, in clip_norm"
+    )
+    sample_rate: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="chance of a row per step; batch_size over the rows, if they may be counted",
+    )
+    epsilon_max: float = Field(default=8.0, gt=0.0, description="training ends before it is passed")
+    delta: float = Field(
+        default=1e-5, gt=0.0, lt=1.0, description="far below 1 over the number of rows"
+    )
+    validation_is_public: bool = Field(
+        default=False, description="whether validation rows may decide what others see"
+    )
+
+
 class ReputationTable(_Table):
     """`[reputation]`: what neighbors earn over the rounds; see robust.ReputationPolicy."""
 
@@ -214,6 +242,7 @@ class RunConfig(_Table):
     task: dict[str, Any] = Field(default={}, description="options of the task's factory")
     share: ShareTable = ShareTable()
     training: TrainingTable = TrainingTable()
+    privacy: PrivacyTable = PrivacyTable()
     integration: IntegrationTable = IntegrationTable()
     outer: OuterTable = OuterTable()
     reputation: ReputationTable = ReputationTable()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, Protocol, TypeVar, final, runtime_checkable
 
 import torch
@@ -15,6 +15,7 @@ from p2pfed.learn.draws import draw_batches, draw_probe
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.familiar import FamiliarClasses
 from p2pfed.learn.loss_meter import RoundLosses
+from p2pfed.learn.privacy.steps import PrivateGradients, PrivateSteps
 from p2pfed.learn.randomness import global_generator
 from p2pfed.learn.steps import AdamW, StepRule
 from p2pfed.learn.task import Task, predicted_classes
@@ -144,8 +145,8 @@ class TaskLearner:
     """Trains the model of a `Task`.
 
     The batches of round r follow from (seed, peer, r) alone, so that a peer that starts again
-    repeats them. Dropout is off. Normalization layers with running statistics update them; these
-    stay on the machine.
+    repeats them; with `privacy` they are secret and never the same. Dropout is off. Normalization
+    layers with running statistics update them; these stay on the machine.
 
     Args:
         task: With this peer's own training rows.
@@ -156,9 +157,11 @@ class TaskLearner:
         probe_secret: Decides on which rows neighbors are tried out, in [0, 2^64). Keep it to
             yourself: who knows the rows can behave on them. Without it, it is on all of them.
         placement: Where to compute.
+        privacy: Hides in every step which rows there are; the losses that are reported are not
+            hidden.
 
     Raises:
-        ConfigError: If the method does not fit the task's model.
+        ConfigError: If the method does not fit the task's model, or privacy does not.
     """
 
     def __init__(
@@ -171,6 +174,7 @@ class TaskLearner:
         peer: str,
         probe_secret: int | None = None,
         placement: Placement | None = None,
+        privacy: PrivateSteps | None = None,
     ) -> None:
         self.task = task
         self.method = method
@@ -186,6 +190,16 @@ class TaskLearner:
         self._optimizer = plan.step_rule.create_optimizer(
             self.adapted.trainable, self.adapted.head_names
         )
+        self._private_steps: PrivateGradients | None = None
+        if privacy is not None:
+            self._private_steps = PrivateGradients(
+                privacy,
+                self.adapted,
+                self._train_rows,
+                task.loss,
+                batch_size=plan.batch_size,
+                placement=self.placement,
+            )
 
     @property
     def specification(self) -> ParameterSpecification:
@@ -220,16 +234,17 @@ class TaskLearner:
         self._check_rows()
         before = self.state()
         is_done = False
-        _set_modes(self.adapted.model, training=True)
+        _set_modes(self.adapted.model, training=self._private_steps is None)
         try:
             losses = []
-            for indices in self._batches(round):
+            for take_step in self._steps(round):
                 if should_stop():
                     raise JobCancelled(f"training of round {round} was cancelled")
-                batch = self._train_rows.batch(indices).to(self.placement.device)
-                losses.append(self.take_step(batch))
-            loss = float(torch.stack(losses).mean())
-            if not math.isfinite(loss) or not bool(torch.isfinite(self.vector()).all()):
+                losses.append(take_step())
+            loss = float(torch.cat(losses).mean())
+            # Private steps go on whatever the loss: to stop for it would tell of it.
+            is_lost = self._private_steps is None and not math.isfinite(loss)
+            if is_lost or not bool(torch.isfinite(self.vector()).all()):
                 raise LocalError(
                     f"training of round {round} diverged (loss {loss}); lower the rate"
                 )
@@ -237,7 +252,10 @@ class TaskLearner:
         finally:
             if not is_done:
                 self.load_state(before)
-        return TrainingReport(loss=loss, examples=len(losses) * self.plan.batch_size)
+        return TrainingReport(
+            loss=loss if math.isfinite(loss) else None,
+            examples=len(losses) * self.plan.batch_size,
+        )
 
     def training_losses(self, round: int) -> RoundLosses:
         """Return what measures models on the batches that `train` takes in a round.
@@ -248,7 +266,7 @@ class TaskLearner:
             LocalError: If there is nothing to train on.
         """
         self._check_rows()
-        batches = list(self._batches(round))
+        batches = self._batches(round)
         _set_modes(self.adapted.model, training=False)
 
         def measure(vector: Tensor, step: int) -> float:
@@ -400,8 +418,8 @@ class TaskLearner:
         device = parameter.device if value.shape == parameter.shape else value.device
         self._optimizer.state[parameter][key] = value.to(device, copy=True)
 
-    def _batches(self, round: int) -> Iterator[Tensor]:
-        yield from draw_batches(
+    def _batches(self, round: int) -> tuple[Tensor, ...]:
+        return draw_batches(
             step_count=self.plan.steps_per_round,
             batch_size=self.plan.batch_size,
             row_count=self.example_count,
@@ -409,6 +427,22 @@ class TaskLearner:
             peer=self._peer,
             round=round,
         )
+
+    def _steps(self, round: int) -> Iterator[Callable[[], Tensor]]:
+        """Return the steps of a round; a call takes one and returns its losses, shape (b,)."""
+        if self._private_steps is not None:
+            return iter([self._take_private_step] * self.plan.steps_per_round)
+        return (partial(self._take_step_on, indices) for indices in self._batches(round))
+
+    def _take_step_on(self, indices: Tensor) -> Tensor:
+        batch = self._train_rows.batch(indices).to(self.placement.device)
+        return self.take_step(batch).view(1)
+
+    def _take_private_step(self) -> Tensor:
+        assert self._private_steps is not None
+        losses = self._private_steps.derive()
+        self._optimizer.step()
+        return losses
 
 
 def _call(model: nn.Module, batch: Examples) -> object:

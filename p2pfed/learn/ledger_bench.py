@@ -18,6 +18,7 @@ from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.ledger_author import BeforePublish, Contribution, LedgerAuthor
 from p2pfed.learn.ledger_entries import AnyLedger, Entry, decode_entry, encode_entry, take_in
 from p2pfed.learn.ledger_pending import Pending, pending_of
+from p2pfed.learn.privacy.guard import PrivacySpent
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.log import Operation, Receipt, Snapshot, Writer
 
@@ -95,6 +96,11 @@ class LedgerBench:
         self.ledger = exchange.ledger.without(())
         self._pending: Pending | None = None
         self._model = _Model(vector=self.initial, ledger_digest=self.ledger.digest())
+
+    @property
+    def privacy_spent(self) -> PrivacySpent | None:
+        """What was told about training rows so far; None where nobody counts."""
+        return None
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode what they add to the model.

@@ -26,6 +26,7 @@ from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, 
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
 from p2pfed.learn.outer import OuterState, OuterStep, is_outer_state
+from p2pfed.learn.privacy.guard import PrivacyGuard, PrivacySpent, is_privacy_state
 from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
 from p2pfed.learn.public_copies import PublicCopies, PublicCopy, is_public_state
 from p2pfed.learn.scoring import Scoring
@@ -117,10 +118,16 @@ class Workbench:
         learner: As it was created: its vector is taken for the run's initial one.
         exchange: How to exchange.
         cache: Decoded updates; one of its own if left out.
+        privacy: Keeps training rows private; neighbors are not told their number then.
     """
 
     def __init__(
-        self, learner: Learner, exchange: Exchange, *, cache: DecodeCache | None = None
+        self,
+        learner: Learner,
+        exchange: Exchange,
+        *,
+        cache: DecodeCache | None = None,
+        privacy: PrivacyGuard | None = None,
     ) -> None:
         self.learner = learner
         self.exchange = exchange
@@ -130,23 +137,31 @@ class Workbench:
         if exchange.codec.is_for_differences:
             self._copies = PublicCopies(exchange.codec, len(self.initial))
         self._outer = None if exchange.outer is None else OuterState(exchange.outer, self.initial)
+        self._privacy = privacy
         self._told_of_no_loss = False
+
+    @property
+    def privacy_spent(self) -> PrivacySpent | None:
+        """What was told about training rows so far; None where nobody counts."""
+        return None if self._privacy is None else self._privacy.spent
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode the own vector.
 
         Raises:
-            JobCancelled: If `should_stop` said so between two steps; nothing is changed.
-            LocalError: If the learner failed; nothing is changed.
+            JobCancelled: If `should_stop` said so between two steps; nothing is changed, but that
+                privacy counts the round.
+            BudgetSpent: If privacy leaves nothing for another round; nothing is changed.
+            LocalError: If the learner failed; as if it was canceled.
         """
         report = TrainingReport(loss=None, examples=0)
         if effect.train:
-            report = self.learner.train(effect.round, should_stop=should_stop)
+            report = self._take_steps(effect.round, should_stop)
         if self._outer is not None:
             self._outer.trained()
         difference = self.exchange.before_publish(self.learner.vector() - self.initial)
         main, is_full = self._encode(difference, effect.own)
-        claim = Claim(examples=self.learner.example_count, degree=effect.degree)
+        claim = self._claim(effect.degree)
         payload = encode_payload(main, claim.to_section())
         return TrainingOutcome(payload=payload, report=report, is_full=is_full)
 
@@ -195,6 +210,8 @@ class Workbench:
                     self._outer.load_state(outer_before)
         if self._copies is not None:
             self._copies.commit(rows.copies)
+        if self._privacy is not None:
+            self._privacy.end_integration()
         return IntegrationOutcome(
             verdicts=verdicts, own_weight=own_weight, evaluation=evaluation, note=note
         )
@@ -207,7 +224,8 @@ class Workbench:
         """Return all that later jobs depend on, in the safetensors format."""
         public = {} if self._copies is None else self._copies.state()
         outer = {} if self._outer is None else self._outer.state()
-        return safetensors.save({**self.learner.state(), **public, **outer})
+        private = {} if self._privacy is None else self._privacy.state()
+        return safetensors.save({**self.learner.state(), **public, **outer, **private})
 
     def load(self, data: bytes) -> None:
         """Restore what `save` returned; later jobs then give the same bits.
@@ -219,16 +237,41 @@ class Workbench:
             state = safetensors.load(data)
         except SafetensorError as error:
             raise LocalError(f"the saved model cannot be read: {error}") from error
-        public = {name: tensor for name, tensor in state.items() if is_public_state(name)}
+        public = _part(state, is_public_state)
         if self._copies is not None:
             self._copies.load_state(public)
             state = {name: tensor for name, tensor in state.items() if name not in public}
-        outer = {name: tensor for name, tensor in state.items() if is_outer_state(name)}
-        self.learner.load_state({name: state[name] for name in state if name not in outer})
+        spent = _part(state, is_privacy_state)
+        if self._privacy is not None:
+            self._privacy.load_state(spent)
+        elif spent:
+            raise LocalError(
+                "the saved model was trained with privacy, which ends if it is trained without; "
+                "set privacy.enabled = true, or use another state folder"
+            )
+        outer = _part(state, is_outer_state)
+        others = spent.keys() | outer.keys()
+        self.learner.load_state({name: it for name, it in state.items() if name not in others})
         if self._outer is not None and outer:
             self._outer.load_state(outer)
         elif self._outer is not None:  # saved without an outer step
             self._outer.restart(self.learner.vector())
+
+    def _take_steps(self, round: int, should_stop: ShouldStop) -> TrainingReport:
+        if self._privacy is None:
+            return self.learner.train(round, should_stop=should_stop)
+        self._privacy.begin_round()
+        before = self.learner.vector()
+        report = self.learner.train(round, should_stop=should_stop)
+        after = self.learner.vector()
+        self.learner.load_vector(before)  # what was to be hidden is gone, even if hiding fails
+        self.learner.load_vector(self._privacy.end_round(before, after))
+        return report
+
+    def _claim(self, degree: int) -> Claim:
+        # That rows are there at all is no secret, how many is one.
+        examples = self.learner.example_count if self._privacy is None else 0
+        return Claim(examples=examples, degree=degree)
 
     def _encode(self, difference: Tensor, place: OwnPlace | None) -> tuple[bytes, bool]:
         """Return the main section, and whether it is a full update."""
@@ -272,7 +315,7 @@ class Workbench:
         refused = rows.refused
         if not rows.vectors:
             return tuple(refused[row.peer] for row in effect.rows), 1.0, ""
-        own_claim = Claim(examples=self.learner.example_count, degree=effect.degree)
+        own_claim = self._claim(effect.degree)
         # Sorted, so that no sum depends on the order in which updates arrived.
         peers = sorted(rows.vectors)
         mixing = MIXINGS[self.exchange.mixing]
@@ -359,6 +402,10 @@ class Workbench:
             update = decode_update(payload, codec=codec, size=size)
             self._cache.put(header, update)
         return update
+
+
+def _part(state: Mapping[str, Tensor], belongs: Callable[[str], bool]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.items() if belongs(name)}
 
 
 def _verdict(

@@ -47,6 +47,7 @@ from p2pfed.core.peer import PeerCore, PeerStatus
 from p2pfed.core.timers import Timer
 from p2pfed.errors import LocalError, TransportError
 from p2pfed.identity import Identity, PeerId
+from p2pfed.learn.privacy.guard import PrivacySpent
 from p2pfed.limits import ADDRESSES_MAX, FRAME_BYTES_MAX
 from p2pfed.node.clock import Clock
 from p2pfed.node.fetching import Fetcher
@@ -132,6 +133,10 @@ class Node:
         if self._core is None:
             raise LocalError("the node does not run yet")
         return self._core.status()
+
+    def privacy_spent(self) -> PrivacySpent | None:
+        """Return what was told about training rows so far; None where nobody counts."""
+        return self._bench.privacy_spent
 
     def traffic(self) -> Traffic:
         """Return bytes on the wire so far."""

@@ -22,6 +22,8 @@ from p2pfed.core.events import (
 from p2pfed.errors import RemoteError
 from p2pfed.learn.jobs import IntegrationOutcome, TrainingOutcome
 from p2pfed.learn.learner import JobCancelled
+from p2pfed.learn.privacy.accountant import BudgetSpent
+from p2pfed.learn.privacy.guard import PrivacySpent
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import UpdateHeader
 from p2pfed.node.payload_store import PayloadStore
@@ -36,6 +38,10 @@ class Bench(Protocol):
 
     `train` and `integrate` are never called at the same time; `validate` may be beside them.
     """
+
+    @property
+    def privacy_spent(self) -> PrivacySpent | None:
+        """What was told about training rows so far; None where nobody counts."""
 
     def train(self, effect: StartTraining, should_stop: Callable[[], bool]) -> TrainingOutcome:
         """Take a round's local steps and encode their result."""
@@ -128,6 +134,8 @@ class JobRunner:
             self._payloads.put(content_hash, payload, durable=True)
         except JobCancelled:
             return JobFailed(job=effect.job, reason="cancelled", cancelled=True)
+        except BudgetSpent as error:
+            return JobFailed(job=effect.job, reason=str(error), cancelled=False, budget_spent=True)
         except Exception as error:  # the edge to the application's training code
             return _failed(effect.job, "training", error)
         inline = len(payload) <= INLINE_PAYLOAD_BYTES_MAX

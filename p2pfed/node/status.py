@@ -58,6 +58,8 @@ class NodeStatus:
         rejected_peers: Whom each reason concerned; see `Rejections.peers`.
         idle: Why parts that the run file switches on have nothing to do, by table of the run file.
         history: Evaluations: round, loss, score, test_score.
+        privacy: What was told about training rows, None where nobody counts: mechanism, epsilon,
+            epsilon_left, epsilon_max, delta, releases.
         trouble: The last thing that went wrong, or None.
         stop_reason: Why training ended, None while it goes on.
         pid: Of the process.
@@ -84,6 +86,7 @@ class NodeStatus:
     rejected_peers: Mapping[str, Mapping[str, Any]]
     idle: Mapping[str, str]
     history: tuple[Mapping[str, float | int | None], ...]
+    privacy: Mapping[str, float | int | str] | None
     trouble: str | None
     stop_reason: str | None
     pid: int
@@ -196,6 +199,7 @@ class Chronicle:
 
     def status(self, node: Node) -> NodeStatus:
         """Return where the node stands, once it has begun."""
+        spent = node.privacy_spent()
         traffic, protocol = node.traffic(), node.status()
         return NodeStatus(
             peer_id=self._peer_id,
@@ -218,6 +222,7 @@ class Chronicle:
             rejected_peers=self._rejections.peers(),
             idle=dict(self._idle),
             history=tuple(self._history),
+            privacy=None if spent is None else spent.to_json_object(),
             trouble=self._trouble,
             stop_reason=self._stop_reason,
             pid=os.getpid(),

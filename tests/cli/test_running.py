@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import trio
 
+from p2pfed.cli.node_display import privacy_words
 from p2pfed.config.templates import template
 from p2pfed.core.events import Verdict
 from p2pfed.core.notices import (
@@ -19,6 +20,7 @@ from p2pfed.core.notices import (
 from p2pfed.core.schedule import Phase
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity, format_peer_id
+from p2pfed.learn.privacy.guard import PrivacySpent
 from p2pfed.node.opening import load_identity
 from p2pfed.node.running import run_node
 from p2pfed.node.status import STATUS_FILE, Chronicle, read_status, write_status
@@ -39,6 +41,11 @@ class StandingNode:
 
     def addresses(self):
         return ["/ip4/127.0.0.1/tcp/1"]
+
+    def privacy_spent(self):
+        return PrivacySpent(
+            mechanism="per-step", epsilon=1.5, epsilon_max=4.0, delta=1e-5, releases=30
+        )
 
 
 def make_chronicle(**fields):
@@ -72,6 +79,21 @@ def test_weights_are_means_and_rejections_are_counted():
     assert status.rejected == {"norm-cap": 1, "stale": 1}
     assert (status.loss, status.trouble) == (0.5, "no memory")
     assert (status.round, status.sequence, status.bytes_sent) == (3, 4, 5)
+
+
+def test_what_was_told_of_private_rows_is_shown():
+    status = make_chronicle().status(StandingNode())
+    assert status.privacy == {
+        "mechanism": "per-step",
+        "epsilon": 1.5,
+        "epsilon_left": 2.5,
+        "epsilon_max": 4.0,
+        "delta": 1e-5,
+        "releases": 30,
+    }
+    words = "epsilon 1.500 spent, 2.500 left of 4 at delta 1e-05, per-step"
+    assert privacy_words(status.privacy) == words
+    assert privacy_words(None) == "off"
 
 
 def test_lost_reputation_is_trouble():

@@ -95,6 +95,7 @@ def training(**rule: object) -> dict[str, Any]:
             "no constants",
         ),
         ("seeds", {}, {"reputation": {"enabled": True}}, "reputation.enabled", "write false"),
+        ("seeds", {}, {"privacy": {"enabled": True}}, "privacy.enabled", "write false"),
         ("projected", {}, {"outer": {"name": "noloco"}}, "outer.name", "write none"),
         ("seeds", {}, training(name="adamw"), "training.step_rule.name", "write sgd"),
         (

@@ -9,6 +9,7 @@ from blake3 import blake3
 from p2pfed.core.events import Command, OffenceKind
 from p2pfed.core.notices import JobTrouble, PeerRefused, RoundFinished, StopReason
 from p2pfed.errors import LocalError
+from p2pfed.learn.privacy.accountant import BudgetSpent
 from sim.benches import LARGE_PAYLOAD_BYTES, StubBench
 from tests.node.swarm import (
     GENESIS,
@@ -164,6 +165,27 @@ async def test_failing_training_is_tried_again(tmp_path):
         ) as member:
             assert (await member.finished()).reason is StopReason.ROUNDS
     assert len(member.all(JobTrouble)) == 2
+
+
+async def test_a_spent_budget_ends_training_and_is_named(tmp_path):
+    class Spent:
+        def __init__(self):
+            self._stub = StubBench(0)
+
+        def train(self, effect, should_stop):
+            if effect.round == 2:
+                raise BudgetSpent("the privacy budget is spent")
+            return self._stub.train(effect, should_stop)
+
+        def __getattr__(self, name):
+            return getattr(self._stub, name)
+
+    config = make_config(schedule=dataclasses.replace(SCHEDULE, start_neighbors=0))
+    with trio.fail_after(BOUND_S):
+        async with running(MemoryNetwork(), 0, tmp_path, config=config, bench=Spent()) as member:
+            finished = await member.finished()
+    assert (finished.reason, finished.rounds) == (StopReason.BUDGET, 2)
+    assert member.all(JobTrouble)[0].reason == "the privacy budget is spent"
 
 
 async def test_training_that_always_fails_ends_the_run_with_its_reason(tmp_path):
