@@ -1,15 +1,42 @@
-"""Byzantine-robust integration of vectors: (n, d) -> (d,). Needs torch and nothing else.
+"""Whom to believe: Byzantine-robust integration of vectors, (n, d) -> (d,), and reputation.
 
-Rules are pure and made by name; an `Integrator` puts the checks around one that data from
-strangers needs:
+Needs torch and nothing else; reputation and the gates need not even torch. What is public, by what
+it is for:
 
-    rule = robust.create("trimmed-mean", byzantine_count=1)
-    center = rule(vectors)
+* Combine vectors of which some may be lies: `create` makes a `Rule` by a name of `names()`, behind
+  any of `pre_aggregation_names()` and a "+". A rule is called for the vector alone; its `aggregate`
+  returns an `Aggregation`, which says what each row contributed. `byzantine_count` says how many
+  liars to allow for.
+* Integrate what strangers sent: an `Integrator` checks each `Row`, combines them with the own
+  vector and returns an `Integration`: the new vector, and of each neighbor a `Verdict` with a
+  weight and a `Reason`. A `DistancePrioritizer` chooses which of many rows to look at; `Evaluate`
+  is what scores a vector for rules that try rows out.
+* Remember over rounds: a `ReputationLedger` takes an `Observation` of each neighbor and returns
+  the masses, which are the caps of the next integration; `ReputationStatus` says where one stands,
+  and a `ReputationPolicy` holds the constants. A `LossGate` (constants: `LossGatePolicy`) turns
+  away who steadily harms the own held-out loss, a `NormGate` updates of unusual length that come
+  one by one.
+* Errors: `InputError` (a `RankError` of ranks) for vectors and arguments that cannot be read,
+  `RuleError` for names and parameters, `InfeasibleError` for too few rows: then keep the own
+  vector.
 
-    integration = robust.Integrator("trimmed-mean").integrate(own, rows, genesis=genesis)
+A round, in which three agree and the fourth does not:
+
+>>> import robust, torch
+>>> own = torch.tensor([1.0, 2.0])
+>>> sent = {"anna": [1.2, 2.0], "bert": [1.1, 2.2], "carl": [1.1, 1.9], "dora": [9.0, -9.0]}
+>>> rows = [robust.Row(peer, torch.tensor(vector)) for peer, vector in sent.items()]
+>>> result = robust.Integrator("trimmed-mean", norm_cap_ratio=None).integrate(own, rows)
+>>> [round(value, 2) for value in result.vector.tolist()]
+[1.13, 1.97]
+>>> {verdict.peer: str(verdict.reason) for verdict in result.verdicts}
+{'anna': 'accepted', 'bert': 'accepted', 'carl': 'accepted', 'dora': 'not-chosen'}
+>>> vectors = torch.stack([own, *(row.vector for row in rows)])  # a rule alone
+>>> robust.create("krum", byzantine_count=1)(vectors)
+tensor([1.1000, 1.9000])
 
 Importing this package does not import torch. Public names load their module when they are first
-used.
+used. docs/robust.md is the guide.
 """
 
 import importlib
