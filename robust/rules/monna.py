@@ -20,15 +20,22 @@ class Monna(SpanRule):
     far away, those with the lowest keys are taken. Every row has one vote: `weights` are ignored.
     With `gram`, distances are taken from it, and `own` has to be among the rows.
 
+    Of at most f liars, none that is averaged is further from `own` than the furthest honest row,
+    and that is all: own is trusted as the point from which distances are measured, but has only
+    1 / (n - f) of the result. Of more than f, as among liars only, the n - f - 1 nearest are
+    averaged at any distance, and drag the result along.
+
     Args:
-        byzantine_count: The paper's f. Needs 2 f < n.
+        byzantine_count: The paper's f. Needs 2 f < n, so that honest rows are most of those that
+            are averaged only where 3 f < n.
 
     Raises:
         RuleError: If `byzantine_count` is not a whole number >= 0.
 
     Source: Farhadkhani et al. 2023, "Robust collaborative learning with linear gradient overhead",
         nearest neighbor averaging.
-    Differs: nothing of the average itself; momentum and the local step are the caller's.
+    Differs: all n rows are at hand; the paper's machines wait for n - f of them and average the
+        n - 2 f nearest of these. Momentum and the local step are the caller's.
     Cost: O(n d) time in two passes, one block beyond the result in memory.
     """
 

@@ -19,8 +19,8 @@ class SelfCenteredClipping(SpanRule):
     """Move towards each row by its weight, but by no more than a radius: ClippedGossip.
 
     x_i + sum_j W_ij clip(x_j - x_i, tau), where clip(v, tau) = v min(1, tau / |v|) and x_i is
-    `own`. A liar moves the result by at most W_ij tau, and among liars only, the own vector stays
-    near itself.
+    `own`. A liar moves the result by at most W_ij tau. With a given `radius`, the own vector stays
+    within it even among liars only; without one, more than f of them set tau themselves.
 
     `own` is required; where it also stands among the rows, that row is at distance 0 and pulls
     nowhere. `weights` are the W_ij. With `gram`, distances are taken from it, and `own` has to be
@@ -28,7 +28,7 @@ class SelfCenteredClipping(SpanRule):
 
     Args:
         byzantine_count: The paper's count of lying neighbors, f. Needs f < n. If it is every
-            neighbor, the result is `own`.
+            neighbor, the result is `own` without a `radius`.
         radius: tau, in the unit of the vectors; infinity is plain gossip. If left out, the
             (f + 1)-th largest distance of a row, so that one honest neighbor at least sets it.
 
