@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -20,13 +20,17 @@ from p2pfed.cli.output import (
     size_of,
 )
 from p2pfed.cli.run_folder import find_run_file
-from p2pfed.errors import ConfigError, LocalError
+from p2pfed.errors import ConfigError, LocalError, TransportError
 from p2pfed.node.interruption import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from p2pfed.config.model import RunConfig
 
-_PATIENCE_S = 86_400.0  # a day: longer than anybody waits
+_WAIT_S_MAX: Final = 600.0  # guess: people have walked to the other machine by then
+_WAITED_IN_VAIN: Final = (
+    "see whether they run and can be reached, or allow for more time with --wait-neighbors-s-max; "
+    "without --wait-neighbors training begins at once"
+)
 
 app = typer.Typer(name="node", help="Run a peer on this machine.", no_args_is_help=True)
 
@@ -63,7 +67,13 @@ def run(
         int | None, typer.Option(help="Stop after so many rounds instead; 0: no bound.")
     ] = None,
     wait_neighbors: Annotated[
-        int | None, typer.Option(help="Wait for so many neighbors before the first round.")
+        int | None, typer.Option(help="Wait for so many neighbors before training goes on.")
+    ] = None,
+    wait_neighbors_s_max: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Fail when they have not come by then, seconds. Default: {_WAIT_S_MAX:g}."
+        ),
     ] = None,
     field: Annotated[
         list[str] | None,
@@ -90,9 +100,7 @@ def run(
     options = {
         "node.listen": listen or None,
         "schedule.rounds_max": rounds,
-        "schedule.start_neighbors": wait_neighbors,
-        # Who says how many to wait for means it; people take their time with the other terminal.
-        "schedule.start_deadline_s": None if wait_neighbors is None else _PATIENCE_S,
+        **_waiting(wait_neighbors, wait_neighbors_s_max),
     }
     overrides = {name: value for name, value in options.items() if value is not None} | overrides
     path = find_run_file(run_file)
@@ -100,6 +108,8 @@ def run(
     output = Output(as_json=as_json)
     with NodeDisplay(output) as display:
         outcome = run_process(config, path.parent, state=state, on_event=display.take)
+    if outcome.has_waited_in_vain:
+        raise TransportError(f"{outcome.status.trouble}\n{_WAITED_IN_VAIN}")
     found = outcome.to_json_object()
     output.result(found, lambda console: _show_outcome(console, found))
     if outcome.was_interrupted:
@@ -123,6 +133,20 @@ def status(
         raise LocalError(f"no node has run in {place} yet; start it: p2pfed node run {folder}")
     found = {"running": is_locked(place), **last, "state": str(place)}
     Output(as_json=as_json).result(found, lambda console: _show_status(console, found))
+
+
+def _waiting(count: int | None, s_max: float | None) -> dict[str, Any]:
+    """Return fields of the run file: who says how many to wait for means it, at every start."""
+    if count is None:
+        if s_max is not None:
+            fix = "say how many neighbors to wait for as well: --wait-neighbors 1"
+            raise ConfigError("wait-neighbors-s-max", s_max, fix)
+        return {}
+    return {
+        "schedule.start_neighbors": count,
+        "schedule.start_deadline_s": _WAIT_S_MAX if s_max is None else s_max,
+        "schedule.start_required": True,
+    }
 
 
 def _load(path: Path, overrides: dict[str, Any], *, more_peers: list[str]) -> "RunConfig":

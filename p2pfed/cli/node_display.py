@@ -14,6 +14,7 @@ from p2pfed.core.notices import (
     JobTrouble,
     NeighborJoined,
     NeighborLost,
+    NeighborsAwaited,
     NeighborUnreachable,
     Notice,
     PartIdle,
@@ -21,9 +22,11 @@ from p2pfed.core.notices import (
     PeerRefused,
     ReputationLost,
     RoundFinished,
+    StopReason,
     UpdateRejected,
 )
 from p2pfed.identity import format_peer_id
+from p2pfed.node.awaited import describe_awaited
 from p2pfed.node.outcome import NodeEvent
 from p2pfed.node.status import NodeStatus
 
@@ -164,6 +167,8 @@ def _line(notice: Notice, status: NodeStatus) -> str | None:
             return f"{format_peer_id(peer)} is gone: {reason}"
         case NeighborUnreachable(peer=peer, reason=reason):
             return f"{format_peer_id(peer)}: {reason}; trying again"
+        case NeighborsAwaited(is_over=False):
+            return describe_awaited(notice)
         case PeerRefused(peer=peer, reason=reason):
             return f"{format_peer_id(peer)} was refused: {reason}"
         case UpdateRejected(peer=peer, reason=reason):
@@ -175,6 +180,8 @@ def _line(notice: Notice, status: NodeStatus) -> str | None:
             return f"trouble: {reason}"
         case PartIdle(part=part, reason=reason):
             return f"{part} {reason}"
+        case Finished(reason=StopReason.NEIGHBORS):
+            return None  # the error at the end says it all
         case Finished(reason=reason, rounds=rounds):
             ended = f"training ended after {rounds} rounds ({reason})"
             return f"{ended}; serving on for as long as schedule.linger_s says"

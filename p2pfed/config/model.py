@@ -189,6 +189,9 @@ class ScheduleTable(_Table):
     linger_s: Seconds = Field(default=60.0, ge=0.0, description="keep serving when done")
     start_neighbors: int = Field(default=0, ge=0, description="wait for so many before round 0")
     start_deadline_s: Seconds = Field(default=60.0, gt=0.0, description="but no longer than this")
+    start_required: bool = Field(
+        default=False, description="wait at every start, and end when they do not come"
+    )
     evaluate_every_rounds: int = Field(default=1, ge=0, description="on validation data; 0: never")
     test_every_rounds: int = Field(default=0, ge=0, description="on test data; 0: at the end")
     staleness_rounds_max: int = Field(default=10, ge=0, description="own rounds a row stays in use")

@@ -58,6 +58,8 @@ class ScheduleConfig:
         linger_s: How long a peer that is done keeps serving, in seconds.
         start_neighbors: Neighbors to wait for before the first round.
         start_deadline_s: How long to wait for them, in seconds.
+        start_required: Whether to wait at every start and not only before the first round, and to
+            give up training when they do not come.
         evaluate_every_rounds: Rounds between evaluations on validation data; 0 for never.
         test_every_rounds: Rounds between evaluations on test data; 0 for only at the end.
         staleness_rounds_max: Own rounds for which a neighbor's row stays in use without a newer.
@@ -74,6 +76,7 @@ class ScheduleConfig:
     linger_s: float = 60.0  # guess: a neighbor that restarts is back within a minute
     start_neighbors: int = 0
     start_deadline_s: float = 60.0  # guess: people start the second node within a minute
+    start_required: bool = False
     evaluate_every_rounds: int = 1
     test_every_rounds: int = 0
     staleness_rounds_max: int = 10  # guess

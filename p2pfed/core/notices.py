@@ -16,6 +16,7 @@ class StopReason(StrEnum):
     BUDGET = "budget"  # for privacy: one more round would tell too much
     COMMAND = "command"
     FAILED = "failed"
+    NEIGHBORS = "neighbors"  # those that it had to wait for did not come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,25 @@ class NeighborUnreachable:
     peer: PeerId
     attempts: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeighborsAwaited:
+    """A peer waits for neighbors before it trains; told anew whenever one comes or goes.
+
+    Attributes:
+        wanted: For how many.
+        present: How many are there.
+        missing: Configured neighbors that are not.
+        wait_s_max: How long it waits in all, in seconds.
+        is_over: Whether it has given up waiting, and training with it.
+    """
+
+    wanted: int
+    present: int
+    missing: tuple[PeerId, ...]
+    wait_s_max: float
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +176,7 @@ Notice = (
     NeighborJoined
     | NeighborLost
     | NeighborUnreachable
+    | NeighborsAwaited
     | PeerRefused
     | RoundFinished
     | UpdatePublished

@@ -232,7 +232,7 @@ class PeerCore:
                 assert timer.peer is not None
                 parts.dialing.handle_redial(timer.peer, self._now_s)
             case TimerKind.START:
-                parts.schedule.handle_start_deadline()
+                parts.schedule.handle_start_deadline(self._now_s)
             case TimerKind.DEADLINE:
                 parts.schedule.handle_deadline(self._now_s)
             case TimerKind.TIME_LIMIT:

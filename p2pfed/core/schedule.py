@@ -8,8 +8,14 @@ from p2pfed.core.dissemination import Dissemination
 from p2pfed.core.effects import Record
 from p2pfed.core.events import IntegrationFinished, JobFailed, TrainingFinished
 from p2pfed.core.journal import Journal
-from p2pfed.core.neighbors import Neighbors
-from p2pfed.core.notices import Finished, JobTrouble, RoundFinished, StopReason
+from p2pfed.core.neighbors import Link, Neighbors
+from p2pfed.core.notices import (
+    Finished,
+    JobTrouble,
+    NeighborsAwaited,
+    RoundFinished,
+    StopReason,
+)
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.plan import Plan
 from p2pfed.core.rows import Rows
@@ -78,6 +84,7 @@ class Schedule:
         self._neighbors = neighbors
         self._outbox = outbox
         self._failures = 0
+        self._present = 0  # neighbors, when the application was last told who is missing
         self._loss: float | None = None
         self._stop: StopReason | None = None
         self._since_s: float | None = None  # when the running stretch of training time began
@@ -99,13 +106,13 @@ class Schedule:
         if self._config.time_s_max is not None:
             left_s = max(self._config.time_s_max - self._progress.elapsed_s, 0.0)
             self._outbox.set_timer(TimerKind.TIME_LIMIT, left_s)
-        if self._progress.published:
-            self._collect(now_s)
-        elif self._config.start_neighbors > 0 and self._progress.round == 0:
+        is_new = self._progress.round == 0 and not self._progress.published
+        if self._config.start_neighbors > 0 and (is_new or self._config.start_required):
             self.phase = Phase.WAITING
+            self._tell_who_is_missing()
             self._outbox.set_timer(TimerKind.START, self._config.start_deadline_s)
         else:
-            self._train()
+            self._go_on_with_round(now_s)
 
     def stop(self, reason: StopReason, now_s: float) -> None:
         """Stop training now; a running job is given up, its round is not counted."""
@@ -131,10 +138,15 @@ class Schedule:
             self._outbox.cancel_timer(kind)
         self.phase = Phase.LEFT
 
-    def handle_start_deadline(self) -> None:
-        """Begin with the neighbors that are there."""
-        if self.phase is Phase.WAITING:
-            self._train()
+    def handle_start_deadline(self, now_s: float) -> None:
+        """Begin with the neighbors that are there, or give up where all were required."""
+        if self.phase is not Phase.WAITING:
+            return
+        if self._config.start_required:
+            self._tell_who_is_missing(is_over=True)
+            self._finish(StopReason.NEIGHBORS, now_s, linger_s=0.0)  # there is nothing to serve
+        else:
+            self._go_on_with_round(now_s)
 
     def handle_deadline(self, now_s: float) -> None:
         """Go on without the neighbors whose rows have not come."""
@@ -145,12 +157,8 @@ class Schedule:
 
     def handle_pause_over(self, now_s: float) -> None:
         """Try a failed job again."""
-        if self.phase is not Phase.PAUSING:
-            return
-        if self._progress.published:
-            self._collect(now_s)
-        else:
-            self._train()
+        if self.phase is Phase.PAUSING:
+            self._go_on_with_round(now_s)
 
     def handle_heartbeat(self) -> None:
         """Let a relay mix what has come, even if it is not from everybody."""
@@ -252,9 +260,12 @@ class Schedule:
     def consider(self, now_s: float) -> None:
         """Go on if what was awaited is there."""
         if self.phase is Phase.WAITING:
-            if len(self._neighbors.greeted()) >= self._config.start_neighbors:
+            present = len(self._neighbors.greeted())
+            if present >= self._config.start_neighbors:
                 self._outbox.cancel_timer(TimerKind.START)
-                self._train()
+                self._go_on_with_round(now_s)
+            elif present != self._present:
+                self._tell_who_is_missing()
         elif self.phase is Phase.COLLECTING and self._is_complete(now_s):
             self._outbox.cancel_timer(TimerKind.DEADLINE)
             self._integrate()
@@ -266,6 +277,27 @@ class Schedule:
             self.stop(StopReason.ROUNDS, now_s)
 
     # Inside --------------------------------------------------------------------------------
+
+    def _tell_who_is_missing(self, *, is_over: bool = False) -> None:
+        entries = self._neighbors.all()
+        self._present = len(self._neighbors.greeted())
+        self._outbox.notify(
+            NeighborsAwaited(
+                wanted=self._config.start_neighbors,
+                present=self._present,
+                missing=tuple(
+                    it.peer for it in entries if it.is_configured and it.link is not Link.GREETED
+                ),
+                wait_s_max=self._config.start_deadline_s,
+                is_over=is_over,
+            )
+        )
+
+    def _go_on_with_round(self, now_s: float) -> None:
+        if self._progress.published:
+            self._collect(now_s)
+        else:
+            self._train()
 
     def _train(self) -> None:
         self.phase = Phase.TRAINING
@@ -311,14 +343,15 @@ class Schedule:
         else:
             self._test()
 
-    def _finish(self, reason: StopReason, now_s: float) -> None:
+    def _finish(self, reason: StopReason, now_s: float, *, linger_s: float | None = None) -> None:
         for kind in _ROUND_TIMERS:
             self._outbox.cancel_timer(kind)
         self._count_time(now_s)
         self._journal.save()
         self._outbox.notify(Finished(reason=reason, rounds=self._progress.round))
         self.phase = Phase.DONE
-        self._outbox.set_timer(TimerKind.LINGER, self._config.linger_s)
+        linger_s = self._config.linger_s if linger_s is None else linger_s
+        self._outbox.set_timer(TimerKind.LINGER, linger_s)
 
     def _count_time(self, now_s: float) -> None:
         if self._since_s is not None:

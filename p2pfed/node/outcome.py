@@ -48,6 +48,11 @@ class NodeOutcome:
         return self.stop_reason == StopReason.FAILED
 
     @property
+    def has_waited_in_vain(self) -> bool:
+        """Whether the neighbors that it had to wait for did not come."""
+        return self.stop_reason == StopReason.NEIGHBORS
+
+    @property
     def was_interrupted(self) -> bool:
         """Whether the node was told to leave before training had ended."""
         return self.stop_reason == INTERRUPTED

@@ -174,7 +174,8 @@ class _Run:
             async with _until(told) as nursery:
                 node.begin()
                 await node.wait_begun()
-                self._show(None)
+                if self._last is None:
+                    self._show(None)
                 nursery.start_soon(self._keep_status)
                 await node.wait_left()
 
@@ -204,6 +205,8 @@ class _Run:
 
     def _take_notice(self, notice: Notice) -> None:
         assert self._chronicle is not None
+        if self._last is None:
+            self._show(None)  # that the node has begun comes before what it then says
         self._chronicle.take(notice)
         if isinstance(notice, RoundFinished | Finished | NeighborJoined | NeighborLost):
             self._news.set()

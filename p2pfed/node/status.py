@@ -13,6 +13,9 @@ from p2pfed.core.events import Evaluation
 from p2pfed.core.notices import (
     Finished,
     JobTrouble,
+    NeighborJoined,
+    NeighborsAwaited,
+    NeighborUnreachable,
     Notice,
     PartActive,
     PartIdle,
@@ -24,6 +27,7 @@ from p2pfed.core.notices import (
 )
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId, format_peer_id
+from p2pfed.node.awaited import describe_awaited
 from p2pfed.node.driver import Node
 from p2pfed.node.rejections import Rejections
 
@@ -167,6 +171,7 @@ class Chronicle:
         self._weights: dict[PeerId, tuple[float, int]] = {}  # sum, count
         self._rejections = Rejections()
         self._idle: dict[str, str] = {}
+        self._unreachable: dict[PeerId, str] = {}  # configured neighbors, at most 256
         self._history: deque[dict[str, float | int | None]] = deque(maxlen=_HISTORY_MAX)
         if earlier is not None and (earlier.get("peer_id"), earlier.get("run_id")) == (
             peer_id,
@@ -188,6 +193,12 @@ class Chronicle:
                 self._trouble = f"{format_peer_id(peer)} was refused: {reason}"
             case JobTrouble(reason=reason) | ReputationLost(reason=reason):
                 self._trouble = reason
+            case NeighborUnreachable(peer=peer, reason=reason):
+                self._unreachable[peer] = reason
+            case NeighborJoined(peer=peer):
+                self._unreachable.pop(peer, None)
+            case NeighborsAwaited(is_over=True):
+                self._trouble = describe_awaited(notice, unreachable=self._unreachable)
             case PartIdle(part=part, reason=reason):
                 self._idle[part] = reason
             case PartActive(part=part):

@@ -136,6 +136,9 @@ def test_bad_values_elsewhere(p2pfed, tmp_path):
     assert p2pfed.error("data", "fetch", "everything", code=2)["value"] == "everything"
     assert p2pfed.error("sim", "run", "nowhere.toml", code=2)["field"] == "scenario"
     assert p2pfed.error("demo", "--peers", 1, code=2)["field"] == "peers"
+    p2pfed.json("init", "mine")
+    error = p2pfed.error("node", "run", "mine", "--wait-neighbors-s-max", 5, code=2)
+    assert (error["field"], error["value"]) == ("wait-neighbors-s-max", 5.0)
     bad = tmp_path / "bad.toml"
     bad.write_text("[run\n")
     assert "TOML" in p2pfed.error("node", "run", bad, code=2)["fix"]

@@ -3,8 +3,9 @@
 from p2pfed.cli.node_display import NodeDisplay, rejection_lines
 from p2pfed.cli.output import Output
 from p2pfed.core.events import Verdict
-from p2pfed.core.notices import PartActive, PartIdle, RoundFinished
+from p2pfed.core.notices import NeighborsAwaited, PartActive, PartIdle, RoundFinished
 from p2pfed.identity import format_peer_id
+from p2pfed.node.awaited import describe_awaited
 from p2pfed.node.outcome import NodeEvent
 from tests.cli.test_running import StandingNode, make_chronicle
 
@@ -49,3 +50,21 @@ def test_reasons_name_their_peers():
 
 def test_status_of_an_earlier_version_has_reasons_without_peers():
     assert rejection_lines({"stale": 9}, {}) == ["stale: 9"]
+
+
+def test_who_is_missing_is_named_with_the_reason():
+    notice = NeighborsAwaited(
+        wanted=2, present=1, missing=(PEERS[0],), wait_s_max=600.0, is_over=False
+    )
+    text = describe_awaited(notice, unreachable={PEERS[0]: "connection refused"})
+    assert text == (
+        "waiting up to 600 s for neighbors: 1 of 2 neighbors are there; "
+        f"missing: {format_peer_id(PEERS[0])} (connection refused)"
+    )
+
+
+def test_who_waits_for_strangers_is_told_that_they_have_to_dial():
+    notice = NeighborsAwaited(wanted=1, present=0, missing=(), wait_s_max=5.0, is_over=True)
+    text = describe_awaited(notice)
+    assert text.startswith("0 of 1 neighbors came within 5 s; ")
+    assert "have to dial this peer" in text

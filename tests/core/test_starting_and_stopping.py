@@ -1,13 +1,14 @@
 """When a peer begins its first round, and what ends its training."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from p2pfed.core.config import ScheduleConfig, ScheduleMode
 from p2pfed.core.effects import CancelJob, DropPayload, StartIntegration, StartTraining
 from p2pfed.core.events import Command, CommandGiven
-from p2pfed.core.notices import Finished, JobTrouble, Left, StopReason
+from p2pfed.core.notices import Finished, JobTrouble, Left, NeighborsAwaited, StopReason
 from p2pfed.core.schedule import Phase
 from p2pfed.core.timers import TimerKind
 from p2pfed.messages import Goodbye, GoodbyeReason, Heartbeat
@@ -21,6 +22,7 @@ from tests.core.solo import (
     Set,
     Solo,
     Told,
+    beat,
     messages_to,
     of_kind,
     solo,
@@ -42,6 +44,61 @@ def test_the_first_round_does_not_wait_for_ever() -> None:
     assert peer.fire(TimerKind.START, after_s=60.0) == [
         StartTraining(job=1, round=0, train=True, degree=1)
     ]
+
+
+def test_a_peer_says_for_whom_it_waits() -> None:
+    peer = solo(ScheduleConfig(start_neighbors=2), BERT, CARL)
+    (told,) = of_kind(peer.start(), Told)
+    expected = NeighborsAwaited(
+        wanted=2, present=0, missing=(BERT.peer, CARL.peer), wait_s_max=60.0, is_over=False
+    )
+    assert told == Told(expected)
+    told = of_kind(peer.greet(CARL), Told)[-1]
+    assert told == Told(replace(expected, present=1, missing=(BERT.peer,)))
+    assert not [it for it in of_kind(peer.receive(CARL, beat()), Told)]
+
+
+def test_training_is_given_up_without_the_neighbors_that_it_needs() -> None:
+    peer = solo(ScheduleConfig(start_neighbors=1, start_required=True), BERT)
+    peer.start()
+    effects = peer.fire(TimerKind.START, after_s=60.0)
+    missing = NeighborsAwaited(
+        wanted=1, present=0, missing=(BERT.peer,), wait_s_max=60.0, is_over=True
+    )
+    assert of_kind(effects, Told) == [
+        Told(missing),
+        Told(Finished(reason=StopReason.NEIGHBORS, rounds=0)),
+    ]
+    assert Set(TimerKind.LINGER, 0.0) in effects
+
+
+@pytest.mark.parametrize(("is_required", "phase"), [(True, "waiting"), (False, "training")])
+def test_a_later_start_waits_for_required_neighbors_only(is_required: bool, phase: str) -> None:
+    peer = solo(ScheduleConfig())
+    peer.start()
+    peer.train()
+    peer.integrate()
+    config = make_config(
+        neighbors=(BERT,),
+        schedule=ScheduleConfig(start_neighbors=1, start_required=is_required),
+    )
+    again = Solo(make_core(config, records=peer.disk))
+    again.start()
+    assert again.core.status().phase == phase
+    assert again.core.status().round == 1
+
+
+def test_an_update_that_was_out_before_a_restart_is_not_trained_anew() -> None:
+    schedule = ScheduleConfig(start_neighbors=1, start_required=True, mode=ScheduleMode.SYNCHRONOUS)
+    config = make_config(neighbors=(BERT,), schedule=schedule)
+    peer = Solo(make_core(config))
+    peer.start()
+    peer.greet(BERT)
+    peer.train()
+    again = Solo(make_core(config, records=peer.disk))
+    again.start()
+    again.greet(BERT)
+    assert again.core.status().phase == Phase.COLLECTING
 
 
 def test_the_last_round_is_tested_and_ends_with_its_figures() -> None:
