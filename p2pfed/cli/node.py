@@ -26,6 +26,8 @@ from p2pfed.node.interruption import EXIT_INTERRUPTED
 if TYPE_CHECKING:
     from p2pfed.config.model import RunConfig
 
+_LEFT: Final = "left"  # `core.schedule.Phase.LEFT`, without what that module imports
+_NOT_RUNNING: Final = "not running"
 _WAIT_S_MAX: Final = 600.0  # guess: people have walked to the other machine by then
 _WAITED_IN_VAIN: Final = (
     "see whether they run and can be reached, or allow for more time with --wait-neighbors-s-max; "
@@ -131,7 +133,15 @@ def status(
     last = read_status(place)
     if last is None:
         raise LocalError(f"no node has run in {place} yet; start it: p2pfed node run {folder}")
-    found = {"running": is_locked(place), **last, "state": str(place)}
+    is_running = is_locked(place)
+    is_lost = not is_running and last["phase"] != _LEFT
+    found = {
+        "running": is_running,
+        **last,
+        "phase": _NOT_RUNNING if is_lost else last["phase"],
+        "last_phase": last["phase"],
+        "state": str(place),
+    }
     Output(as_json=as_json).result(found, lambda console: _show_status(console, found))
 
 
@@ -186,7 +196,15 @@ def _show_outcome(console: Console, found: Mapping[str, Any]) -> None:
 def _show_status(console: Console, found: Mapping[str, Any]) -> None:
     from p2pfed.cli.node_display import neighbor_table, privacy_words, rejection_lines
 
-    running = "yes" if found["running"] else f"no, last seen {found['updated_at']}"
+    running = "yes"
+    if found["phase"] == _NOT_RUNNING:
+        # Killed, or the machine stopped: a node that ends by itself leaves.
+        running = (
+            f"no: process {found['pid']} ended without leaving; last known {found['updated_at']} "
+            f"in phase {found['last_phase']}, as below\nstarted again it goes on where it was"
+        )
+    elif not found["running"]:
+        running = f"no, left {found['updated_at']}"
     names = ("peer_id", "run_id", "run_name", "phase", "round", "loss", "score", "test_score")
     rows = {name: found[name] for name in names}
     rows["bytes"] = f"{size_of(found['bytes_sent'])} out, {size_of(found['bytes_received'])} in"

@@ -147,6 +147,10 @@ def test_killed_node_goes_on_where_it_was(p2pfed, tmp_path):
         assert node.end()[0] == -signal.SIGKILL
     before = p2pfed.json("node", "status", "mine")
     assert before["running"] is False
+    assert before["phase"] == "not running"
+    assert p2pfed("node", "status", "mine") == 0
+    assert f"process {before['pid']} ended without leaving" in p2pfed.out
+    assert f"in phase {before['last_phase']}" in p2pfed.out
     rounds = before["round"] + 40
     again = p2pfed.json(
         *("node", "run", "mine", *LISTEN, "--rounds", rounds, "--set", "schedule.linger_s=0.0")

@@ -1,0 +1,44 @@
+"""`p2pfed node status`: what a node does, or did last."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pfed.core.schedule import Phase
+from p2pfed.node.status import write_status
+from p2pfed.node.store import StateStore
+from tests.cli.test_running import StandingNode, make_chronicle
+
+
+@pytest.fixture
+def last(tmp_path):
+    """Return the status that a node wrote while it trained."""
+    status = make_chronicle().status(StandingNode())
+    write_status(tmp_path, status)
+    return status
+
+
+def test_killed_node_is_not_running(p2pfed, tmp_path, last):
+    found = p2pfed.json("node", "status", tmp_path)
+    assert (found["running"], found["phase"], found["last_phase"]) == (
+        False,
+        "not running",
+        "training",
+    )
+    assert p2pfed("node", "status", tmp_path) == 0
+    assert f"process {last.pid} ended without leaving" in p2pfed.out
+    assert last.updated_at in p2pfed.out
+
+
+@pytest.mark.usefixtures("last")
+def test_running_node_is_in_its_phase(p2pfed, tmp_path):
+    with StateStore(tmp_path):
+        found = p2pfed.json("node", "status", tmp_path)
+    assert (found["running"], found["phase"]) == (True, "training")
+
+
+def test_node_that_has_left_says_when(p2pfed, tmp_path, last):
+    write_status(tmp_path, replace(last, phase=str(Phase.LEFT)))
+    assert p2pfed.json("node", "status", tmp_path)["phase"] == "left"
+    assert p2pfed("node", "status", tmp_path) == 0
+    assert f"no, left {last.updated_at}" in p2pfed.out
