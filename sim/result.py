@@ -1,16 +1,20 @@
 """What a simulation found out."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import final
+from typing import Final, final
 
 from typing_extensions import override
 
-from p2pfed.core.notices import Finished, Notice, PeerOffended, RoundFinished
+from p2pfed.core.events import Verdict
+from p2pfed.core.notices import Finished, Notice, PeerOffended, RoundFinished, UpdateRejected
 from p2pfed.identity import PeerId
 from sim.host import Host
 from sim.watching import Watcher
+
+_NOT_CHOSEN: Final = "not-chosen"  # a rule gave the row no weight, and no other reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,9 @@ class Result:
             rows in the integrations that had any, None without), `finished` (share of honest
             peers that stopped training), `virtual_s`, `events`.
         peers: One report per peer.
+        rows_used: How many rows had a part in honest peers' integrations, by whose they were:
+            `honest` and `hostile`.
+        rejected: Likewise how many rows had none or were not even taken, by reason.
         bytes_sent: Per peer, with the framing around frames and chunks.
         trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal.
         model_digests: BLAKE3-256 of each peer's final vector, in hexadecimal.
@@ -70,6 +77,8 @@ class Result:
     seed: int
     metrics: Mapping[str, float | int | None]
     peers: tuple[PeerReport, ...]
+    rows_used: Mapping[str, int]
+    rejected: Mapping[str, Mapping[str, int]]
     bytes_sent: tuple[int, ...]
     trace_digest: str
     model_digests: tuple[str, ...]
@@ -92,6 +101,8 @@ class Recorder(Watcher):
         self.reports = [PeerReport(hostile=hostile.get(number)) for number in range(len(peers))]
         self._hostile = frozenset(peers[number] for number in hostile)
         self._masses: list[float] = []
+        self._used: Counter[str] = Counter()
+        self._rejected: dict[str, Counter[str]] = {}
 
     @override
     def notice_given(self, host: Host, notice: Notice) -> None:
@@ -104,12 +115,22 @@ class Recorder(Watcher):
                 report.stopped = str(notice.reason)
             case PeerOffended():
                 report.offences_seen += 1
+            case UpdateRejected() if report.hostile is None:
+                self._reject(notice.peer, notice.reason)
             case _:
                 return
 
     def hostile_weight_mass(self) -> float | None:
         """Return the mean weight of hostile rows in honest integrations that had any."""
         return sum(self._masses) / len(self._masses) if self._masses else None
+
+    def rows_used(self) -> dict[str, int]:
+        """Return how many rows of honest and of hostile peers had weight at honest ones."""
+        return _by_side(self._used)
+
+    def rejected(self) -> dict[str, dict[str, int]]:
+        """Return the same of rows that had none, by reason."""
+        return {reason: _by_side(self._rejected[reason]) for reason in sorted(self._rejected)}
 
     def _take_round(self, host: Host, notice: RoundFinished) -> None:
         report = self.reports[host.index]
@@ -122,6 +143,25 @@ class Recorder(Watcher):
                 test_score=evaluation.test_score,
             )
             report.scores.append(score)
-        hostile = [v.weight for v in notice.verdicts if v.peer in self._hostile]
-        if hostile and report.hostile is None:
+        if report.hostile is None:
+            self._take_verdicts(notice.verdicts)
+
+    def _take_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        hostile = [verdict.weight for verdict in verdicts if verdict.peer in self._hostile]
+        if hostile:
             self._masses.append(sum(hostile))
+        for verdict in verdicts:
+            if verdict.weight > 0.0:
+                self._used[self._side(verdict.peer)] += 1
+            else:
+                self._reject(verdict.peer, verdict.reason or _NOT_CHOSEN)
+
+    def _reject(self, peer: PeerId, reason: str) -> None:
+        self._rejected.setdefault(reason, Counter())[self._side(peer)] += 1
+
+    def _side(self, peer: PeerId) -> str:
+        return "hostile" if peer in self._hostile else "honest"
+
+
+def _by_side(counts: Counter[str]) -> dict[str, int]:
+    return {side: counts[side] for side in ("honest", "hostile")}

@@ -184,6 +184,8 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
         seed=seed,
         metrics=metrics,
         peers=tuple(recorder.reports),
+        rows_used=recorder.rows_used(),
+        rejected=recorder.rejected(),
         bytes_sent=tuple(world.sent_bytes(host.index) for host in world.hosts),
         trace_digest=world.trace.digest.hex(),
         model_digests=tuple(

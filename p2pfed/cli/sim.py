@@ -76,3 +76,17 @@ def _show(console: Console, found: Mapping[str, Any]) -> None:
             size_of(found["bytes_sent"][index]),
         )
     console.print(table)
+    console.print(_reason_table(found))
+
+
+def _reason_table(found: Mapping[str, Any]) -> Table:
+    """Return how many rows honest peers used, and why they did not use the others."""
+    has_hostile = any(peer["hostile"] for peer in found["peers"])
+    sides = ("honest", "hostile") if has_hostile else ("honest",)
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    table.add_column("neighbors' rows")
+    for side in sides:
+        table.add_column(side if has_hostile else "count", justify="right")
+    for name, counts in {"used": found["rows_used"], **found["rejected"]}.items():
+        table.add_row(name, *(str(counts[side]) for side in sides))
+    return table

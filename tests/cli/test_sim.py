@@ -16,7 +16,7 @@ threads = 1
 rounds_max = 2
 [topology]
 name = "ring"
-nodes = 3
+nodes = 4
 """
 
 
@@ -25,10 +25,40 @@ def test_result_and_its_file(p2pfed, tmp_path):
     found = p2pfed.json("sim", "run", "short.toml", "--seed", 2, "--out", "results")
     assert (found["scenario"], found["seed"]) == ("short", 2)
     assert found["metrics"]["finished"] == 1.0
-    assert len(found["bytes_sent"]) == len(found["peers"]) == 3
+    assert len(found["bytes_sent"]) == len(found["peers"]) == 4
     assert json.loads((tmp_path / "results" / "result.json").read_text()) == found
     assert p2pfed("sim", "run", "short.toml", "--seed", 2) == 0
     assert found["trace_digest"] in p2pfed.out
+
+
+HOSTILE = """
+[integration]
+rule = "median"
+norm_cap_ratio = 3.0
+[[adversaries]]
+peer = 0
+kind = "scaled-difference"
+scale = -10.0
+"""
+
+
+def test_reasons_are_counted_by_whose_rows_they_concern(p2pfed, tmp_path):
+    (tmp_path / "hostile.toml").write_text(SCENARIO.replace('"ring"', '"complete"') + HOSTILE)
+    found = p2pfed.json("sim", "run", "hostile.toml")
+    assert found["rejected"]["norm-cap"]["hostile"] > 0
+    assert found["rejected"]["norm-cap"]["honest"] == 0
+    assert found["rows_used"]["honest"] > 0
+    assert p2pfed("sim", "run", "hostile.toml") == 0
+    (line,) = [line for line in p2pfed.out.splitlines() if line.startswith("norm-cap")]
+    assert line.split()[1:] == ["0", str(found["rejected"]["norm-cap"]["hostile"])]
+
+
+def test_reasons_have_one_column_where_nobody_is_hostile(p2pfed, tmp_path):
+    (tmp_path / "short.toml").write_text(SCENARIO)
+    found = p2pfed.json("sim", "run", "short.toml")
+    assert p2pfed("sim", "run", "short.toml") == 0
+    (line,) = [line for line in p2pfed.out.splitlines() if line.startswith("used")]
+    assert line.split()[1:] == [str(found["rows_used"]["honest"])]
 
 
 def test_field_that_does_not_exist(p2pfed, tmp_path):
