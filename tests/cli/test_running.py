@@ -210,8 +210,9 @@ async def test_hostile_peer_is_seen_and_gets_no_weight(tmp_path):
         found = outcomes[index].to_json_object()
         assert found["stop_reason"] == StopReason.ROUNDS
         assert found["weights_by_peer"][hostile] == 0.0
-        assert found["rejected"] == {"norm-cap": 3}
-        assert read_status(folders[index] / "state")["rejected"] == {"norm-cap": 3}
+        # Of three rows the rule may take nothing of an honest one, too.
+        assert found["rejected"]["norm-cap"] == 3
+        assert read_status(folders[index] / "state")["rejected"] == found["rejected"]
     shown = [event for event in news if event.status.peer_id == identities[1].text]
     assert shown[0].notice is None
     assert shown[0].status.addresses
