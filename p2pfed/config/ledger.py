@@ -14,12 +14,13 @@ from p2pfed.learn.ledger_author import LedgerAuthor
 from p2pfed.learn.ledger_bench import LedgerBench, LedgerExchange
 from p2pfed.learn.ledger_directions import Directions
 from p2pfed.learn.ledger_entries import AnyLedger
+from p2pfed.learn.ledger_sparse import LargestValues
 from p2pfed.learn.ledger_training import Probing, Projecting
 from p2pfed.learn.loss_meter import LossMeter
 from p2pfed.learn.outer import NONE
 from p2pfed.learn.steps import Sgd, create_step_rule
 from p2pfed.updates.codec import Codec
-from p2pfed.updates.methods import LedgerMethod, Projected, Seeds
+from p2pfed.updates.methods import LedgerMethod, Projected, Seeds, SparseSumMethod
 from p2pfed.updates.methods.ledger_method import OPERATION
 from p2pfed.updates.methods.seeds import BY_HISTORY
 from p2pfed.updates.registry import create_codec
@@ -148,10 +149,15 @@ def _by_projection(place: _Place, method: Projected) -> Directions:
     return Directions(training, rounds_per_epoch=method.rounds_per_epoch)
 
 
+def _by_largest_values(place: _Place, method: SparseSumMethod) -> LargestValues:
+    return LargestValues(place.learner, decay=method.decay)
+
+
 # Of each kind of method, what makes the author's side of its ledger.
 _AUTHORS: Final[Mapping[type[LedgerMethod], Callable[[_Place, Any], LedgerAuthor[Any, Any]]]] = {
     Projected: _by_projection,
     Seeds: _by_losses,
+    SparseSumMethod: _by_largest_values,
 }
 
 

@@ -3,12 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar, final
+from typing import Final, Generic, TypeVar, final
 
+import torch
 from torch import Tensor
+from typing_extensions import override
 
+from p2pfed.errors import LocalError
 from p2pfed.learn.learner import ShouldStop, TrainingReport
 from p2pfed.updates.log import Operation, Writer
+
+_WAITING: Final = "waiting"
 
 LedgerT = TypeVar("LedgerT")
 OperationT = TypeVar("OperationT", bound=Operation)
@@ -86,3 +91,37 @@ class LedgerAuthor(ABC, Generic[LedgerT, OperationT]):
         Raises:
             LocalError: If it is something else.
         """
+
+
+class PatientAuthor(LedgerAuthor[LedgerT, OperationT]):
+    """An author whose operations leave something out, which waits for the next one.
+
+    Args:
+        size: d.
+
+    Attributes:
+        waiting: Shape (d,), float32; None before the first operation.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.waiting: Tensor | None = None
+        self._size = size
+
+    @override
+    def accept(self, waiting: Tensor | None) -> None:
+        if waiting is not None:  # an operation that adds nothing leaves nothing out
+            self.waiting = waiting
+
+    @override
+    def state(self) -> dict[str, Tensor]:
+        return {} if self.waiting is None else {_WAITING: self.waiting.clone()}
+
+    @override
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        found = {name: (tuple(it.shape), it.dtype) for name, it in state.items()}
+        if found not in ({}, {_WAITING: ((self._size,), torch.float32)}):
+            raise LocalError(
+                f"the saved state of training is {found}, expected what waits of {self._size} "
+                "values; it belongs to another method or other settings"
+            )
+        self.waiting = state.get(_WAITING)

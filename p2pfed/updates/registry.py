@@ -29,6 +29,7 @@ from p2pfed.updates.methods import (
     Peft,
     Projected,
     Seeds,
+    SparseSumMethod,
 )
 
 METHODS: Final[Mapping[str, type[Method]]] = {
@@ -42,6 +43,7 @@ METHODS: Final[Mapping[str, type[Method]]] = {
     "peft": Peft,
     "projected": Projected,
     "seeds": Seeds,
+    "sparse-sum": SparseSumMethod,
 }
 
 CODECS: Final[Mapping[str, type[Codec]]] = {

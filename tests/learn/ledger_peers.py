@@ -12,17 +12,23 @@ from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, Star
 from p2pfed.identity import Identity, PeerId
 from p2pfed.learn.jobs import IntegrationOutcome, TrainingOutcome, never
 from p2pfed.learn.ledger_bench import LedgerBench
-from p2pfed.learn.ledger_entries import encode_entry
+from p2pfed.learn.ledger_entries import Entry, encode_entry
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.log import Snapshot, Writer
 from p2pfed.updates.seed_ledger import operation as operations
-from p2pfed.updates.seed_ledger.author_log import AuthorLog
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import Terms
 from p2pfed.wire.payload import decode_payload
 from tests.learn.peers import make_header
 
 LIFE = 2**64 - 3
+
+# Of each method: constants, codec, and learning rate of SGD.
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], float]] = {
+    "projected": ({"direction_count": 256}, {"name": "operation"}, 0.3),
+    "seeds": ({"direction_count": 256}, {"name": "operation"}, 0.02),
+    "sparse-sum": ({"peer_count": 3}, {"name": "sparse", "chunk": 256, "kept": 16}, 0.3),
+}
 
 
 def make_ledger_assembly(
@@ -33,12 +39,12 @@ def make_ledger_assembly(
     tables: Mapping[str, Any] | None = None,
     **constants: Any,
 ) -> Assembly:
-    rate = {"seeds": 0.02, "projected": 0.3}[name]
+    always, codec, rate = KINDS[name]
     config = parse(
         {
             "run": {"task": "digits", "seed": 3},
-            "method": {"name": name, "direction_count": 256, **constants},
-            "codec": {"name": "operation"},
+            "method": {"name": name, **always, **constants},
+            "codec": codec,
             "training": {
                 "steps_per_round": 5,
                 "device": "cpu",
@@ -90,7 +96,7 @@ class LedgerPeer:
     def sign(self, outcome: TrainingOutcome) -> UpdateHeader:
         self.sequence += 1
         header = replace(
-            make_header(outcome.payload, codec="operation"),
+            make_header(outcome.payload, codec=KINDS[self.name][1]["name"]),
             author=self.identity.peer,
             incarnation=self.incarnation,
             sequence=self.sequence,
@@ -147,28 +153,30 @@ def model_of(peer: LedgerPeer) -> Tensor:
     return peer.bench.ledger.materialize(peer.bench.initial)
 
 
-def log_of(peer: LedgerPeer) -> AuthorLog:
+def log_of(peer: LedgerPeer) -> Any:
     return peer.bench.ledger.log(Writer(peer.identity.peer, peer.incarnation))
 
 
-def operation_in(payload: bytes, terms: Terms) -> Operation:
+def main_of(payload: bytes) -> bytes:
     sections = decode_payload(payload, section_bytes_max={"main": 10**6})
     assert sections.claims == {}
-    return operations.decode(sections.main, terms)
+    return sections.main
+
+
+def operation_in(payload: bytes, terms: Terms) -> Operation:
+    return operations.decode(main_of(payload), terms)
 
 
 def reasons(outcome: IntegrationOutcome) -> list[str]:
     return [verdict.reason for verdict in outcome.verdicts]
 
 
-def sign_entry(
-    peer: LedgerPeer, entry: Operation | Snapshot, sequence: int, **changes: Any
-) -> UpdateHeader:
+def sign_entry(peer: LedgerPeer, entry: Entry, sequence: int, **changes: Any) -> UpdateHeader:
     """Return the header of an entry that a liar made up."""
     payload = encode_entry(peer.bench.ledger, entry)
-    kind = UpdateKind.OPERATION if isinstance(entry, Operation) else UpdateKind.SNAPSHOT
+    kind = UpdateKind.SNAPSHOT if isinstance(entry, Snapshot) else UpdateKind.OPERATION
     header = replace(
-        make_header(payload, codec="operation"),
+        make_header(payload, codec=KINDS[peer.name][1]["name"]),
         author=peer.identity.peer,
         incarnation=LIFE,
         sequence=sequence,

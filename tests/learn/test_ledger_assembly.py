@@ -20,6 +20,7 @@ from tests.learn.ledger_peers import make_ledger_assembly
 OWN: dict[str, dict[str, Any]] = {
     "seeds": {"share": 0.5, "rounds_per_epoch": 3, "probe_length": 0.01},
     "projected": {"share": 0.5, "rounds_per_epoch": 0, "feedback": 0.5},
+    "sparse-sum": {"decay": 0.5},
 }
 SHARED: dict[str, Any] = {
     "modules": ["2"],
@@ -32,7 +33,11 @@ SHARED: dict[str, Any] = {
 
 
 def test_the_family_of_a_method_is_known_by_its_class() -> None:
-    assert [name for name, method in METHODS.items() if method.is_ledger] == ["projected", "seeds"]
+    assert [name for name, method in METHODS.items() if method.is_ledger] == [
+        "projected",
+        "seeds",
+        "sparse-sum",
+    ]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -9,17 +9,18 @@ from p2pfed.errors import LocalError
 from p2pfed.learn.learner import TrainingReport
 from p2pfed.messages import UpdateKind
 from p2pfed.updates.log import Writer
-from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from tests.learn.ledger_peers import (
+    KINDS,
     LIFE,
     log_of,
+    main_of,
     make_peers,
     model_of,
-    operation_in,
     reasons,
 )
 
-METHODS = pytest.mark.parametrize("name", ["seeds", "projected"])
+METHODS = pytest.mark.parametrize("name", KINDS)
+DIRECTIONS = pytest.mark.parametrize("name", ["seeds", "projected"])
 
 
 # One model -------------------------------------------------------------------------------------
@@ -58,9 +59,9 @@ def test_a_local_phase_leaves_the_model_of_the_ledger(name: str) -> None:
 def test_nothing_but_the_signed_operation_moves_the_model(name: str) -> None:
     (peer,) = make_peers(name, 1)
     peer.sign(outcome := peer.train())
-    operation = operation_in(outcome.payload, peer.bench.ledger.terms)
+    operation = peer.bench.ledger.decode(main_of(outcome.payload))
+    wanted = peer.bench.ledger.without(())
     peer.integrate()
-    wanted = SeedLedger(peer.bench.ledger.terms)
     wanted.apply(Writer(peer.identity.peer, LIFE), 1, operation)
     assert peer.bench.ledger.digest() == wanted.digest()
     assert torch.equal(peer.bench.learner.vector(), wanted.materialize(peer.bench.initial))

@@ -21,6 +21,7 @@ from p2pfed.updates.seed_ledger.ledger import SeedLedger
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.wire.payload import encode_payload
 from tests.learn.ledger_peers import (
+    KINDS,
     LIFE,
     LedgerPeer,
     make_peers,
@@ -30,7 +31,8 @@ from tests.learn.ledger_peers import (
 )
 from tests.learn.peers import make_header
 
-METHODS = pytest.mark.parametrize("name", ["seeds", "projected"])
+METHODS = pytest.mark.parametrize("name", KINDS)
+DIRECTIONS = pytest.mark.parametrize("name", ["seeds", "projected"])
 
 
 # Epochs, budget, relays, liars -----------------------------------------------------------------
@@ -55,7 +57,7 @@ def test_rounds_go_through_the_epochs(
     assert all(operation.step_count == 5 for operation in found)
 
 
-@METHODS
+@DIRECTIONS
 def test_steps_become_shorter_where_the_budget_ends(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from p2pfed.errors import LocalError
 from p2pfed.learn.learner import JobCancelled
 from p2pfed.updates.log import Writer
 from tests.learn.ledger_peers import (
+    KINDS,
     LIFE,
     LedgerPeer,
     make_peers,
@@ -19,7 +20,8 @@ from tests.learn.ledger_peers import (
     reasons,
 )
 
-METHODS = pytest.mark.parametrize("name", ["seeds", "projected"])
+METHODS = pytest.mark.parametrize("name", KINDS)
+DIRECTIONS = pytest.mark.parametrize("name", ["seeds", "projected"])
 
 
 # Cancelling and saving -------------------------------------------------------------------------
@@ -66,7 +68,12 @@ def test_a_training_without_finite_losses_fails_and_leaves_no_trace() -> None:
 
 @pytest.mark.parametrize(
     ("name", "constants"),
-    [("seeds", {}), ("seeds", {"sampling": "history"}), ("projected", {"epoch_count": 3})],
+    [
+        ("seeds", {}),
+        ("seeds", {"sampling": "history"}),
+        ("projected", {"epoch_count": 3}),
+        ("sparse-sum", {}),
+    ],
 )
 @pytest.mark.parametrize("is_out", [True, False])
 def test_a_restored_peer_goes_on_where_it_was(

@@ -26,6 +26,7 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "peft": {"type": "LOHA", "targets": ["0"], "modules": ["2"], "options": ["r=2"]},
     "projected": {"direction_count": 64},
     "seeds": {"direction_count": 64},
+    "sparse-sum": {},
 }
 MIXING: Final = [name for name, method in METHODS.items() if not method.is_ledger]
 
@@ -37,7 +38,7 @@ def make_assembly(
         {
             "run": {"task": "digits", "seed": 3},
             "method": {"name": name, **CONSTANTS[name], **constants},
-            "codec": {"name": "float32" if name in MIXING else "operation"},
+            "codec": {"name": getattr(METHODS[name], "codec_name", "float32")},
             "training": {
                 "steps_per_round": 2,
                 "device": "cpu",

@@ -20,7 +20,7 @@ _INDICES: Final[Mapping[str, type[RiceGaps] | type[Raw12]]] = {"raw12": Raw12, "
 _LEVEL_BYTES: Final = 4  # two float16 per chunk
 _LLOYD_STEPS: Final = 4
 _EXPONENT_MAX: Final = 40
-_FLOAT16_MAX: Final = 65504.0
+FLOAT16_MAX: Final = 65504.0
 _INFINITY: Final = 0x7C00  # as float16; NaN above it, negative values from 0x8000 on
 
 
@@ -118,7 +118,7 @@ class Sparse(Codec):
         kept = np.take_along_axis(chunks, indices, axis=1)
         low, high, is_upper = two_magnitudes(np.abs(kept).astype(np.float64))
         levels = np.stack((low, high), axis=1) * 2.0**-self.exponent
-        if float(levels.max(initial=0)) > _FLOAT16_MAX:
+        if float(levels.max(initial=0)) > FLOAT16_MAX:
             raise LocalError(f"{self.name}: a value is beyond 65504 * 2^{self.exponent}")
         halves = levels.astype("<f2")
         # Equal magnitudes are told apart by no bit.

@@ -47,7 +47,7 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
             data: What it adds, as the codec of the terms encoded it.
 
         Raises:
-            LocalError: If that is no encoding of the codec, or beyond the budget.
+            LocalError: If that is no encoding of the codec, or beyond a limit.
         """
         try:
             places, amounts = read_vector(data, self.terms)
@@ -55,7 +55,7 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
         except CodecError as error:
             raise LocalError(f"{error}: encode with the codec of the terms") from error
         except LimitExceeded as error:
-            raise LocalError(f"{error}: train with smaller steps, or a larger budget") from error
+            raise LocalError(f"{error}: train with smaller steps, or with larger limits") from error
         return Operation(data=data, places=places, amounts=amounts, digest=digest)
 
     def sums(self) -> Integers:

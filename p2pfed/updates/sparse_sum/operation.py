@@ -4,13 +4,14 @@ Layout: the digest of the author's sums after this operation (32 bytes), then th
 codec `sparse`. Author, sequence and signature are those of the update around it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 import torch
 
-from p2pfed.errors import CodecError
+from p2pfed.errors import CodecError, LimitExceeded
 from p2pfed.updates.log import DIGEST_BYTES
 from p2pfed.updates.sparse_sum.terms import Integers, Terms
 
@@ -47,6 +48,7 @@ def decode(data: bytes | memoryview, terms: Terms) -> Operation:
 
     Raises:
         CodecError: If they are not an operation within the terms.
+        LimitExceeded: If its vector is longer than they allow.
     """
     if len(data) > bytes_max(terms):
         raise CodecError(f"an operation of {len(data)} bytes, at most {bytes_max(terms)}")
@@ -62,12 +64,17 @@ def read_vector(data: bytes, terms: Terms) -> tuple[Integers, Integers]:
 
     Raises:
         CodecError: If the bytes are no encoding of the codec.
+        LimitExceeded: If the vector is longer than the terms allow.
     """
     values = terms.codec.decode(data, terms.size)
     places = torch.nonzero(values)[:, 0]
     # Exact: values are float16 times 2^exponent, and multiples of the unit.
-    amounts = values[places].double() / terms.unit
-    return places.numpy(), amounts.numpy().astype(np.int64)
+    amounts = (values[places].double() / terms.unit).numpy()
+    # The same verdict on every machine: squares of float16 are exact, and their sum rounded once.
+    norm = math.sqrt(math.fsum(np.square(amounts).tolist())) * terms.unit
+    if norm > terms.norm_max:
+        raise LimitExceeded(f"an update of length {norm:g}, at most {terms.norm_max:g}")
+    return places.numpy(), amounts.astype(np.int64)
 
 
 def bytes_max(terms: Terms) -> int:

@@ -96,6 +96,16 @@ def test_the_budget_is_exact_and_ends_the_log() -> None:
     assert ledger.apply(A, 3, ledger.next_operation(A, flat(-8.0))) is Receipt.APPLIED
 
 
+def test_an_update_longer_than_the_terms_allow_is_refused_by_all() -> None:
+    data = encode(SparseSum(TERMS).next_operation(A, flat(4.0)))
+    exact, short = replace(TERMS, norm_max=4.0), replace(TERMS, norm_max=3.99)
+    assert SparseSum(exact).apply(A, 1, decode(data, exact)) is Receipt.APPLIED
+    with pytest.raises(LimitExceeded, match=r"length 4, at most 3\.99"):
+        decode(data, short)
+    with pytest.raises(LocalError, match="smaller steps, or with larger limits"):
+        SparseSum(short).next_operation(A, flat(4.0))
+
+
 def test_new_incarnations_bring_no_new_budget() -> None:
     ledger = SparseSum(TERMS)
     for incarnation, value in ((5, 6.0), (2, 7.0), (9, -9.0 + 2.0)):
@@ -212,6 +222,7 @@ def test_zero_bits_at_the_end_of_all_values_cost_nothing() -> None:
         ({"peer_count": 0}, "method.peer_count"),
         ({"peer_count": 2**20 + 1}, "method.peer_count"),
         ({"outer_rate": 0.0}, "method.outer_rate"),
+        ({"norm_max": 0.0}, "method.norm_max"),
         ({"budget": 1e9}, "method.budget"),
         ({"budget": 2.0**-40}, "method.budget"),
         ({"codec": Sparse(exponent=-40)}, "method.budget"),

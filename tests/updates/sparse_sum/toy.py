@@ -62,7 +62,7 @@ def flood(toy: Toy, writer: Callable[[int], Writer]) -> list[Tensor]:
     for round in range(1, ROUNDS + 1):
         trained = toy.train(torch.stack(models))
         made = [
-            each.next_operation(ledgers[peer], writer(peer), models[peer], trained[peer])
+            each.next_operation(ledgers[peer], writer(peer), trained[peer] - models[peer])
             for peer, each in enumerate(contributors)
         ]
         for peer, ledger in enumerate(ledgers):

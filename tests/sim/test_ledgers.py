@@ -1,4 +1,4 @@
-"""Runs whose model is a SeedLedger: they learn, and end in the same bits at all peers."""
+"""Runs whose model is a ledger: they learn, and end in the same bits at all peers."""
 
 from typing import Any
 
@@ -36,6 +36,18 @@ SEEDS: dict[str, Any] = {
         "step_rule": {"name": "sgd", "learning_rate": 0.015},
     },
 }
+SPARSE_SUM: dict[str, Any] = {
+    "method": {"name": "sparse-sum", "peer_count": 4},
+    "codec": {"name": "sparse", "chunk": 256, "kept": 16},
+    "training": {
+        "steps_per_round": 10,
+        "threads": 1,
+        "step_rule": {"name": "adamw", "learning_rate": 0.003},
+    },
+}
+KINDS = pytest.mark.parametrize(
+    "changes", [{}, SEEDS, SPARSE_SUM], ids=["projected", "seeds", "sparse-sum"]
+)
 
 
 def digests(world: World) -> set[bytes]:
@@ -57,7 +69,7 @@ def run_until_equal(changes: dict[str, Any]) -> World:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
-@pytest.mark.parametrize(("changes", "accuracy"), [({}, 0.8), (SEEDS, 0.6)])
+@pytest.mark.parametrize(("changes", "accuracy"), [({}, 0.8), (SEEDS, 0.6), (SPARSE_SUM, 0.8)])
 def test_digits_are_learned(mode: str, changes: dict[str, Any], accuracy: float) -> None:
     schedule = {"mode": mode, "rounds_max": 20, "evaluate_every_rounds": 20}
     result = sim.run({**LINE, **changes, "schedule": schedule}, seed=0)
@@ -68,7 +80,7 @@ def test_digits_are_learned(mode: str, changes: dict[str, Any], accuracy: float)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
-@pytest.mark.parametrize("changes", [{}, SEEDS])
+@KINDS
 def test_all_end_in_the_same_bits_after_crashes_and_lost_disks(
     mode: str, changes: dict[str, Any]
 ) -> None:
