@@ -6,6 +6,7 @@ from inspect import signature
 from typing import TypeVar, final
 
 from p2pfed import __version__
+from p2pfed.config.complaints import make_policy
 from p2pfed.config.model import RunConfig
 from p2pfed.core.config import (
     CoreConfig,
@@ -23,7 +24,6 @@ from p2pfed.updates.registry import CODECS, METHODS
 from p2pfed.wire import genesis as genesis_format
 from p2pfed.wire.genesis import Component, Constant, Genesis, Initial, ParameterEntry
 from p2pfed.wire.payload import payload_bytes_max
-from robust.errors import RuleError
 from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
 
@@ -135,13 +135,10 @@ def _policy(
     policy: Callable[..., PolicyT], constants: Mapping[str, int | float], field: str
 ) -> PolicyT:
     known = sorted(signature(policy).parameters)
-    unknown = sorted(constants.keys() - set(known))
-    if unknown:
-        raise ConfigError(field, unknown, f"the constants are {known}")
-    try:
-        return policy(**constants)
-    except RuleError as error:
-        raise ConfigError(field, dict(constants), str(error)) from error
+    for name in sorted(constants.keys() - set(known)):
+        fix = f"remove it; there is no such constant, but {', '.join(known)}"
+        raise ConfigError(f"{field}.{name}", constants[name], fix)
+    return make_policy(policy, constants, field)
 
 
 def neighbors(addresses: Sequence[str]) -> tuple[NeighborAddress, ...]:

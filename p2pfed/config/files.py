@@ -9,6 +9,7 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from p2pfed.config.complaints import field_error
 from p2pfed.config.model import RunConfig
 from p2pfed.errors import ConfigError
 
@@ -49,9 +50,7 @@ def parse(data: Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(field, first["input"], _fix(first["type"], first["msg"])) from error
+        raise field_error(error, merged) from error
 
 
 def write(config: RunConfig, path: Path) -> None:
@@ -104,12 +103,6 @@ def _value(value: Any) -> str:
 
 def _plain(name: str, table: Mapping[str, Any]) -> list[str]:
     return [f"[{name}]", *tomli_w.dumps(table).splitlines(), ""]
-
-
-def _fix(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "remove it; there is no such field (p2pfed init shows them all)"
-    return message[:1].lower() + message[1:]
 
 
 def _copied(value: Any) -> Any:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 import robust
 from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
+from p2pfed.config.complaints import rule_error
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
-from p2pfed.config.model import IntegrationTable, PrioritizerTable, RunConfig
+from p2pfed.config.model import PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.config.privacy import privacy_of
 from p2pfed.errors import ConfigError
@@ -313,7 +314,7 @@ def _workbench(
             seed=identity.secret_number("rules"),
         )
     except robust.RuleError as error:
-        raise _rule_error(integration, error) from error
+        raise rule_error(integration, error) from error
     exchange = Exchange(
         method=method.name,
         codec=codec,
@@ -324,15 +325,6 @@ def _workbench(
         outer=create_outer_step(config.outer.name, **config.outer.constants),
     )
     return Workbench(learner, exchange, cache=cache, privacy=privacy)
-
-
-def _rule_error(integration: IntegrationTable, error: robust.RuleError) -> ConfigError:
-    """Name the field at fault: of a rule that is known, its params, if it has any."""
-    *_, base = integration.rule.split("+")
-    if integration.params and base in robust.names():
-        return ConfigError("integration.params", integration.params, str(error))
-    fix = f"{error}; the rules are {', '.join(robust.names())}"
-    return ConfigError("integration.rule", integration.rule, fix)
 
 
 def _prioritizer(table: PrioritizerTable, identity: Identity) -> robust.DistancePrioritizer | None:

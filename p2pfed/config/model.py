@@ -4,7 +4,7 @@ The tables `run`, `method`, `codec` and `admission` are shared: they enter the g
 that differ in them refuse each other. All others are this peer's own business.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -110,7 +110,7 @@ class IntegrationTable(_Table):
         default={}, description="further parameters of the rule"
     )
     beta_max: float = Field(default=0.3, ge=0.0, lt=0.5, description="share of liars to survive")
-    norm_cap_ratio: float | Literal["off"] = Field(
+    norm_cap_ratio: Annotated[float, Field(ge=1.0)] | Literal["off"] = Field(
         default=3.0, description="rows above so many median norms are rejected; or off"
     )
     gamma: float | None = Field(

@@ -80,11 +80,11 @@ def own_tasks(tmp_path):
             "no such field",
         ),
         (("--set", "training.device=nonsense"), "training.device", "nonsense", "auto"),
-        (("--set", "reputation.policy.decay=2"), "reputation.policy", "{'decay': 2}", "below 1"),
+        (("--set", "reputation.policy.decay=2"), "reputation.policy.decay", 2, "below 1"),
         (
             ("--set", "reputation.loss_gate.policy.probes=2"),
-            "reputation.loss_gate.policy",
-            "['probes']",
+            "reputation.loss_gate.policy.probes",
+            2,
             "probe_count",
         ),
         (

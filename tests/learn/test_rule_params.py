@@ -11,12 +11,12 @@ from tests.core.peers import ANNA
 @pytest.mark.parametrize(
     ("rule", "params", "said"),
     [
-        ("self-centered-clipping", {"radius": "0.5"}, "radius='0.5' is not a number or None"),
-        ("ubar", {"evaluate": 3}, "evaluate=3 is not a function"),
-        ("nnm+krum", {"neighbors": True}, "neighbors=True is not text"),
-        ("bristle", {"class_count": 2.5}, "class_count=2.5 is not a whole number or None"),
-        ("clipping+mean", {"radius": -1.0}, "radius=-1.0 is not a length > 0"),
-        ("krum", {"radius": 1.0}, r"unknown \['radius'\]; accepted"),
+        ("self-centered-clipping", {"radius": "0.5"}, "= '0.5': is not a number or None"),
+        ("ubar", {"evaluate": 3}, "= 3: is not a function"),
+        ("nnm+krum", {"neighbors": True}, "= True: is not text"),
+        ("bristle", {"class_count": 2.5}, "= 2.5: is not a whole number or None"),
+        ("clipping+mean", {"radius": -1.0}, "= -1.0: is not a length > 0"),
+        ("krum", {"radius": 1.0}, "= 1.0: remove it; the rule krum has no such parameter"),
     ],
 )
 def test_wrong_parameter_is_the_fault_of_params(
@@ -25,12 +25,36 @@ def test_wrong_parameter_is_the_fault_of_params(
     config = parse({"run": {"task": "digits"}, "integration": {"rule": rule, "params": params}})
     with pytest.raises(ConfigError, match=said) as caught:
         assemble(config, ANNA)
+    ((name, value),) = params.items()
+    assert (caught.value.field, caught.value.value) == (f"integration.params.{name}", value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "params", "said"),
+    [
+        ("clipping+mean", {}, r"missing \['radius'\]; accepted"),
+        ("krum", {"neighbors": "all"}, "unknown neighbors 'all'; known: blanchard"),
+    ],
+)
+def test_what_no_parameter_alone_says_is_the_fault_of_all(
+    rule: str, params: dict[str, object], said: str
+) -> None:
+    config = parse({"run": {"task": "digits"}, "integration": {"rule": rule, "params": params}})
+    with pytest.raises(ConfigError, match=said) as caught:
+        assemble(config, ANNA)
     assert (caught.value.field, caught.value.value) == ("integration.params", params)
 
 
-@pytest.mark.parametrize("rule", ["krun", "nnm", "rank-vote"])
-def test_wrong_rule_is_the_fault_of_rule(rule: str) -> None:
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("krun", "unknown rule 'krun'; known: balance, "),
+        ("nnm", r"add a rule: 'nnm\+trimmed-mean'"),
+        ("rank-vote", "the rules are balance, "),
+    ],
+)
+def test_wrong_rule_is_the_fault_of_rule(rule: str, said: str) -> None:
     config = parse({"run": {"task": "digits"}, "integration": {"rule": rule}})
-    with pytest.raises(ConfigError, match="the rules are balance, ") as caught:
+    with pytest.raises(ConfigError, match=said) as caught:
         assemble(config, ANNA)
     assert (caught.value.field, caught.value.value) == ("integration.rule", rule)

@@ -1,0 +1,115 @@
+"""What is wrong with a run file, said of the field as it stands there."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from p2pfed.config.model import IntegrationTable
+from p2pfed.errors import ConfigError
+from robust.errors import RuleError
+from robust.parameters import shown
+
+_SHOULD_BE: Final = "Input should be "
+_WORDS: Final[Mapping[str, str]] = {
+    "a valid boolean": "true or false",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid dictionary": "a table: { name = value }",
+}
+
+RecordT = TypeVar("RecordT")
+
+
+def field_error(error: ValidationError, data: Mapping[str, Any]) -> ConfigError:
+    """Name the first field of a run file that cannot be used.
+
+    Args:
+        error: What the model found.
+        data: The file's content. Where the model allows for several types, an error has one
+            complaint for each, and names the type behind the field.
+    """
+    complaints = error.errors(include_url=False)
+    first = complaints[0]
+    place = _in_file(first["loc"], data)
+    field = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        fix = "remove it; there is no such field (p2pfed init shows them all)"
+    elif first["type"] == "model_type":
+        fix = f"input should be a table: [{field}]"
+    else:
+        alike = [it["msg"] for it in complaints if _in_file(it["loc"], data) == place]
+        fix = _fix(list(dict.fromkeys(alike)))
+    return ConfigError(field, first["input"], fix)
+
+
+def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
+    """Name the field of `[integration]` that the integrator could not be made with."""
+    # Importing them needs torch, which reading a run file does not.
+    from robust.registry import accepts, names
+
+    rule, params, said = integration.rule, integration.params, str(error)
+    try:
+        accepts(rule, "")  # whatever it is asked for: whether there is such a rule
+        unknown = [name for name in params if not accepts(rule, name)]
+    except RuleError as unknown_rule:
+        return ConfigError("integration.rule", rule, str(unknown_rule))
+    for name in unknown:
+        *_, accepted = said.partition("accepted: ")
+        fix = f"remove it; the rule {rule} has no such parameter; it has {accepted}"
+        return ConfigError(f"integration.params.{name}", params[name], fix)
+    for name, value in params.items():
+        if said.startswith(f"{name}="):
+            fix = said.removeprefix(f"{name}={shown(value)}").lstrip(": ")
+            return ConfigError(f"integration.params.{name}", value, fix)
+    if params or said.startswith("parameters of "):
+        return ConfigError("integration.params", params, said)
+    return ConfigError("integration.rule", rule, f"{said}; the rules are {', '.join(names())}")
+
+
+def make_policy(
+    policy: Callable[..., RecordT], constants: Mapping[str, int | float], field: str
+) -> RecordT:
+    """Make a policy of `robust` from a table of a run file.
+
+    Args:
+        policy: Its class.
+        constants: The table, whose names the class knows.
+        field: Where the table stands.
+
+    Raises:
+        ConfigError: If a constant is out of range; of several that only together are, the table's.
+    """
+    try:
+        return policy(**constants)
+    except RuleError as error:
+        for name, value in constants.items():
+            prefix = f"{getattr(policy, '__name__', '')}.{name}={shown(value)}: "
+            if str(error).startswith(prefix):
+                fix = str(error).removeprefix(prefix)
+                raise ConfigError(f"{field}.{name}", value, fix) from error
+        raise ConfigError(field, dict(constants), str(error)) from error
+
+
+def _in_file(location: Sequence[int | str], data: object) -> tuple[int | str, ...]:
+    """Return the part of a complaint's location that stands in the file, from the outside in."""
+    place: list[int | str] = []
+    for part in location:
+        inner = dict(enumerate(data)) if isinstance(data, list) else data
+        if not isinstance(inner, Mapping) or part not in inner:
+            break
+        data = inner[part]
+        place.append(part)
+    return tuple(place)
+
+
+def _fix(messages: Sequence[str]) -> str:
+    if not all(message.startswith(_SHOULD_BE) for message in messages):
+        return messages[0][:1].lower() + messages[0][1:]
+    wanted = [message.removeprefix(_SHOULD_BE) for message in messages]
+    if {"a valid number", "a finite number"} & set(wanted):  # which a whole one is
+        wanted = [it for it in wanted if it != "a valid integer"]
+    *others, last = (_WORDS.get(it, it) for it in wanted)
+    choice = f"{', '.join(others)} or {last}" if others else last
+    return f"input should be {choice}"

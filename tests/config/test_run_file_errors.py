@@ -1,0 +1,104 @@
+"""Run files about integration and reputation: each error names field, value and fix."""
+
+from typing import Any
+
+import pytest
+
+from p2pfed.config.assembly import standing_config
+from p2pfed.config.files import parse
+from p2pfed.config.learning import assemble
+from p2pfed.errors import ConfigError
+from tests.core.peers import ANNA
+
+
+def nested(field: str, value: object) -> dict[str, Any]:
+    """Return a run file in which a dotted field has a value."""
+    *tables, last = field.split(".")
+    data: dict[str, Any] = {last: value}
+    for table in reversed(tables):
+        data = {table: data}
+    return data
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fix"),
+    [
+        ("integration.norm_cap_ratio", 0.5, "input should be greater than or equal to 1 or 'off'"),
+        ("integration.norm_cap_ratio", -1.0, "input should be greater than or equal to 1 or 'off'"),
+        ("integration.norm_cap_ratio", "on", "input should be a number or 'off'"),
+        ("integration.norm_cap_ratio", True, "input should be a number or 'off'"),
+        ("integration.norm_cap_ratio", float("inf"), "input should be a finite number or 'off'"),
+        ("integration.beta_max", "x", "input should be a number"),
+        ("integration.gamma", "x", "input should be a number"),
+        ("integration.rule", 3, "input should be text"),
+        ("integration.params.radius", [1], "input should be true or false, a number or text"),
+        ("integration.params", 3, "input should be a table: { name = value }"),
+        ("integration.prioritizer", 3, "input should be a table: [integration.prioritizer]"),
+        ("integration.prioritizer.enabled", "x", "input should be true or false"),
+        ("reputation.policy.decay", "x", "input should be a number"),
+        ("reputation.policy.decay", [1], "input should be a number"),
+        ("reputation.policy.decay", True, "input should be a number"),
+        ("reputation.policy", 3, "input should be a table: { name = value }"),
+        ("reputation.loss_gate.policy.memory", "x", "input should be a number"),
+        ("reputation", 3, "input should be a table: [reputation]"),
+        (
+            "integration.prioritizer.draws",
+            3,
+            "remove it; there is no such field (p2pfed init shows them all)",
+        ),
+    ],
+)
+def test_wrong_type_is_said_of_its_field(field: str, value: object, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(nested(field, value))
+    assert (caught.value.field, caught.value.value, caught.value.fix) == (field, value, fix)
+
+
+def test_wrong_entry_of_a_list_is_said_of_its_place() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({"node": {"peers": ["/ip4/127.0.0.1/tcp/1", 3]}})
+    assert (caught.value.field, caught.value.value) == ("node.peers.1", 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fix"),
+    [
+        ("reputation.policy.decay", 2, "must be above 0 and below 1"),
+        ("reputation.policy.ban_streak", 2.5, "must be a whole number"),
+        ("reputation.policy.peers_max", 0, "must be a whole number, at least 1"),
+        ("reputation.loss_gate.policy.memory", 2.0, "must be above 0 and below 1"),
+        ("reputation.loss_gate.policy.probe_count", 1, "must be a whole number >= 2"),
+        ("reputation.loss_gate.policy.memmory", 0.5, "remove it; there is no such constant, but "),
+        ("reputation.policy.dekay", 0.5, "remove it; there is no such constant, but agreement_"),
+    ],
+)
+def test_wrong_constant_is_said_of_its_field(field: str, value: float, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        standing_config(parse(nested(field, value)))
+    assert (caught.value.field, caught.value.value) == (field, value)
+    assert caught.value.fix.startswith(fix)
+
+
+def test_constants_that_do_not_fit_together_are_the_fault_of_their_table() -> None:
+    config = parse(nested("reputation.policy", {"ban_rounds_first": 2000}))
+    with pytest.raises(ConfigError, match=r"ban_rounds_max=1440: must be at least") as caught:
+        standing_config(config)
+    assert caught.value.field == "reputation.policy"
+
+
+@pytest.mark.parametrize(
+    ("rule", "params"),
+    [
+        ("krun", {}),
+        ("krun", {"radius": 1.0}),
+        ("foo+krum", {}),
+        ("nnm", {"radius": 1.0}),
+        ("rank-vote", {}),
+    ],
+)
+def test_rules_are_listed_once_at_most(rule: str, params: dict[str, float]) -> None:
+    config = parse({"integration": {"rule": rule, "params": params}})
+    with pytest.raises(ConfigError) as caught:
+        assemble(config, ANNA)
+    assert (caught.value.field, caught.value.value) == ("integration.rule", rule)
+    assert caught.value.fix.count("centered-clipping, fltrust") <= 1
