@@ -17,7 +17,6 @@ import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from hashlib import blake2b
 from importlib.metadata import version
 from itertools import product
 from multiprocessing import get_context
@@ -38,8 +37,8 @@ from benchmarks.attack_cells import (
     why_unusable,
 )
 from benchmarks.attack_results import Found, Results
+from benchmarks.sources import ROOT, fingerprint
 
-ROOT = Path(__file__).parents[1]
 STORE = ROOT / "build" / "attack-matrix.jsonl"
 BEST_COUNT = 3
 COMBINED = (
@@ -148,7 +147,7 @@ def complete(cells: Sequence[Cell], found: Found, options: argparse.Namespace) -
     """Run the cells that have not been found, add them, and keep each as soon as it is there."""
     missing = [cell for cell in cells if cell.key() not in found]
     options.store.parent.mkdir(parents=True, exist_ok=True)
-    stamp = {"sources": fingerprint(), "torch": version("torch")}
+    stamp = {"sources": fingerprint(SOURCES), "torch": version("torch")}
     print(f"{len(cells)} runs, {len(missing)} of them to do", file=sys.stderr, flush=True)
     with options.store.open("a", encoding="utf-8") as file:
         for number, (cell, line) in enumerate(run_all(missing, options.jobs), start=1):
@@ -193,15 +192,6 @@ def load(store: Path) -> Found:
         if "error" not in line["result"]:
             found[Cell(**line["cell"]).key()] = line
     return found
-
-
-def fingerprint() -> str:
-    """Return a digest of the sources that decide a cell."""
-    digest = blake2b(digest_size=6)
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def describe_place(options: argparse.Namespace) -> str:

@@ -1,30 +1,47 @@
 """The document of accuracy against bytes: table, claims, and what learning rates were tried."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.bytes_cells import DEGREE
-from benchmarks.bytes_lines import BENCHES, PEERS, TUNING_SEED, Bench, Line
+from benchmarks.bytes_lines import (
+    BENCHES,
+    OPERATION_BYTES_MAX,
+    PEERS,
+    SIZED_PEERS,
+    SIZED_ROUNDS,
+    Bench,
+    Claim,
+    Line,
+)
 
 Run = Mapping[str, Any]
 
 _HEAD = """\
 # {title}
 
-Written by `make results-bytes BYTES_ARGS='--task {task}'`. {peers} peers on a {degree}-regular
-graph are simulated frame by frame: Dirichlet 0.3, every round in step, {rounds} rounds of {steps}
-local steps of {batch} examples, plain averaging with Metropolis weights, nobody lies. Bytes are
-those that a peer sends over the simulator's wire in the whole run, to its {degree} neighbors, with
-handshakes, headers, heartbeats and the transport's framing; *framing* is all that is no payload.
-The codecs from int4 on send differences ([codecs.md](../codecs.md)).
+Written by `make results-bytes BYTES_ARGS='--task {task}'` from `bytes-{task}.jsonl`, which has all
+runs. {peers} peers on a {degree}-regular graph are simulated frame by frame: Dirichlet 0.3, every
+round in step, {rounds} rounds of {steps} local steps of {batch} examples, plain averaging with
+Metropolis weights, nobody lies. Bytes are those that a peer sends over the simulator's wire in the
+whole run, to its {degree} neighbors, with handshakes, headers, heartbeats and the transport's
+framing; *framing* is all that is no payload of the peer's own. Frozen parameters and products of
+matrices are {dtype}, what trains is float32. The codecs from int4 on send differences
+([codecs.md](../codecs.md)).
 
-The **denominator** of a ratio is the line under *of*, at equal rounds; *payload ratio* leaves
-framing out on both sides. *Bits* are those of a payload per trained value, and per value that it
-says something of. Accuracy is on test data, mean and worst over the peers; *points* are what the
-mean has more than the denominator's at the same seed. Figures are mean (least to most) over seeds.
+The **denominator** of a ratio is the line under *of*, at equal rounds and local steps unless the
+line says otherwise; *payload ratio* leaves framing out on both sides. *Bits* are those of a payload
+per trained value, and per value that it says something of. Accuracy is on test data, mean and worst
+over the peers; *points* are what the mean has more than the denominator's at the same seed. Figures
+are mean (least to most) over seeds, and *error* is the standard error of the mean over seeds.
+
+There are {test_rows} test rows, the same for all peers, lines and seeds. One row is
+{row_points:.2f} points of one peer, and the choice of rows gives an accuracy of {accuracy:.2f} a
+standard error of {error:.1f} points; lines are compared on the same rows, so that their differences
+have a smaller one.
 
 ![accuracy against bytes]({plot})
 
@@ -50,14 +67,18 @@ class Results:
     Attributes:
         task: Its name.
         seeds: Results by name of the line and seed.
-        tuned: Results by name of the line and learning rate.
-        peer_counts: Results by number of peers.
+        tuned: Results by name of the line, learning rate and seed.
+        peer_counts: Results by name of the line and number of peers.
+        sizes: Name of the line and result for each size of the model.
+        sources: Digests of the sources that the runs are of.
     """
 
     task: str
     seeds: Mapping[tuple[str, int], Run]
-    tuned: Mapping[tuple[str, float | None], Run]
-    peer_counts: Mapping[int, Run]
+    tuned: Mapping[tuple[str, float | None, int], Run]
+    peer_counts: Mapping[tuple[str, int], Run]
+    sizes: Sequence[tuple[str, Run]]
+    sources: Collection[str]
 
     @property
     def bench(self) -> Bench:
@@ -103,47 +124,53 @@ def document(results: Results, plot: str, place: str) -> str:
         plot: Name of the picture beside it.
         place: Machine and versions.
     """
-    run = results.bench.run
+    bench, run = results.bench, results.bench.run
+    exact = results.row(bench.denominator)
+    accuracy = 0.5 if exact is None else exact.mean("mean_accuracy")
     head = _HEAD.format(
-        title=results.bench.title,
+        title=bench.title,
         task=results.task,
         peers=PEERS,
         degree=DEGREE,
         rounds=run["schedule"]["rounds_max"],
         steps=run["training"]["steps_per_round"],
         batch=run["training"]["batch_size"],
-        denominator=results.bench.denominator,
+        dtype=run["training"].get("dtype", "float32"),
+        test_rows=bench.test_rows,
+        row_points=100.0 / bench.test_rows,
+        accuracy=accuracy,
+        error=100.0 * math.sqrt(accuracy * (1.0 - accuracy) / bench.test_rows),
         plot=plot,
     )
-    parts = [claims(results), table(results), rates(results), peer_counts(results)]
+    parts = [claims(results), table(results), rates(results)]
+    parts += [peer_counts(results), sizes(results)]
+    if len(results.sources) > 1:
+        place += f" The runs are of {len(results.sources)} states of the sources."
     return head + "\n".join(part for part in parts if part) + f"\n{place}\n"
 
 
 def table(results: Results) -> str:
     """Return one row per line that was run."""
-    titles = ["method", "codec", "rate", "trained", "local steps", "density", "bits per value"]
-    titles += ["bits per kept value", "accuracy", "points", "worst peer", "kB sent per peer"]
-    titles += ["of it framing", "ratio", "payload ratio", "of", "seeds"]
+    titles = ["method", "codec", "rate", "trained", *_SETTING, "bits per value", "accuracy"]
+    titles += ["points", "error", "worst peer", "kB sent per peer", "of it framing"]
+    titles += ["ratio", "payload ratio", "of", "seeds"]
     lines = [_table_row(results, row) for row in results.rows()]
     return f"## All lines\n\n{_table(titles, lines)}"
 
 
 def _table_row(results: Results, row: Row) -> list[str]:
     line, values = row.line, row.mean("values")
-    kept = math.ceil(line.density * values)
-    bits = 8.0 * row.mean("update_bytes")
     sent, payload = row.mean("bytes_per_peer"), row.mean("payload_bytes_per_peer")
-    steps = {**results.bench.run["training"], **line.training}["steps_per_round"]
+    points = results.points(row)
     return [
         *line.name.split(" / "),
         f"{line.learning_rate:g}",
         f"{values:,.0f}",
-        str(steps),
-        f"{line.density:.3g}",
-        f"{bits / values:.2f}",
-        f"{bits / kept:.2f}",
+        *_setting(results, row),
+        f"{8.0 * row.mean('update_bytes') / values:.2f}",
         _spread([run["mean_accuracy"] for run in row.runs.values()], 3),
-        _spread(results.points(row), 1, sign=True),
+        _spread(points, 1, sign=True),
+        _error(points),
         _spread([run["worst_accuracy"] for run in row.runs.values()], 3),
         f"{sent / 1e3:,.1f}",
         f"{(sent - payload) / sent:.1%}",
@@ -154,46 +181,69 @@ def _table_row(results: Results, row: Row) -> list[str]:
     ]
 
 
-def claims(results: Results) -> str:
-    """Return whether each claim holds, with its figures."""
-    titles = [
-        "line",
-        "claimed",
-        "of",
-        "ratio",
-        "payload ratio",
-        "points",
-        "accuracy",
-        "seeds",
-        "holds",
+_SETTING = ("local steps", "density", "bits per kept value")
+
+
+def _setting(results: Results, row: Row) -> list[str]:
+    """Return what a ratio means nothing without."""
+    steps = {**results.bench.run["training"], **row.line.training}["steps_per_round"]
+    kept = math.ceil(row.line.density * row.mean("values"))
+    return [
+        str(steps),
+        f"{row.line.density:.3g}",
+        f"{8.0 * row.mean('update_bytes') / kept:.2f}",
     ]
-    lines = []
+
+
+def claims(results: Results) -> str:
+    """Return whether each claim holds, with its figures, and why not."""
+    titles = ["line", "claimed", "of", "ratio", "payload ratio", *_SETTING]
+    titles += ["points", "error", "accuracy", "seeds", "holds"]
+    lines, misses = [], []
     for claim in results.bench.claims:
         row = results.row(claim.line)
         of = results.bench.line(claim.line).denominator or results.bench.denominator
         wanted = f"{claim.ratio_min:g} times fewer bytes"
         if claim.points_max is not None:
             wanted += f", within {claim.points_max:g} point"
-        if row is None or (ratio := results.ratio(row)) is None:
-            lines.append([f"`{claim.line}`", wanted, f"`{of}`", *[""] * 5, "not measured"])
+        beginning = [f"`{claim.line}`", wanted, f"`{of}`"]
+        if row is None or results.ratio(row) is None:
+            lines.append([*beginning, *[""] * (len(titles) - 4), "not measured"])
             continue
         points = results.points(row)
-        is_near = claim.points_max is None or (bool(points) and fmean(points) >= -claim.points_max)
-        is_met = ratio >= claim.ratio_min and is_near
+        missed = _missed(results, claim, row)
         lines.append(
             [
-                f"`{claim.line}`",
-                wanted,
-                f"`{of}`",
-                _ratio(ratio),
+                *beginning,
+                _ratio(results.ratio(row)),
                 _ratio(results.ratio(row, "payload_bytes_per_peer")),
+                *_setting(results, row),
                 _spread(points, 1, sign=True),
+                _error(points),
                 _spread([run["mean_accuracy"] for run in row.runs.values()], 3),
                 _seeds(row),
-                "yes" if is_met else "**no**",
+                "**no**" if missed else "yes",
             ]
         )
-    return f"## What was claimed\n\n{_table(titles, lines)}{_framing(results)}"
+        if missed:
+            why = f"; {claim.why_missed}" if claim.why_missed else ""
+            misses.append(f"- `{claim.line}`: {' and '.join(missed)}{why}.\n")
+    text = "".join(misses)
+    return f"## What was claimed\n\n{_table(titles, lines)}\n{text}{_framing(results)}"
+
+
+def _missed(results: Results, claim: Claim, row: Row) -> list[str]:
+    """Return what a line falls short of; nothing if the claim holds."""
+    missed = []
+    ratio, points = results.ratio(row), results.points(row)
+    if ratio is None or ratio < claim.ratio_min:
+        missed.append(f"the ratio is {_ratio(ratio)}, not {claim.ratio_min:g}")
+    if claim.points_max is not None:
+        if not points:
+            missed.append("no seed is common with the denominator")
+        elif fmean(points) < -claim.points_max:
+            missed.append(f"{-fmean(points):.2f} points are lost, not {claim.points_max:g} at most")
+    return missed
 
 
 def _framing(results: Results) -> str:
@@ -213,15 +263,20 @@ def rates(results: Results) -> str:
     """Return the learning rates tried, and what they gave on validation data."""
     if not results.tuned:
         return ""
-    lines = [
-        [line, f"{rate:g}", f"{run['validation_accuracy']:.3f}"]
-        for (line, rate), run in results.tuned.items()
-    ]
-    titles = ["line", "rate", "validation accuracy"]
+    lines = []
+    for name, rate in dict.fromkeys((line, rate) for line, rate, _ in results.tuned):
+        runs = {
+            seed: run["validation_accuracy"]
+            for (line, tried, seed), run in results.tuned.items()
+            if (line, tried) == (name, rate)
+        }
+        seeds = ", ".join(str(seed) for seed in sorted(runs))
+        lines.append([name, f"{rate:g}", _spread(list(runs.values()), 3), seeds])
+    titles = ["line", "rate", "validation accuracy", "seeds"]
     text = (
-        f"Tried on seed {TUNING_SEED}, which is in no other table, and judged by validation data "
-        "alone; heads keep theirs, and a method has the same rate with all codecs. Where training "
-        "diverged, accuracy counts as 0."
+        "Tried on seeds that are in no other table, at the same rounds and local steps, and judged "
+        "by validation data alone; heads keep theirs, and a method has the same rate with all "
+        "codecs. Where training diverged, accuracy counts as 0."
     )
     return f"## Learning rates\n\n{text}\n\n{_table(titles, lines)}"
 
@@ -230,22 +285,53 @@ def peer_counts(results: Results) -> str:
     """Return the bytes at several numbers of peers."""
     if not results.peer_counts:
         return ""
+    rounds = results.bench.peer_counts_rounds
     lines = [
         [
+            f"`{line}`",
             str(peers),
             f"{run['update_bytes']:,.0f}",
-            f"{run['payload_bytes_per_peer'] / 1e3:,.2f}",
-            f"{run['bytes_per_peer'] / 1e3:,.2f}",
+            *(
+                f"{run[name] / rounds / 1e3:,.2f}"
+                for name in ("own_bytes_per_peer", "relayed_bytes_per_peer", "bytes_per_peer")
+            ),
         ]
-        for peers, run in sorted(results.peer_counts.items())
+        for (line, peers), run in sorted(results.peer_counts.items())
     ]
-    titles = ["peers", "bytes of an update", "kB of payloads sent per peer", "kB sent per peer"]
+    titles = ["line", "peers", "bytes of an update", "kB of own updates", "kB relayed", "kB sent"]
     text = (
-        f"`{results.bench.peer_counts_line}` on rings, {results.bench.peer_counts_rounds} rounds: "
-        "what a peer sends depends on its neighbors and not on how many peers there are, but for "
-        "what peers tell each other of the rest."
+        f"Rings, {rounds} rounds; kB are those that a peer sends in a round, to its two neighbors. "
+        "Own updates are counted with header and signature; what is relayed are updates of "
+        "others. A method that averages vectors sends as much however many peers there are, but "
+        "for what peers tell each other of the rest; a ledger's updates pass everybody, so that "
+        "what is relayed grows with the number of peers."
     )
     return f"## More peers\n\n{text}\n\n{_table(titles, lines)}"
+
+
+def sizes(results: Results) -> str:
+    """Return the bytes of a ledger's updates at several sizes of the model."""
+    if not results.sizes:
+        return ""
+    lines = [
+        [
+            f"`{line}`",
+            f"{run['values']:,}",
+            f"{run['update_bytes']:,.0f}",
+            f"{run['update_bytes_max']:,}",
+            f"{run['frame_bytes_max']:,}",
+            "yes" if run["frame_bytes_max"] < OPERATION_BYTES_MAX else "**no**",
+        ]
+        for line, run in results.sizes
+    ]
+    titles = ["line", "trained", "bytes of an update", "largest", "with header and signature"]
+    titles.append(f"below {OPERATION_BYTES_MAX / 1e3:g} kB")
+    text = (
+        f"All of the model trains, at {SIZED_PEERS} peers on a ring, {SIZED_ROUNDS} rounds, and "
+        "each publishes one update per round: it has as many numbers as there are directions or "
+        "steps, whatever the model's size."
+    )
+    return f"## Larger models\n\n{text}\n\n{_table(titles, lines)}"
 
 
 def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -255,6 +341,10 @@ def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 def _seeds(row: Row) -> str:
     return ", ".join(str(seed) for seed in sorted(row.runs))
+
+
+def _error(points: Sequence[float]) -> str:
+    return f"{stdev(points) / math.sqrt(len(points)):.1f}" if len(points) > 1 else ""
 
 
 def _ratio(ratio: float | None) -> str:

@@ -4,10 +4,11 @@
     python -m benchmarks.bytes_table --task reuters   # about two minutes per line and seed
     python -m benchmarks.bytes_table --task reuters --lines 'lora rank=8 / int4' --seeds 0
 
-Results are kept in build/bytes.jsonl, one line per run: an interrupted table goes on where it
-ended, `--redo` repeats the runs that are asked for, and a line whose tables have changed is run
-anew. Runs that were not asked for now, but are in the file, are in the tables too. `--tune` first
-tries the learning rates of each method, on the validation rows of a seed of its own.
+Results are kept in docs/results/bytes-digits.jsonl and bytes-reuters.jsonl, one line per run: an
+interrupted table goes on where it ended, and a line whose tables have changed is run anew. Runs of
+other sources count until `--redo` repeats the runs that are asked for; the document says so. Runs
+that were not asked for now, but are in the file, are in the tables too. `--tune` first tries the
+learning rates of each method, on the validation rows of seeds of their own.
 The tables and the plot go to docs/results/.
 """
 
@@ -25,11 +26,21 @@ import torch
 
 from benchmarks import bytes_report
 from benchmarks.bytes_cells import Cell, run_cell
-from benchmarks.bytes_lines import BENCHES, PEER_COUNTS, SEEDS, TUNING_SEED, Bench
+from benchmarks.bytes_lines import (
+    BENCHES,
+    PEER_COUNTS,
+    SEEDS,
+    SIZED_PEERS,
+    SIZED_ROUNDS,
+    TUNING_SEEDS,
+    Bench,
+)
 from benchmarks.bytes_plot import draw
+from benchmarks.sources import ROOT, fingerprint
 
-ROOT = Path(__file__).parents[1]
-STORE = ROOT / "build" / "bytes.jsonl"
+RESULTS = ROOT / "docs" / "results"
+# What decides a run beside its scenario.
+SOURCES = ("p2pfed", "robust", "sim", "topologies")
 
 Found = dict[str, dict[str, Any]]  # what came of a cell, by its key
 
@@ -56,15 +67,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if (key := Cell(task=options.task, line=line.name, seed=seed).key()) in found
         },
         tuned={
-            (cell.line, cell.learning_rate): found[cell.key()]["result"]
+            (cell.line, cell.learning_rate, cell.seed): found[cell.key()]["result"]
             for cell in tuning_cells(options.task, bench)
             if cell.key() in found
         },
         peer_counts={
-            cell.peers: found[cell.key()]["result"]
+            (cell.line, cell.peers): found[cell.key()]["result"]
             for cell in peer_count_cells(options.task, bench)
             if cell.key() in found
         },
+        sizes=[
+            (cell.line, found[cell.key()]["result"])
+            for cell in size_cells(options.task, bench)
+            if cell.key() in found
+        ],
+        sources={line["sources"] for line in found.values()},
     )
     options.out.mkdir(parents=True, exist_ok=True)
     plot = options.out / f"bytes-{options.task}.svg"
@@ -85,9 +102,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--tune", action="store_true", help="try the learning rates, too")
     parser.add_argument("--redo", action="store_true", help="repeat the runs that are asked for")
-    parser.add_argument("--store", type=Path, default=STORE, help="file of results")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results")
+    parser.add_argument("--store", type=Path, help="file of results; bytes-TASK.jsonl in --out")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
+    options.store = options.store or options.out / f"bytes-{options.task}.jsonl"
     known = [line.name for line in BENCHES[options.task].lines]
     for name in options.lines or ():
         if name not in known:
@@ -102,15 +120,17 @@ def cells(options: argparse.Namespace, bench: Bench) -> list[Cell]:
     asked += [
         Cell(task=options.task, line=name, seed=seed) for seed in options.seeds for name in names
     ]
-    if bench.peer_counts_line in names:
-        asked += peer_count_cells(options.task, bench)
+    asked += [cell for cell in peer_count_cells(options.task, bench) if cell.line in names]
+    if options.lines is None:
+        asked += size_cells(options.task, bench)
     return asked
 
 
 def tuning_cells(task: str, bench: Bench) -> list[Cell]:
     """Return the runs that choose learning rates."""
     return [
-        Cell(task=task, line=line, seed=TUNING_SEED, learning_rate=rate)
+        Cell(task=task, line=line, seed=seed, learning_rate=rate, task_options=bench.tuning)
+        for seed in TUNING_SEEDS
         for line, rates in bench.rates.items()
         for rate in rates
     ]
@@ -121,13 +141,31 @@ def peer_count_cells(task: str, bench: Bench) -> list[Cell]:
     return [
         Cell(
             task=task,
-            line=bench.peer_counts_line,
+            line=line,
             seed=SEEDS[0],
             peers=peers,
             is_ring=True,
             rounds=bench.peer_counts_rounds,
         )
+        for line in bench.peer_counts_lines
         for peers in PEER_COUNTS
+    ]
+
+
+def size_cells(task: str, bench: Bench) -> list[Cell]:
+    """Return the runs of several sizes of the model."""
+    return [
+        Cell(
+            task=task,
+            line=line.name,
+            seed=SEEDS[0],
+            peers=SIZED_PEERS,
+            is_ring=True,
+            rounds=SIZED_ROUNDS,
+            task_options=size,
+        )
+        for line in bench.sized
+        for size in bench.sizes
     ]
 
 
@@ -135,9 +173,10 @@ def complete(asked: Iterable[Cell], found: Found, store: Path) -> None:
     """Run the cells that have not been found, and keep each as soon as it is there."""
     missing = [cell for cell in asked if cell.key() not in found]
     store.parent.mkdir(parents=True, exist_ok=True)
+    stamp = {"sources": fingerprint(SOURCES)}
     with store.open("a", encoding="utf-8") as file:
         for number, cell in enumerate(missing, start=1):
-            line = run_cell(cell)
+            line = run_cell(cell) | stamp
             file.write(json.dumps(line, sort_keys=True) + "\n")
             file.flush()
             print(

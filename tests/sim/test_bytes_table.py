@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from benchmarks import bytes_report
-from benchmarks.bytes_cells import Cell
-from benchmarks.bytes_lines import BENCHES, Bench
-from benchmarks.bytes_table import cells, load, main, parse
+from benchmarks.bytes_cells import Cell, run_cell
+from benchmarks.bytes_lines import BENCHES, SEEDS, Bench
+from benchmarks.bytes_table import cells, load, main, parse, tuning_cells
+from p2pfed.learn.tasks import load_task
 from p2pfed.updates.registry import create_codec, create_method
 from sim.scenario import load_scenario
 
@@ -24,7 +25,7 @@ def test_digits_give_a_table_a_plot_and_the_same_numbers_again(tmp_path: Path) -
     text = (tmp_path / "bytes-digits.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| lora ")]
     assert len(rows) == 2
-    assert {row.count("|") for row in rows} == {18}
+    assert {row.count("|") for row in rows} == {19}
     plot = (tmp_path / "bytes-digits.svg").read_bytes()
     assert b"int4" in plot
     exact, int4 = [json.loads(line)["result"] for line in store.read_text().splitlines()]
@@ -38,19 +39,59 @@ def test_digits_give_a_table_a_plot_and_the_same_numbers_again(tmp_path: Path) -
     assert (tmp_path / "bytes-digits.svg").read_bytes() == plot
 
 
+@pytest.mark.slow
+def test_more_peers_relay_more_of_a_ledger_and_write_as_much() -> None:
+    runs = {
+        peers: run_cell(
+            Cell(
+                task="digits",
+                line="projected / operation",
+                seed=0,
+                peers=peers,
+                is_ring=True,
+                rounds=2,
+                task_options={"hidden_size": 16},
+            )
+        )["result"]
+        for peers in (3, 6)
+    }
+    own = {peers: run["own_bytes_per_peer"] for peers, run in runs.items()}
+    relayed = {peers: run["relayed_bytes_per_peer"] for peers, run in runs.items()}
+    assert own[6] == pytest.approx(own[3], rel=0.02)
+    assert relayed[6] > 2.0 * relayed[3]
+    assert all(run["own_bytes_per_peer"] > run["payload_bytes_per_peer"] for run in runs.values())
+
+
 @pytest.mark.parametrize("bench", BENCHES.values(), ids=BENCHES.keys())
 def test_lines_are_run_files_and_names_lead_to_them(bench: Bench) -> None:
     names = [line.name for line in bench.lines]
     assert len(set(names)) == len(names)
-    named = [bench.denominator, bench.peer_counts_line, *(claim.line for claim in bench.claims)]
+    named = [bench.denominator, *bench.peer_counts_lines, *(claim.line for claim in bench.claims)]
     named += [line.denominator for line in bench.lines if line.denominator]
     named += list(bench.rates)
     assert set(named) <= set(names)
-    for line in bench.lines:
+    for line in (*bench.lines, *bench.sized):
         method, codec = dict(line.method), dict(line.codec)
         assert create_method(method.pop("name"), **method).name == line.method["name"]
+        if codec["name"] == "operation":
+            continue  # of ledgers, and in no table of codecs
         made = create_codec(codec.pop("name"), **codec)
         assert getattr(made, "density", line.density) == line.density
+
+
+def test_a_document_knows_how_many_rows_accuracy_is_of() -> None:
+    bench = BENCHES["digits"]
+    assert len(load_task("digits", bench.run["task"]).rows("test")) == bench.test_rows
+
+
+def test_settings_are_chosen_where_no_table_looks() -> None:
+    bench = BENCHES["reuters"]
+    tuning = tuning_cells("reuters", bench)
+    assert not {cell.seed for cell in tuning} & set(SEEDS)
+    assert {cell.scenario()["task"]["test_rows"] for cell in tuning} == {1}
+    assert {json.dumps(cell.scenario()["schedule"]) for cell in tuning} == {
+        json.dumps(bench.run["schedule"])
+    }
 
 
 @pytest.mark.parametrize("task", BENCHES)
@@ -75,7 +116,9 @@ def result(accuracy: float, kilobytes: float) -> dict[str, Any]:
 
 
 def results(seeds: dict[tuple[str, int], dict[str, Any]]) -> bytes_report.Results:
-    return bytes_report.Results(task="digits", seeds=seeds, tuned={}, peer_counts={})
+    return bytes_report.Results(
+        task="digits", seeds=seeds, tuned={}, peer_counts={}, sizes=[], sources={"a"}
+    )
 
 
 def claimed(seeds: dict[tuple[str, int], dict[str, Any]], line: str) -> str:
@@ -100,6 +143,20 @@ def test_points_are_of_seeds_that_both_lines_have() -> None:
     row = results(seeds).row(INT4)
     assert row is not None
     assert results(seeds).points(row) == pytest.approx([10.0])
+
+
+def test_a_miss_says_by_how_much() -> None:
+    seeds = {(EXACT, 0): result(0.9, 100.0), (INT4, 0): result(0.88, 20.0)}
+    text = bytes_report.claims(results(seeds))
+    assert f"- `{INT4}`: the ratio is 5.0, not 6 and 2.00 points are lost, not 1 at most" in text
+
+
+def test_points_have_a_standard_error_where_there_are_several_seeds() -> None:
+    seeds = {(EXACT, seed): result(0.9, 100.0) for seed in (0, 1)}
+    seeds |= {(INT4, 0): result(0.9, 10.0), (INT4, 1): result(0.88, 10.0)}
+    assert "| -1.0 (-2.0 to +0.0) | 1.0 |" in claimed(seeds, INT4)
+    del seeds[INT4, 1]
+    assert "| +0.0 |  |" in claimed(seeds, INT4)
 
 
 def test_what_was_not_run_is_not_claimed() -> None:
