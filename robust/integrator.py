@@ -85,6 +85,8 @@ class Integrator:
         evaluate: Scores a vector, as `own` is one, on own held-out data; for rules that need it.
         gram: Inner products, shape (n, n), of drifts, shape (n, d), where those of the drifts
             themselves do not measure what an update does; None where they do.
+        electing: Makes a rule that reads vectors out of one that reads ranks, where vectors stand
+            for rankings, such as a `ScoreVote`; None where they do not.
         observes: Whether to compare the rows, for a `ReputationLedger`.
         params: Further parameters of a rule given by name; a mapping is one by peer.
         seed: Secret of this peer, from which a rule given by name that draws gets a seed of its
@@ -105,6 +107,7 @@ class Integrator:
     prioritizer: Prioritizer | None = None
     evaluate: Evaluate | None = None
     gram: Callable[[Tensor], Tensor] | None = None
+    electing: Callable[[Rule], Rule] | None = None
     observes: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None  # a secret that had a default would be none
@@ -125,11 +128,7 @@ class Integrator:
         else:  # wrong names fail now
             self._check_seed(self.rule)
             rule = self._create(self.rule, 0, self.evaluate, round=0, progress=0.0)
-        if rule.reads_ranks:
-            raise RuleError(
-                f"rule={self.rule!r} reads ranks, and an Integrator integrates floating-point "
-                "vectors: call the rule itself"
-            )
+        self._check_electing(rule)
 
     def integrate(
         self,
@@ -220,7 +219,25 @@ class Integrator:
                 "that other peers do not know, or they know the draws before they send"
             )
 
+    def _check_electing(self, rule: Rule) -> None:
+        if rule.reads_ranks and self.electing is None:
+            raise RuleError(
+                f"rule={self.rule!r} reads ranks, and an Integrator integrates floating-point "
+                "vectors: call the rule itself, or say by electing= what the vectors rank"
+            )
+        if self.electing is not None:
+            if not rule.reads_ranks:
+                raise RuleError(
+                    f"rule={self.rule!r} reads vectors, and these stand for rankings, which are "
+                    "voted on: use rank-vote"
+                )
+            self.electing(rule)  # what the two cannot agree on fails now
+
     def _rule_for(self, call: Call) -> Rule:
+        rule = self._plain_rule_for(call)
+        return rule if self.electing is None else self.electing(rule)
+
+    def _plain_rule_for(self, call: Call) -> Rule:
         if isinstance(self.rule, Rule):
             return self.rule
         uncounted = sum(it not in _COUNTED for it in call.rejected.values())

@@ -94,8 +94,11 @@ def core_config(
 
 
 def _family(genesis: Genesis) -> UpdateFamily:
-    if METHODS[genesis.method.name].is_ledger:
+    method = METHODS[genesis.method.name]
+    if method.is_ledger:
         return UpdateFamily.LEDGER
+    if method.codec_name:
+        return UpdateFamily.WHOLE
     is_for_differences = CODECS[genesis.codec.name].is_for_differences
     return UpdateFamily.DIFFERENCE if is_for_differences else UpdateFamily.WHOLE
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
+from p2pfed.config.codecs import check_only_codec
 from p2pfed.config.complaints import rule_error
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
 from p2pfed.config.model import PrioritizerTable, RunConfig
@@ -207,13 +208,20 @@ def _method(config: RunConfig) -> Method:
     method = create_method(config.method.name, **config.method.constants)
     if isinstance(method, LedgerMethod):
         check_for_ledger(config, method)
+    elif method.codec_name:
+        check_only_codec(config, method)
     else:
-        _codec(config)
+        _tabled_codec(config)
     return method
 
 
-def _codec(config: RunConfig) -> Codec:
+def _tabled_codec(config: RunConfig) -> Codec:
     return create_codec(config.codec.name, **config.codec.constants)
+
+
+def _codec(config: RunConfig, method: Method, learner: Learner) -> Codec:
+    own = method.codec(learner.specification, learner.vector())
+    return _tabled_codec(config) if own is None else own
 
 
 def _refuse_loss_gate(config: RunConfig, fix: str) -> None:
@@ -259,7 +267,7 @@ def _bench_and_agreement(
             before_publish=before_publish,
         )
         return bench, agreement
-    codec = _codec(config)
+    codec = _codec(config, method, learner)
     agreement = _agree(
         config,
         learner,
@@ -310,6 +318,7 @@ def _workbench(
                 learner.vector(),
                 fixed={} if adapted is None else adapted.fixed,
             ),
+            electing=method.electing(learner.specification, learner.vector()),
             params=integration.params,
             seed=identity.secret_number("rules"),
         )

@@ -6,6 +6,7 @@ from typing import Any, Final, final
 
 from torch import Tensor
 
+from p2pfed.config.codecs import check_only_codec
 from p2pfed.config.model import RunConfig
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
@@ -73,14 +74,12 @@ def ledger_codec(config: RunConfig, method: LedgerMethod) -> Codec | None:
             or out of range.
     """
     codec = config.codec
+    if method.codec_name == OPERATION:
+        check_only_codec(config, method)
+        return None
     if codec.name != method.codec_name:
-        fix = f"write {method.codec_name}, the only one of {method.name}"
-        raise ConfigError("codec.name", codec.name, fix)
-    if codec.name != OPERATION:
-        return create_codec(codec.name, **codec.constants)
-    for name, value in codec.constants.items():
-        raise ConfigError(f"codec.{name}", value, f"remove it; {OPERATION} has no constants")
-    return None
+        raise ConfigError("codec.name", codec.name, f"write {method.codec_name}, the only one")
+    return create_codec(codec.name, **codec.constants)
 
 
 def ledger_bench(

@@ -62,6 +62,7 @@ def check_number(
     above: float = -math.inf,
     least: float = -math.inf,
     below: float = math.inf,
+    most: float = math.inf,
 ) -> None:
     """Refuse what is not a finite number in range.
 
@@ -71,13 +72,14 @@ def check_number(
         above: The number must be larger than this.
         least: The number must be at least this.
         below: The number must be smaller than this.
+        most: The number must be at most this.
 
     Raises:
         ConfigError: If it is not.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not above < value < below or value < least:  # type: ignore[operator]
-        bounds = {"above": above, "at least": least, "below": below}
+    if not is_number or not (above < value < below and least <= value <= most):  # type: ignore[operator]
+        bounds = {"above": above, "at least": least, "below": below, "at most": most}
         words = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
         raise ConfigError(field, value, f"write a finite number, {' and '.join(words)}")
 

@@ -11,15 +11,19 @@ from blake3 import blake3
 from torch import Tensor, nn
 
 from p2pfed.errors import ConfigError
+from p2pfed.updates.codec import Codec
 from p2pfed.updates.construction import Constant
 from p2pfed.updates.portable import initial_value
 from p2pfed.updates.specification import ParameterSpecification
+from robust.rule import Rule
 
 INITIALS: Final = ("portable", "given")
 
 Gram = Callable[[Tensor], Tensor]
 # Rows (n, d) that were mixed, their shares (n,), and the mixed vector (d,), to another (d,).
 Correction = Callable[[Tensor, Tensor, Tensor], Tensor]
+# A rule that reads ranks, to one that reads the vectors that stand for them.
+Electing = Callable[[Rule], Rule]
 
 _HASHED_VALUES: Final = 1 << 22  # copied at a time, so that a large model is not held twice
 
@@ -96,12 +100,15 @@ class Method(ABC):
         name: Its name in headers and in the table; renaming one changes the protocol.
         is_ledger: Whether the model is a function of everybody's logs, as `LedgerMethod` says, and
             not a vector of each peer's own that neighbors mix.
+        codec_name: The only codec that a run file may name beside it: one that it brings itself,
+            without constants, or one of the table; empty for any of the table.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
     is_ledger: ClassVar[bool] = False
+    codec_name: ClassVar[str] = ""
 
     @abstractmethod
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
@@ -145,6 +152,33 @@ class Method(ABC):
             specification: Of the vectors.
         """
         del specification
+        return None
+
+    def codec(self, specification: ParameterSpecification, initial: Tensor) -> Codec | None:
+        """Return the codec that it brings itself, or None where vectors have one of the table.
+
+        Args:
+            specification: Of the vectors.
+            initial: What updates are differences from, shape (d,).
+
+        Raises:
+            ConfigError: If it cannot carry such vectors.
+        """
+        del specification, initial
+        return None
+
+    def electing(self, specification: ParameterSpecification, initial: Tensor) -> Electing | None:
+        """Return how to vote on the vectors, as of `robust.Integrator`.
+
+        Args:
+            specification: Of the vectors.
+            initial: What updates are differences from, shape (d,).
+
+        Returns:
+            A function of rules, which raises a `RuleError` at those that it cannot use, or None
+            where vectors are mixed and not voted on.
+        """
+        del specification, initial
         return None
 
 

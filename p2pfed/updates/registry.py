@@ -28,6 +28,7 @@ from p2pfed.updates.methods import (
     LoraFair,
     Peft,
     Projected,
+    Ranks,
     Seeds,
     SparseSumMethod,
 )
@@ -42,6 +43,7 @@ METHODS: Final[Mapping[str, type[Method]]] = {
     "lora-fair": LoraFair,
     "peft": Peft,
     "projected": Projected,
+    "ranks": Ranks,
     "seeds": Seeds,
     "sparse-sum": SparseSumMethod,
 }

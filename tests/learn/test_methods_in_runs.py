@@ -25,10 +25,15 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "lora-fair": _LOW_RANK,
     "peft": {"type": "LOHA", "targets": ["0"], "modules": ["2"], "options": ["r=2"]},
     "projected": {"direction_count": 64},
+    "ranks": {},
     "seeds": {"direction_count": 64},
     "sparse-sum": {},
 }
 MIXING: Final = [name for name, method in METHODS.items() if not method.is_ledger]
+
+
+def codec_of(name: str) -> str:
+    return METHODS[name].codec_name or "float32"
 
 
 def make_assembly(
@@ -38,7 +43,7 @@ def make_assembly(
         {
             "run": {"task": "digits", "seed": 3},
             "method": {"name": name, **CONSTANTS[name], **constants},
-            "codec": {"name": getattr(METHODS[name], "codec_name", "float32")},
+            "codec": {"name": codec_of(name)},
             "training": {
                 "steps_per_round": 2,
                 "device": "cpu",
@@ -46,7 +51,7 @@ def make_assembly(
                 "step_rule": {"name": "adamw" if name in MIXING else "sgd"},
             },
             "share": {"index": index, "count": 2},
-            "integration": {"rule": "mean"},
+            "integration": {"rule": "rank-vote" if name == "ranks" else "mean"},
         }
     )
     return assemble(config, Identity(bytes([index]) * 32))
@@ -69,7 +74,7 @@ def test_a_neighbor_is_integrated(name: str) -> None:
     outcome = neighbor.bench.train(training())
     payload, report = outcome.payload, outcome.report
     assert report.loss is not None
-    header = other_header(make_header(payload), method=name)
+    header = other_header(make_header(payload, codec=codec_of(name)), method=name)
     before = own.bench.learner.vector()
     outcome = own.bench.integrate(integration({header.author: header}), lambda _: payload)
     assert outcome.verdicts[0].weight > 0.0

@@ -18,10 +18,24 @@ SCENARIO = Path(__file__).parents[2] / "scenarios" / "digits-ring.toml"
 SEED = 3
 
 
-@pytest.mark.parametrize("codec", [pytest.param("float32", marks=pytest.mark.nightly), "int4"])
-def test_simulator_and_processes_agree(tmp_path, codec):
+VOTE = {
+    "method": {"name": "ranks"},
+    "codec": {"name": "ballot"},
+    "integration": {"rule": "rank-vote"},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"codec": {"name": "float32"}}, id="float32", marks=pytest.mark.nightly),
+        pytest.param({"codec": {"name": "int4"}}, id="int4"),
+        pytest.param(VOTE, id="ranks", marks=pytest.mark.nightly),
+    ],
+)
+def test_simulator_and_processes_agree(tmp_path, changes):
     table = tomllib.loads(SCENARIO.read_text())
-    scenario = load_scenario({**table, "codec": {"name": codec}})
+    scenario = load_scenario({**table, **changes})
     simulated = sim.run(scenario, seed=SEED)
     net = topologies.create("ring", nodes=4)
 

@@ -16,6 +16,7 @@ from robust.pre_aggregation.step import PreAggregated
 from robust.registry import RULES, accepts
 from robust.rule import Rule
 from robust.rules.norm_clipping import NormClipping
+from robust.rules.score_vote import ScoreVote
 from robust.rules.sign_majority import SignMajority
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -34,6 +35,8 @@ def concrete_rules() -> Iterator[type[Rule]]:
 
 # It reads ranks in place of vectors, and has a contract of its own.
 RANK_RULES = {"rank-vote"}
+# They are made around rules, and not by name.
+AROUND_RULES = {PreAggregated, ScoreVote}
 # They shorten rows, or vote on steps: what their coefficients lack to 1 is the origin's.
 SHORTENING_RULES = (NormClipping, SignMajority)
 
@@ -49,7 +52,7 @@ def rule(request: pytest.FixtureRequest) -> Rule:
 
 
 def test_every_rule_class_is_in_the_table() -> None:
-    assert set(concrete_rules()) == {*RULES.values(), PreAggregated}
+    assert set(concrete_rules()) == {*RULES.values(), *AROUND_RULES}
 
 
 def test_names_are_the_table() -> None:

@@ -10,5 +10,6 @@ from p2pfed.updates.methods.lora import Lora as Lora
 from p2pfed.updates.methods.lora_fair import LoraFair as LoraFair
 from p2pfed.updates.methods.peft_adapter import Peft as Peft
 from p2pfed.updates.methods.projected import Projected as Projected
+from p2pfed.updates.methods.ranks import Ranks as Ranks
 from p2pfed.updates.methods.seeds import Seeds as Seeds
 from p2pfed.updates.methods.sparse_sum import SparseSumMethod as SparseSumMethod

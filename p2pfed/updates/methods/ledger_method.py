@@ -26,8 +26,8 @@ class LedgerMethod(Method, ABC):
     own affair, and no part of the genesis.
 
     Attributes:
-        codec_name: What a run file has to name as its codec: `operation`, where the ledger's own
-            encoding is the only one, or a codec that writes vectors.
+        codec_name: `operation`, where the ledger's own encoding is the only one, or a codec that
+            writes vectors.
         own_constants: Names of the constants that are this peer's alone.
         modules: Modules that train whole, as of `Head`; if there are none, everything trains.
         initial: As of `Full`.

@@ -1,0 +1,125 @@
+"""Layers of which only a choice of frozen weights takes part, by scores that are trained."""
+
+import math
+from collections.abc import Mapping
+from typing import Final, final
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from typing_extensions import override
+
+from p2pfed.errors import ConfigError
+from p2pfed.updates.portable import uniform_values
+from robust.errors import RuleError
+from robust.ranks.edge_popup import RELU_GAIN, choose, signed_constants
+from robust.ranks.layer import RankedLayer
+from robust.ranks.ranking import initial_scores, ranks_of
+
+_KINDS: Final = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_INNER: Final = ".parametrizations.weight.original"
+SCORES: Final = ".scores"
+
+
+@final
+class _Choice(nn.Module):
+    """Turns scores into the weight that they choose."""
+
+    def __init__(self, signs: Tensor, kept_ratio: float) -> None:
+        super().__init__()
+        # A buffer keeps float32 where frozen parameters are turned into bfloat16.
+        self.register_buffer("signs", signs)
+        self.signs: Tensor
+        self.kept_ratio = kept_ratio
+
+    @override
+    def forward(self, scores: Tensor) -> Tensor:
+        return choose(self.signs, scores, kept_ratio=self.kept_ratio)
+
+
+def mask_layers(
+    model: nn.Module, targets: tuple[str, ...], *, kept_ratio: float, seed: int
+) -> dict[str, str]:
+    """Replace the weights of layers by frozen signs, of which trained scores choose some.
+
+    Biases are removed.
+
+    Args:
+        model: Changed in place; all of it is frozen.
+        targets: Names, or last parts of names, of linear or convolutional layers; all of these if
+            empty.
+        kept_ratio: Share of each layer's weights that take part.
+        seed: The run's shared seed.
+
+    Returns:
+        Name in the model to name in the specification of what trains.
+
+    Raises:
+        ConfigError: If a target is no such layer, or there is none.
+    """
+    names = {}
+    for name, layer in _find(model, targets).items():
+        scores, signs = _drawn(name, layer.get_parameter("weight"), seed)
+        layer.register_parameter("bias", None)
+        parametrize.register_parametrization(layer, "weight", _Choice(signs, kept_ratio))
+        inner = f"{name}{_INNER}" if name else _INNER.removeprefix(".")
+        trained = model.get_parameter(inner)
+        trained.data = scores
+        trained.requires_grad_(True)
+        names[inner] = f"{name}{SCORES}" if name else SCORES.removeprefix(".")
+    return names
+
+
+def ranked_layers(shapes: Mapping[str, tuple[int, ...]]) -> tuple[RankedLayer, ...]:
+    """Describe what is ranked by itself.
+
+    Args:
+        shapes: Of the tensors of scores, by name, in the order of the vector.
+
+    Raises:
+        ConfigError: If one is too large.
+    """
+    layers = []
+    for name, shape in shapes.items():
+        try:
+            layers.append(RankedLayer.of(math.prod(shape), fan_in=_fan_in(shape)))
+        except RuleError as error:
+            raise ConfigError("method.targets", name, f"leave it out: {error}") from error
+    return tuple(layers)
+
+
+def _drawn(name: str, weight: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw the first scores and the frozen weights of a layer, each of the weight's shape."""
+    shape = tuple(weight.shape)
+    count, fan_in = weight.numel(), _fan_in(shape)
+    (layer,) = ranked_layers({name: shape})
+    uniform = uniform_values(seed, f"{name}{SCORES}", count=count, bound=1.0)
+    scores = layer.scores(ranks_of(initial_scores(uniform, fan_in=fan_in)))
+    is_positive = uniform_values(seed, f"{name}.signs", count=count, bound=1.0) >= 0.0
+    signs = signed_constants(is_positive, magnitude=RELU_GAIN / math.sqrt(fan_in))
+    device = weight.device
+    return scores.view(shape).to(device), signs.view(shape).to(device)
+
+
+def _fan_in(shape: tuple[int, ...]) -> int:
+    return math.prod(shape[1:])
+
+
+def _find(model: nn.Module, targets: tuple[str, ...]) -> dict[str, nn.Module]:
+    layers = {name: it for name, it in model.named_modules() if isinstance(it, _KINDS)}
+    known = ", ".join(layers) or "none"
+    for target in targets:
+        if not any(_is_called(name, target) for name in layers):
+            fix = f"write linear or convolutional layers; the model has {known}"
+            raise ConfigError("method.targets", target, fix)
+    if not layers:
+        fix = "write another method: the model has no linear or convolutional layer"
+        raise ConfigError("method.name", "ranks", fix)
+    return {
+        name: layer
+        for name, layer in layers.items()
+        if not targets or any(_is_called(name, target) for target in targets)
+    }
+
+
+def _is_called(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
