@@ -302,7 +302,7 @@ def join(
         example_count=0 if train_data is None else len(train_data),
     )
     assembly = assemble_learner(config, identity, learner, adapted=adapted)
-    opening.check_agreement(assembly.agreement, folder)
+    opening.check_agreement(assembly.agreement, folder, place)
     return Session(config, place, assembly, learner, transport)
 
 
@@ -384,7 +384,7 @@ async def open_node(
         assembly = await trio.to_thread.run_sync(assemble, config, identity)
     else:
         assembly = assemble_learner(config, identity, learner)
-    opening.check_agreement(assembly.agreement, folder)
+    opening.check_agreement(assembly.agreement, folder, place)
     embedded: list[EmbeddedNode] = []
 
     def take(notice: Notice) -> None:

@@ -52,7 +52,7 @@ def export(
     output = Output(as_json=as_json)
     with output.waiting("loading the model"):
         assembly = assemble(config, load_identity(place))
-    check_agreement(assembly.agreement, path.parent)
+    check_agreement(assembly.agreement, path.parent, place)
     assembly.bench.load(saved)
     assert assembly.adapted is not None
     names = () if assembly.task is None else assembly.task.class_names

@@ -138,7 +138,7 @@ def _agreement(config: "RunConfig") -> "Agreement":
 
 def _write(folder: Path, config: "RunConfig", agreement: "Agreement") -> dict[str, Any]:
     from p2pfed.config import files
-    from p2pfed.node.opening import GENESIS_FILE, load_identity
+    from p2pfed.node.opening import GENESIS_FILE, keep_genesis, load_identity
     from p2pfed.node.store import write_atomically
 
     try:
@@ -146,6 +146,7 @@ def _write(folder: Path, config: "RunConfig", agreement: "Agreement") -> dict[st
         files.write(config, folder / RUN_FILE)
         write_atomically(folder / GENESIS_FILE, agreement.encoded)
         identity = load_identity(folder / config.node.state)
+        keep_genesis(folder, folder / config.node.state)
     except OSError as error:
         fix = f"{error.strerror or error}; choose another folder"
         raise ConfigError("folder", str(folder), fix) from error

@@ -27,7 +27,7 @@ def load(path: Path, *, overrides: Mapping[str, Any] | None = None) -> RunConfig
         overrides: Values that replace those of the file, by dotted field name.
 
     Raises:
-        ConfigError: If the file is missing, is not TOML, or a field cannot be used.
+        ConfigError: If the file is missing, is not TOML, says no task, or a field cannot be used.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -35,7 +35,16 @@ def load(path: Path, *, overrides: Mapping[str, Any] | None = None) -> RunConfig
         raise ConfigError("run file", str(path), "does not exist; make one: p2pfed init") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("run file", str(path), f"is not TOML ({error}); mend it") from error
+    _check_task(path, data, overrides or {})
     return parse(data, overrides=overrides)
+
+
+def _check_task(path: Path, data: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Refuse a file that does not say what is learned: an empty one is a mistake."""
+    table = data.get("run", {})
+    if "run.task" not in overrides and isinstance(table, Mapping) and "task" not in table:
+        fix = f'is missing in {path}; write under [run] task = "digits", or package.module:factory'
+        raise ConfigError("run.task", None, fix)
 
 
 def parse(data: Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> RunConfig:

@@ -364,12 +364,7 @@ class Node:
             found = self._transport.addresses() or self._transport.loopback_addresses()
             places = tuple(address.split("/p2p/")[0] for address in found[:ADDRESSES_MAX])
             membership = dataclasses.replace(membership, announce=places)
-        core = PeerCore(
-            dataclasses.replace(self._config, membership=membership),
-            self._identity,
-            entropy=os.urandom(32),
-            records=self._state.records(),
-        )
+        core = self._restore_core(dataclasses.replace(self._config, membership=membership))
         model = self._state.last_model()
         if model is not None:
             self._bench.load(model)
@@ -381,6 +376,13 @@ class Node:
             elif not self._payloads.load_saved(own.content_hash):
                 _log.warning("the newest own payload is gone; neighbors wait for the next update")
         return core
+
+    def _restore_core(self, config: CoreConfig) -> PeerCore:
+        records, entropy = self._state.records(), os.urandom(32)
+        try:
+            return PeerCore(config, self._identity, entropy=entropy, records=records)
+        except LocalError as error:
+            raise LocalError(f"cannot go on from {self._state.path}: {error}") from error
 
 
 def _open_payloads(folder: Path, config: CoreConfig) -> PayloadStore:

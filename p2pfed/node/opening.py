@@ -15,7 +15,7 @@ from p2pfed.identity import Identity
 from p2pfed.node.driver import Node
 from p2pfed.node.jobs import Bench
 from p2pfed.node.libp2p_transport import LibP2PTransport
-from p2pfed.node.store import StateStore
+from p2pfed.node.store import StateStore, write_atomically
 from p2pfed.node.transport import Transport
 from p2pfed.wire import genesis as genesis_format
 from p2pfed.wire.genesis_report import difference
@@ -34,14 +34,33 @@ def load_identity(state: Path) -> Identity:
     return Identity.load_or_create(state / IDENTITY_FILE)
 
 
-def check_agreement(agreement: Agreement, folder: Path) -> None:
+def keep_genesis(folder: Path, state: Path) -> None:
+    """Copy the genesis beside a run file into its state folder, unless a copy is there.
+
+    From then on its absence beside the run file is no first start. Run files of one's own may have
+    no genesis beside them; their state has no copy either.
+    """
+    path, copy = folder / GENESIS_FILE, state / GENESIS_FILE
+    if path.exists() and not copy.exists():
+        write_atomically(copy, path.read_bytes())
+
+
+def check_agreement(agreement: Agreement, folder: Path, state: Path) -> None:
     """Compare the genesis that the run file leads to with the one that the folder was made for.
 
+    Args:
+        agreement: What the run file leads to.
+        folder: Of the run file, with the genesis beside it.
+        state: The state folder, with a copy if there has been one.
+
     Raises:
-        ConfigError: If they differ, naming the first difference.
+        ConfigError: If they differ, naming the first difference, or if the genesis is gone.
     """
-    path = folder / GENESIS_FILE
+    path, copy = folder / GENESIS_FILE, state / GENESIS_FILE
     if not path.exists():
+        if copy.exists():
+            fix = f"is missing; put it back: cp {copy} {path} (or make a new folder: p2pfed init)"
+            raise ConfigError("genesis", str(path), fix)
         return
     try:
         saved = genesis_format.decode(path.read_bytes())

@@ -152,7 +152,7 @@ class _Run:
         self, assembly: Assembly, transport: Transport | None, told: trio.Event
     ) -> None:
         """Run the node to its end, or until it is told to leave."""
-        opening.check_agreement(assembly.agreement, self._folder)
+        opening.check_agreement(assembly.agreement, self._folder, self._place)
         self._assembly = assembly
         async with opening.open_node(
             self._config,
@@ -162,6 +162,7 @@ class _Run:
             on_notice=self._take_notice,
             transport=transport,
         ) as node:
+            opening.keep_genesis(self._folder, self._place)
             self._chronicle = Chronicle(
                 peer_id=format_peer_id(node.peer),
                 run_id=assembly.agreement.run_id.hex(),

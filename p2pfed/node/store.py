@@ -4,7 +4,8 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, final
@@ -16,7 +17,12 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pointers (name TEXT PRIMARY KEY, file TEXT NOT NULL) WITHOUT ROWID;
 """
+STATE_FILE = "state.sqlite"
 _FORMAT = 1  # of the folder; a later one must be able to read this or say that it cannot
+_DAMAGED = (
+    "make sure that the disk is not full; if the file is damaged, restore the state folder from a "
+    "backup, or move all of it but identity.key away: the peer then begins anew under its name"
+)
 _LAST = "last"
 _BEST = "best"
 
@@ -40,25 +46,21 @@ class StateStore:
         folder: Made if missing.
 
     Raises:
-        LocalError: If another process has it open, or a newer version wrote it.
+        LocalError: If another process has it open, a newer version wrote it, or it is damaged; the
+            text names the file. Reading and saving raise it as well.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = folder / STATE_FILE
         self._lock = self._take_lock()
-        self._database = sqlite3.connect(folder / "state.sqlite", check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")  # Save is a barrier
-        self._database.executescript(_SCHEMA)
-        (found,) = self._database.execute("PRAGMA user_version").fetchone()
-        if found not in (0, _FORMAT):
-            self.close()
-            raise LocalError(
-                f"state folder {folder} has format {found}, this version knows {_FORMAT}; "
-                "upgrade p2pfed or use another folder"
-            )
-        self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+        try:
+            with self._naming_file():
+                self._database = self._open()
+        except LocalError:
+            self._lock.close()
+            raise
 
     def __enter__(self) -> "StateStore":
         return self
@@ -78,7 +80,8 @@ class StateStore:
 
     def records(self) -> dict[str, bytes]:
         """Return everything that was saved, by key."""
-        return dict(self._database.execute("SELECT key, value FROM records ORDER BY key"))
+        with self._naming_file():
+            return dict(self._database.execute("SELECT key, value FROM records ORDER BY key"))
 
     def save(
         self,
@@ -101,7 +104,7 @@ class StateStore:
             assert model_job is not None
             file_name = f"model-{model_job}.safetensors"
             write_atomically(self.folder / file_name, model)
-        with self._database:
+        with self._naming_file(), self._database:
             for record in records:
                 if record.value is None:
                     self._database.execute("DELETE FROM records WHERE key = ?", (record.key,))
@@ -126,14 +129,51 @@ class StateStore:
         return self._model(_BEST)
 
     def _model(self, name: str) -> bytes | None:
-        row = self._database.execute("SELECT file FROM pointers WHERE name = ?", (name,)).fetchone()
-        return None if row is None else (self.folder / row[0]).read_bytes()
+        with self._naming_file():
+            found = self._database.execute("SELECT file FROM pointers WHERE name = ?", (name,))
+            row = found.fetchone()
+        if row is None:
+            return None
+        path = self.folder / str(row[0])
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise LocalError(
+                f"cannot read {path}: {error.strerror or error}; {_DAMAGED}"
+            ) from error
+
+    @contextmanager
+    def _naming_file(self) -> Iterator[None]:
+        """Say which file cannot be used; what SQLite says does not."""
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise  # a mistake of ours
+        except sqlite3.DatabaseError as error:
+            raise LocalError(f"cannot use {self.path}: {error}; {_DAMAGED}") from error
 
     def _remove_old_models(self) -> None:
         kept = {row[0] for row in self._database.execute("SELECT file FROM pointers")}
         for path in self.folder.glob("model-*.safetensors"):
             if path.name not in kept:
                 path.unlink()
+
+    def _open(self) -> sqlite3.Connection:
+        with ExitStack() as on_failure:
+            database = sqlite3.connect(self.path, check_same_thread=False)
+            on_failure.callback(database.close)
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")  # Save is a barrier
+            database.executescript(_SCHEMA)
+            (found,) = database.execute("PRAGMA user_version").fetchone()
+            if found not in (0, _FORMAT):
+                raise LocalError(
+                    f"state folder {self.folder} has format {found}, this version knows {_FORMAT}; "
+                    "upgrade p2pfed or use another folder"
+                )
+            database.execute(f"PRAGMA user_version = {_FORMAT}")
+            on_failure.pop_all()
+        return database
 
     def _take_lock(self) -> IO[bytes]:
         lock = (self.folder / "lock").open("ab")

@@ -2,7 +2,9 @@
 
 import pytest
 
+from p2pfed.core.effects import Record
 from p2pfed.errors import LocalError, SchemaError, TransportError
+from p2pfed.node.store import StateStore
 
 TASKS = """
 from p2pfed.errors import LocalError, SchemaError, TransportError
@@ -184,3 +186,42 @@ def test_an_address_that_cannot_be_listened_on(p2pfed):
     # Reserved for documentation: no machine has it.
     error = p2pfed.error("node", "run", "mine", "--listen", "/ip4/192.0.2.1/tcp/0", code=4)
     assert "192.0.2.1" in error["message"]
+
+
+@pytest.mark.parametrize("content", ["", "[schedule]\nrounds_max = 3\n"])
+def test_run_file_without_a_task(p2pfed, tmp_path, content):
+    path = tmp_path / "run.toml"
+    path.write_text(content)
+    error = p2pfed.error("node", "run", path, code=2)
+    assert (error["field"], error["value"]) == ("run.task", None)
+    assert str(path) in error["fix"]
+    assert "digits" in error["fix"]
+
+
+def test_genesis_that_is_gone(p2pfed, tmp_path):
+    p2pfed.json("init", "mine")
+    genesis = tmp_path / "mine" / "genesis.msgpack"
+    saved = genesis.read_bytes()
+    genesis.unlink()
+    error = p2pfed.error("node", "run", "mine", code=2)
+    assert (error["field"], error["value"]) == ("genesis", "mine/genesis.msgpack")
+    # What it says to do mends it.
+    copy, place = error["fix"].split("cp ")[1].split(" (")[0].split()
+    assert (tmp_path / copy).read_bytes() == saved
+    assert place == error["value"]
+
+
+def test_state_that_is_damaged(p2pfed, tmp_path):
+    p2pfed.json("init", "mine")
+    (tmp_path / "mine" / "state" / "state.sqlite").write_bytes(b"no database " * 1_000)
+    error = p2pfed.error("node", "run", "mine", code=3)
+    assert "mine/state/state.sqlite" in error["message"]
+    assert error["kind"] == "LocalError"
+
+
+def test_saved_record_that_is_damaged(p2pfed, tmp_path):
+    p2pfed.json("init", "mine")
+    with StateStore(tmp_path / "mine" / "state") as store:
+        store.save([Record(key="self/progress", value=b"nonsense")])
+    error = p2pfed.error("node", "run", "mine", "--listen", "/ip4/127.0.0.1/tcp/0", code=3)
+    assert "mine/state/state.sqlite" in error["message"]

@@ -162,15 +162,16 @@ def test_killed_node_goes_on_where_it_was(p2pfed, tmp_path):
     assert "round 1," not in p2pfed.err
 
 
-def test_node_that_waits_in_vain_says_for_whom(p2pfed):
+def test_node_that_waits_in_vain_says_for_whom(p2pfed, tmp_path):
     init(p2pfed, "mine")
     missing = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
     (port,) = free_ports(1)
     error = p2pfed.error(
         *("node", "run", "mine", *LISTEN, "--peer", f"/ip4/127.0.0.1/tcp/{port}/p2p/{missing}"),
-        *("--wait-neighbors", 1, "--wait-neighbors-s-max", 0.5),
+        *("--wait-neighbors", 1, "--wait-neighbors-s-max", 0.5, "--state", "elsewhere"),
         code=4,
     )
+    assert (tmp_path / "elsewhere" / "genesis.msgpack").exists()  # missed from now on if it is gone
     assert "0 of 1 neighbors came within 0.5 s" in error["message"]
     assert missing in error["message"]
     assert "--wait-neighbors-s-max" in error["message"]

@@ -70,3 +70,31 @@ def test_crash_while_writing_leaves_the_old_file(tmp_path):
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_damaged_database_is_named(tmp_path):
+    with StateStore(tmp_path):
+        pass
+    path = tmp_path / "state.sqlite"
+    path.write_bytes(b"no database " * 1_000)
+    with pytest.raises(LocalError, match=f"{path}.*not a database.*backup"):
+        StateStore(tmp_path)
+    assert not is_locked(tmp_path)
+
+
+def test_database_that_is_damaged_inside_is_named(tmp_path):
+    with StateStore(tmp_path) as store:
+        store.save([Record(key=f"key {k}", value=bytes(1_000)) for k in range(100)])
+    path = tmp_path / "state.sqlite"
+    data = path.read_bytes()
+    path.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
+    with pytest.raises(LocalError, match=str(path)), StateStore(tmp_path) as store:
+        store.records()
+
+
+def test_missing_model_is_named(tmp_path):
+    with StateStore(tmp_path) as store:
+        store.save([], model=b"m1", model_job=1)
+        (tmp_path / "model-1.safetensors").unlink()
+        with pytest.raises(LocalError, match=r"model-1\.safetensors"):
+            store.last_model()
