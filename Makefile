@@ -15,7 +15,7 @@ SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-updates attack-matrix results results-bytes docs clean
+.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-updates attack-matrix results results-bytes results-seeds docs clean
 
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
@@ -31,6 +31,7 @@ help:
 	@echo "make attack-matrix simulate every rule under every attack; an hour; MATRIX_ARGS='--rules median'"
 	@echo "make results      run the experiments behind the tables in docs/"
 	@echo "make results-bytes accuracy against bytes; hours; BYTES_ARGS='--task digits' takes a minute"
+	@echo "make results-seeds all weights of an encoder by losses alone; half an hour; SEEDS_ARGS='--task digits' takes seconds"
 	@echo "make docs         run the examples of README and docs/, check their links"
 	@echo "make clean        remove $(VENV), $(BENCH_VENV), caches and build output"
 
@@ -99,6 +100,10 @@ results: setup
 results-bytes: setup
 	@$(BIN)/p2pfed data fetch reuters minilm
 	@$(BIN)/python -m benchmarks.bytes_table $(BYTES_ARGS)
+
+results-seeds: setup
+	@$(BIN)/p2pfed data fetch reuters minilm
+	@$(BIN)/python -m benchmarks.seeds_full $(SEEDS_ARGS)
 
 docs: setup
 	@$(PYTEST) tests/docs
