@@ -48,7 +48,7 @@ class Bridge(Rule):
 
     Args:
         byzantine_count: Neighbors that may lie; the paper's b.
-        screening: Which of the four.
+        screening: "trimmed-mean", "median", "krum" or "bulyan", as said above.
 
     Raises:
         RuleError: If `byzantine_count` is not a whole number >= 0 or `screening` unknown.
@@ -72,7 +72,7 @@ class Bridge(Rule):
     @property
     @override
     def rows_min(self) -> int:
-        """The fewest neighbors that the screening bears, and own."""
+        """Own and the fewest neighbors: 2 f + 2, with "krum" 2 f + 4, with "bulyan" 4 f + 4."""
         times, plus = _NEIGHBORS_MIN[self.screening]
         return times * self.byzantine_count + plus + 1
 

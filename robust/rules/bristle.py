@@ -54,7 +54,8 @@ class Bristle(Rule):
         evaluate: The scores of a vector, in [0, 1]: with `class_count` the F1 of each familiar
             class, made by predictions among all classes (see `robust.bristle.f1`); else one per
             shard. A peer's score that is not a number counts as 0.
-        class_count: C, if the vector is a (features, C) head, row after row.
+        class_count: C, at least 1, if the vector is a (features, C) head, row after row; left out,
+            the vector is mixed whole.
         familiar: With `class_count`, the classes that the own data has, in the order of the scores.
         overlaps: How many familiar classes or shards a peer may speak on, its best ones: the number
             of classes that its data shares with the own data, one for all or by the row's key; a

@@ -32,10 +32,10 @@ class CenteredClipping(Rule):
 
     Args:
         byzantine_count: The paper's delta n, which changes no result. Needs 2 f < n.
-        radius: tau, in the unit of the vectors; infinity is the mean. If left out, the median
-            distance of the rows to v, anew in each step: no liar can raise it above the largest
-            honest distance.
-        step_count: The paper's L.
+        radius: tau, in the unit of the vectors, at least 0; infinity is the mean. If left out, the
+            median distance of the rows to v, anew in each step: no liar can raise it above the
+            largest honest distance.
+        step_count: The paper's L, at least 1.
 
     Raises:
         RuleError: If `byzantine_count` is not a whole number >= 0, `radius` negative or NaN, or

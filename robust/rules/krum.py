@@ -71,7 +71,7 @@ class MultiKrum(SpanRule):
 
     Args:
         byzantine_count: The paper's f. Needs 2 f + 3 <= n.
-        neighbors: As in `Krum`.
+        neighbors: "blanchard" sums over the nearest n - f - 2, "byzfl" over n - f - 1.
         kept_count: The paper's m, how many rows to average, from 1 to n; n - f if left out.
 
     Raises:

@@ -43,7 +43,7 @@ class RankVote(Rule):
         prefilter: Whether to leave out f rows that lie apart from the others first, by Spearman's
             distance. Among fewer than 5 rows it is off, and `Aggregation.note` says so. Without
             it and with "borda", it is the vote of the paper.
-        kept_ratio: The share of edges that a row approves of, for "approval".
+        kept_ratio: The share of edges that a row approves of, for "approval"; above 0, at most 1.
 
     Raises:
         RuleError: If a parameter is out of range.

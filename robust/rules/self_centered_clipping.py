@@ -29,8 +29,8 @@ class SelfCenteredClipping(SpanRule):
     Args:
         byzantine_count: The paper's count of lying neighbors, f. Needs f < n. If it is every
             neighbor, the result is `own` without a `radius`.
-        radius: tau, in the unit of the vectors; infinity is plain gossip. If left out, the
-            (f + 1)-th largest distance of a row, so that one honest neighbor at least sets it.
+        radius: tau, in the unit of the vectors, at least 0; infinity is plain gossip. If left out,
+            the (f + 1)-th largest distance of a row, so that one honest neighbor at least sets it.
 
     Raises:
         RuleError: If `byzantine_count` is not a whole number >= 0 or `radius` is negative or NaN.

@@ -45,7 +45,8 @@ class Ubar(SpanRule):
         byzantine_count: Taken so that every rule can be made alike; see `neighbor_share`.
         neighbor_share: rho, above 0 and at most 1: no more than the share of honest neighbors.
         own_share: alpha, from 0 to 1.
-        fallback: What stands for the mean if no neighbor does as well as `own`.
+        fallback: What stands for the mean if no neighbor does as well as `own`: "own" itself, or
+            the "nearest" neighbor.
 
     Raises:
         RuleError: If a parameter is out of range.

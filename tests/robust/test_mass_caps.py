@@ -10,6 +10,24 @@ from robust.weights import pulls_under_caps
 
 NEIGHBORS = 6
 WEIGHT = 1 / (NEIGHBORS + 1)
+# What a capped row's part in the result is at most, in caps, where n rows weigh alike.
+LIARS = 2  # f of n = 7
+ROWS = NEIGHBORS + 1
+KEPT = ROWS / (ROWS - LIARS)
+MIDDLE = ROWS / (ROWS - 2 * LIARS)
+EXACT = ("mean", "norm-clipping", "centered-clipping", "self-centered-clipping")
+AVERAGING = (
+    "mean-around-median",
+    "minimum-diameter",
+    "monna",
+    "multi-krum",
+    "nnm+trimmed-mean",
+    "nnm+median",
+    "nnm+krum",
+    "nnm+geometric-median",
+    "nnm+self-centered-clipping",
+)
+TRIMMING = ("trimmed-mean", "bridge")
 # Those that an Integrator can use: votes on ranks need other inputs.
 RULES = [name for name in robust.names() if name != "rank-vote"]
 
@@ -97,3 +115,48 @@ def test_cap_of_what_is_no_name_is_refused(peer: object) -> None:
 def test_cap_of_a_peer_that_is_there_twice_is_refused() -> None:
     with pytest.raises(robust.InputError, match=r"mass_caps=.*as text and bytes; name it once"):
         Integrator("mean").integrate(torch.ones(2), [], mass_caps={"a": 0.5, b"a": 0.1})
+
+
+def largest_part(rule: str) -> float:
+    """Return the largest part that a row with a cap has in some results, in caps."""
+    integrator, found = Integrator(rule, evaluate=score, norm_cap_ratio=None, seed=1), 0.0
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        own = torch.ones(6)
+        rows = [own + torch.randn(6, generator=generator) for _ in range(NEIGHBORS)]
+        if seed % 3 == 1:
+            rows[0] = own.clone()
+        elif seed % 3 == 2:
+            rows[:3] = [own + 0.3] * 3
+        capped = 3 if seed % 3 == 2 else 1
+        cap = (0.02, 0.05)[seed % 2]
+        sent = [Row(f"peer {index}", row) for index, row in enumerate(rows)]
+        caps = {row.peer: cap for row in sent[:capped]}
+        verdicts = integrator.integrate(own, sent, mass_caps=caps).verdicts
+        found = max(found, *(it.weight / cap for it in verdicts[:capped]))
+    return found
+
+
+@pytest.mark.parametrize("rule", EXACT)
+def test_rule_keeps_caps_exactly(rule: str) -> None:
+    assert largest_part(rule) <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("rule", AVERAGING)
+def test_rule_that_averages_all_rows_but_f_nearly_keeps_caps(rule: str) -> None:
+    assert 1.1 < largest_part(rule) <= KEPT + 1e-9
+
+
+@pytest.mark.parametrize("rule", TRIMMING)
+def test_rule_that_trims_keeps_caps_up_to_what_is_left(rule: str) -> None:
+    assert KEPT < largest_part(rule) <= MIDDLE + 1e-9
+
+
+@pytest.mark.parametrize("rule", ["median", "geometric-median", "krum"])
+def test_rule_that_chooses_exceeds_caps(rule: str) -> None:
+    assert MIDDLE < largest_part(rule) <= ROWS + 1e-9
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_rule_exceeds_caps_by_more_than_the_number_of_rows(rule: str) -> None:
+    assert largest_part(rule) <= ROWS + 1e-9
