@@ -235,7 +235,9 @@ def unfreeze_modules(model: nn.Module, names: tuple[str, ...], *, field: str) ->
     for name in names:
         parameters = dict(modules[name].named_parameters()) if name in modules else {}
         if not parameters:
-            known = ", ".join(each for each, _ in model.named_children())
+            known = ", ".join(
+                each for each, child in model.named_children() if list(child.parameters())
+            )
             raise ConfigError(field, name, f"write modules with parameters; the model has {known}")
         for inner, parameter in parameters.items():
             parameter.requires_grad_(True)

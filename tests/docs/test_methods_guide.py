@@ -1,14 +1,19 @@
-"""The guide to methods lists what there is."""
+"""The guide to methods lists what there is, and its example of `fed-sb` works."""
 
 import re
+import shlex
 import tomllib
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import sim
+from p2pfed.cli.assignments import parse_assignments
 from p2pfed.config.files import parse
 from p2pfed.config.learning import assemble
+from p2pfed.config.templates import template
 from p2pfed.identity import Identity
 from p2pfed.updates.registry import METHODS
 
@@ -43,3 +48,35 @@ def test_examples_of_votes_are_run_files(block):
     assert assembly.agreement.genesis.codec.name == "ballot"
     described = METHODS[config.method.name]().describe()
     assert described == {**described, **config.method.constants}
+
+
+def fed_sb_on_digits():
+    """Return the example's run file."""
+    blocks = re.findall(r"```toml\n(.*?)```", GUIDE, flags=re.DOTALL)
+    (found,) = [it for it in map(tomllib.loads, blocks) if it.get("run") == {"task": "digits"}]
+    return found
+
+
+def test_fed_sb_on_digits_trains_as_many_values_as_the_guide_says():
+    assembly = assemble(parse(fed_sb_on_digits()), Identity.create())
+    size = assembly.bench.learner.specification.size
+    assert size == 330 + 256
+    assert f"{size} of the network" in GUIDE
+
+
+def test_command_of_fed_sb_on_digits_makes_the_method_of_the_run_file():
+    (command,) = [line for line in GUIDE.splitlines() if line.startswith("p2pfed init mine --set")]
+    words = shlex.split(command)
+    values = [word for before, word in pairwise(words) if before == "--set"]
+    config = template("digits", overrides=parse_assignments(values, option="set"))
+    assert config.method == parse(fed_sb_on_digits()).method
+
+
+@pytest.mark.slow
+def test_fed_sb_on_digits_learns():
+    scenario = fed_sb_on_digits()
+    scenario["training"]["threads"] = 1
+    scenario["schedule"]["evaluate_every_rounds"] = 10
+    scenario["topology"] = {"name": "complete", "nodes": 2}
+    found = sim.run(scenario, seed=0).metrics["mean_accuracy"]
+    assert found == pytest.approx(0.80, abs=0.05)

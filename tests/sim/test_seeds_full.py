@@ -19,6 +19,6 @@ def test_all_peers_and_a_newcomer_end_with_equal_weights(tmp_path: Path) -> None
 
 def test_another_newcomer_is_told_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = iter("ab")
-    monkeypatch.setattr(seeds_full, "_sha256", lambda weights: next(digests))
+    monkeypatch.setattr(seeds_full, "_sha256", lambda _: next(digests))
     arguments = ["--task", "digits", "--rounds", "2", "--out", "/dev/null"]
     assert seeds_full.main(arguments) == 1

@@ -27,6 +27,7 @@ from p2pfed.updates.method import (
     unfreeze_modules,
     warn_of_buffers,
 )
+from p2pfed.updates.methods.fitting import check_fit
 from p2pfed.updates.methods.peft_wrapping import global_generator_kept
 from p2pfed.updates.methods.wrapping import WrappedLinear, wrap_layers
 
@@ -86,6 +87,7 @@ class Bottleneck(Method):
 
     @override
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
+        check_fit(model, self.name, targets=self.targets, modules=self.modules)
         freeze_all(model)
         heads = unfreeze_modules(model, self.modules, field="method.modules")
         warn_of_buffers(model)

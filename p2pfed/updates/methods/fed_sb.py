@@ -39,6 +39,7 @@ from p2pfed.updates.methods.basis import (
     pick_basis,
     portable_basis,
 )
+from p2pfed.updates.methods.fitting import check_fit
 from p2pfed.updates.methods.wrapping import WrappedLinear, wrap_layers
 from p2pfed.updates.specification import ParameterSpecification
 from p2pfed.updates.weighted_gram import Metric, WeightedGeometry
@@ -109,6 +110,7 @@ class FedSb(Method):
 
     @override
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
+        check_fit(model, self.name, targets=self.targets, modules=self.modules, rank=self.rank)
         freeze_all(model)
         heads = unfreeze_modules(model, self.modules, field="method.modules")
         warn_of_buffers(model)

@@ -27,6 +27,7 @@ from p2pfed.updates.method import (
     unfreeze_modules,
     warn_of_buffers,
 )
+from p2pfed.updates.methods.fitting import check_fit
 from p2pfed.updates.methods.peft_wrapping import plain_name, trained_names, wrap
 from p2pfed.updates.portable import initial_value
 from p2pfed.updates.specification import ParameterEntry, ParameterSpecification
@@ -77,6 +78,13 @@ class LowRank(Method, ABC):
 
     @override
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
+        check_fit(
+            model,
+            self.name,
+            targets=self.targets,
+            modules=self.modules,
+            needs_every_target=False,  # peft takes those that are there
+        )
         freeze_all(model)
         heads = unfreeze_modules(model, self.modules, field="method.modules")
         warn_of_buffers(model)

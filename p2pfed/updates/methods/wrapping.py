@@ -77,14 +77,14 @@ def find_linear_layers(model: nn.Module, targets: tuple[str, ...]) -> dict[str, 
         ConfigError: If a target is nowhere in the model or cannot be wrapped.
     """
     for target in targets:
-        if not any(_is_called(name, target) for name, _ in model.named_modules()):
+        if not any(is_called(name, target) for name, _ in model.named_modules()):
             known = ", ".join(sorted({name.rpartition(".")[2] for name in _linear_names(model)}))
             raise ConfigError(
                 "method.targets", target, f"write linear layers; the model has {known}"
             )
     layers: dict[str, nn.Linear] = {}
     for name, module in model.named_modules():
-        if any(_is_called(name, target) for target in targets):
+        if any(is_called(name, target) for target in targets):
             if not isinstance(module, nn.Linear) or not name:
                 raise ConfigError("method.targets", targets, f"{name} is no linear layer")
             _check_layer(model, name, module, targets)
@@ -108,5 +108,6 @@ def _linear_names(model: nn.Module) -> Iterator[str]:
             yield name
 
 
-def _is_called(name: str, target: str) -> bool:
+def is_called(name: str, target: str) -> bool:
+    """Return whether a name, or its last parts, is a target."""
     return name == target or name.endswith(f".{target}")
