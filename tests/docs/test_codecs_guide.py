@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 import torch
 
+from p2pfed.updates.codec import Codec
 from p2pfed.updates.registry import CODECS, create_codec
 
 TEXT = (Path(__file__).parents[2] / "docs" / "codecs.md").read_text(encoding="utf-8")
+
+
+PEERS, VALUES, ROUNDS = 8, 2_000, 50
+RING = re.findall(
+    r"^\| `([\w-]+)`(, differences|) ?[\w ,]*\| ([\d.]+) \| ([\d.]+) \|$", TEXT, re.MULTILINE
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -66,3 +73,42 @@ def test_figures_are_those_of_the_codecs(row: list[str]) -> None:
     assert error == pytest.approx(stated_error, rel=0.05)
     assert 1 - error**2 == pytest.approx(delta, rel=0.05)
     assert codec.contraction_min == pytest.approx(least, rel=0.25, abs=5e-5)
+
+
+def mixed(own: torch.Tensor, sent: torch.Tensor) -> torch.Tensor:
+    """Move each peer's own vector to what both its neighbors sent, a third of the way to each."""
+    return (own + sent.roll(1, dims=0) + sent.roll(-1, dims=0)) / 3
+
+
+def gossip(codec: Codec, start: torch.Tensor, *, sends_differences: bool) -> torch.Tensor:
+    """Average on a ring by what a codec leaves of vectors, or of their differences (CHOCO)."""
+
+    def rounded(rows: torch.Tensor) -> torch.Tensor:
+        return torch.stack([codec.decode(codec.encode(row), VALUES) for row in rows])
+
+    vectors, copies = start, torch.zeros_like(start)
+    for _ in range(ROUNDS):
+        if sends_differences:
+            copies = copies + rounded(vectors - copies)
+            vectors = vectors + codec.gossip_step_max * (mixed(copies, copies) - copies)
+        else:
+            vectors = mixed(vectors, rounded(vectors))
+    return vectors
+
+
+def test_ring_shows_whole_vectors_and_differences() -> None:
+    assert len(RING) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind", "distance", "way"), RING)
+def test_figures_of_the_ring_are_those_of_the_codecs(
+    name: str, kind: str, distance: str, way: str
+) -> None:
+    start = torch.randn(PEERS, VALUES, generator=torch.Generator().manual_seed(0)) * 1e-3
+    end = gossip(create_codec(name), start, sends_differences=bool(kind))
+    mean = start.mean(dim=0)
+    apart = float((end - end.mean(dim=0)).norm() / (start - mean).norm())
+    moved = float((end.mean(dim=0) - mean).norm() / mean.norm())
+    assert apart == pytest.approx(float(distance), rel=0.15)
+    assert moved == pytest.approx(float(way), rel=0.15, abs=1e-6)  # roundings of float32
