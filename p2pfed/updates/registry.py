@@ -31,6 +31,7 @@ from p2pfed.updates.methods import (
     Ranks,
     Seeds,
     SparseSumMethod,
+    UpdateRanks,
 )
 
 METHODS: Final[Mapping[str, type[Method]]] = {
@@ -46,6 +47,7 @@ METHODS: Final[Mapping[str, type[Method]]] = {
     "ranks": Ranks,
     "seeds": Seeds,
     "sparse-sum": SparseSumMethod,
+    "update-ranks": UpdateRanks,
 }
 
 CODECS: Final[Mapping[str, type[Codec]]] = {

@@ -100,34 +100,38 @@ class RankVote(Rule):
         ballots = [inputs.vectors[row] for row in electorate.kept]
         match self.vote:
             case "borda":
-                totals = votes.borda(ballots, _weights(inputs, electorate))
+                totals = votes.borda(ballots, self.ballot_weights(inputs, electorate))
             case "approval":
                 count = kept_count(inputs.dimension, self.kept_ratio)
-                totals = votes.approval(ballots, count, _weights(inputs, electorate))
+                totals = votes.approval(ballots, count, self.ballot_weights(inputs, electorate))
             case _:
-                totals = votes.trimmed(ballots, self._cut(electorate))
+                totals = votes.trimmed(ballots, self.cut(electorate))
         return elect_in_place(totals)
 
-    def _cut(self, electorate: Electorate) -> int:
+    def cut(self, electorate: Electorate) -> int:
         """Count the ranks to drop at each end; among the rows kept, f may be too many."""
         middle = votes.median_cut(len(electorate.kept))
         return middle if self.vote == "median" else min(self.byzantine_count, middle)
 
+    def ballot_weights(self, inputs: Inputs, electorate: Electorate) -> list[int]:
+        """Weigh the ballots that count by whole numbers.
+
+        Raises:
+            InfeasibleError: If none of them has a weight.
+        """
+        weights = [inputs.weights[row] for row in electorate.kept]
+        if max(weights) == 0.0:
+            raise InfeasibleError(f"rows {list(electorate.kept)} are left and none has a weight")
+        return votes.whole_weights(weights)
+
     def _shares(self, inputs: Inputs, electorate: Electorate) -> list[float]:
         if self.vote in ("borda", "approval"):
-            weights = [float(weight) for weight in _weights(inputs, electorate)]
+            weights = [float(weight) for weight in self.ballot_weights(inputs, electorate)]
             kept_shares = [weight / sum(weights) for weight in weights]
         else:
             ballots = [inputs.vectors[row] for row in electorate.kept]
-            kept_shares = votes.middle_shares(ballots, self._cut(electorate))
+            kept_shares = votes.middle_shares(ballots, self.cut(electorate))
         shares = [0.0] * inputs.row_count
         for row, share in zip(electorate.kept, kept_shares, strict=True):
             shares[row] = share
         return shares
-
-
-def _weights(inputs: Inputs, electorate: Electorate) -> list[int]:
-    weights = [inputs.weights[row] for row in electorate.kept]
-    if max(weights) == 0.0:
-        raise InfeasibleError(f"rows {list(electorate.kept)} are left and none has a weight")
-    return votes.whole_weights(weights)

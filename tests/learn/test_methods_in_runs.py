@@ -28,6 +28,7 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "ranks": {},
     "seeds": {"direction_count": 64},
     "sparse-sum": {},
+    "update-ranks": _LOW_RANK,
 }
 MIXING: Final = [name for name, method in METHODS.items() if not method.is_ledger]
 

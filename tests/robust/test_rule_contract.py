@@ -18,6 +18,7 @@ from robust.rule import Rule
 from robust.rules.norm_clipping import NormClipping
 from robust.rules.score_vote import ScoreVote
 from robust.rules.sign_majority import SignMajority
+from robust.rules.update_vote import UpdateVote
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -36,7 +37,7 @@ def concrete_rules() -> Iterator[type[Rule]]:
 # It reads ranks in place of vectors, and has a contract of its own.
 RANK_RULES = {"rank-vote"}
 # They are made around rules, and not by name.
-AROUND_RULES = {PreAggregated, ScoreVote}
+AROUND_RULES = {PreAggregated, ScoreVote, UpdateVote}
 # They shorten rows, or vote on steps: what their coefficients lack to 1 is the origin's.
 SHORTENING_RULES = (NormClipping, SignMajority)
 

@@ -13,3 +13,4 @@ from p2pfed.updates.methods.projected import Projected as Projected
 from p2pfed.updates.methods.ranks import Ranks as Ranks
 from p2pfed.updates.methods.seeds import Seeds as Seeds
 from p2pfed.updates.methods.sparse_sum import SparseSumMethod as SparseSumMethod
+from p2pfed.updates.methods.update_ranks import UpdateRanks as UpdateRanks

@@ -8,9 +8,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from p2pfed.updates.method import Gram
-from p2pfed.updates.methods.low_rank import LowRank, factor_pairs
+from p2pfed.updates.methods.low_rank import LowRank, common_factor_gram
 from p2pfed.updates.specification import ParameterSpecification
-from p2pfed.updates.weighted_gram import Metric, WeightedGeometry
 
 
 @final
@@ -33,9 +32,4 @@ class FfaLora(LowRank):
     def gram(
         self, specification: ParameterSpecification, initial: Tensor, *, fixed: Mapping[str, Tensor]
     ) -> Gram | None:
-        metrics = {
-            left: Metric(right=self.scale**2 * fixed[right].double() @ fixed[right].double().T)
-            for left, right in factor_pairs(specification).items()
-            if right in fixed
-        }
-        return WeightedGeometry(specification, metrics)
+        return common_factor_gram(specification, fixed, scale=self.scale)

@@ -1,6 +1,7 @@
 """What the methods with low-rank adapters of peft have in common."""
 
 from abc import ABC
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Final
 
@@ -19,6 +20,7 @@ from p2pfed.updates.construction import (
 from p2pfed.updates.method import (
     INITIALS,
     AdaptedModel,
+    Gram,
     Method,
     collect,
     digest_frozen,
@@ -31,6 +33,7 @@ from p2pfed.updates.methods.fitting import check_fit
 from p2pfed.updates.methods.peft_wrapping import plain_name, trained_names, wrap
 from p2pfed.updates.portable import initial_value
 from p2pfed.updates.specification import ParameterEntry, ParameterSpecification
+from p2pfed.updates.weighted_gram import Metric, WeightedGeometry
 
 _A: Final = ".lora_A."
 _B: Final = ".lora_B."
@@ -143,3 +146,21 @@ class LowRank(Method, ABC):
 def factor_pairs(specification: ParameterSpecification) -> dict[str, str]:
     """Map the name of each B that travels to the name of its A, which need not travel."""
     return {name: name.replace(_B, _A) for name in specification.names if _B in name}
+
+
+def common_factor_gram(
+    specification: ParameterSpecification, fixed: Mapping[str, Tensor], *, scale: float
+) -> Gram:
+    """Measure changes of weights of which B travels and A is the same at all peers.
+
+    Args:
+        specification: Of the vectors.
+        fixed: The A, by name; a B whose A is missing counts with its own difference.
+        scale: What multiplies the products.
+    """
+    metrics = {
+        left: Metric(right=scale**2 * fixed[right].double() @ fixed[right].double().T)
+        for left, right in factor_pairs(specification).items()
+        if right in fixed
+    }
+    return WeightedGeometry(specification, metrics)
