@@ -8,6 +8,7 @@ from typing import Any
 from p2pfed.config.assembly import Agreement, core_config
 from p2pfed.config.learning import assemble, peer_task
 from p2pfed.core.config import CoreConfig
+from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.tasks import load_task
 from p2pfed.messages import Role
@@ -134,6 +135,9 @@ def _build(
             cache=cache,
             entropy=identity_of(seed, index).seed,
         )
+        if made.agreement.run_id != first.agreement.run_id:
+            fix = f"peer {index} would be of another run; vary fields that peers need not agree on"
+            raise ConfigError("variants", [it.fields for it in scenario.world.variants], fix)
         assert made.adapted is not None
         assert first.adapted is not None
         share_frozen(made.adapted.model, first.adapted.model)

@@ -54,6 +54,13 @@ class TopologyTable(BaseModel):
             raise ConfigError("topology", self.name, str(error)) from error
 
 
+class VariantTable(_Table):
+    """`[[variants]]`: fields of the run file that differ at some peers, of those that may."""
+
+    peers: list[PeerNumber] = Field(min_length=1, description="numbers of the peers")
+    fields: dict[str, Any] = Field(description="dotted names of the fields, and their values")
+
+
 class NetworkTable(_Table):
     """`[network]`: every edge, in each direction."""
 
@@ -156,6 +163,7 @@ class Surrounding(_Table):
     topology: TopologyTable = TopologyTable()
     network: NetworkTable = NetworkTable()
     compute: ComputeTable = ComputeTable()
+    variants: list[VariantTable] = Field(default=[], description="what differs between peers")
     faults: list[FaultTable] = Field(default=[], description="what goes wrong, and when")
     adversaries: list[AdversaryTable] = Field(default=[], description="who attacks, and how")
 
@@ -192,6 +200,9 @@ class Scenario(_Table):
             overrides["run.seed"] = seed
         if index in topology.relays:
             overrides["node.role"] = "relay"
+        for variant in self.world.variants:
+            if index in variant.peers:
+                overrides |= variant.fields
         return parse(self.run, overrides=overrides)
 
 
@@ -215,8 +226,10 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
         field = ".".join(str(part) for part in first["loc"])
         raise ConfigError(field, first["input"], _fix(first["type"], first["msg"])) from error
     _check_run_tables(run)
-    scenario.run_config(0, seed=0)
     _check_numbers(scenario.world)
+    for variant in scenario.world.variants:
+        scenario.run_config(variant.peers[0], seed=0)
+    scenario.run_config(0, seed=0)
     _check_names(scenario.world)
     return scenario
 
@@ -243,6 +256,7 @@ def _check_run_tables(run: Mapping[str, Any]) -> None:
 def _check_numbers(world: Surrounding) -> None:
     nodes = world.topology.nodes
     named = [("topology.relays", world.topology.relays)]
+    named += [(f"variants.{k}.peers", it.peers) for k, it in enumerate(world.variants)]
     named += [(f"adversaries.{k}.peer", [a.peer]) for k, a in enumerate(world.adversaries)]
     for k, fault in enumerate(world.faults):
         if isinstance(fault, PartitionTable):

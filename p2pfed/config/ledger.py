@@ -11,6 +11,7 @@ from p2pfed.config.model import RunConfig
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn.learner import Learner
+from p2pfed.learn.ledger_adapters import LowRankChanges
 from p2pfed.learn.ledger_author import LedgerAuthor
 from p2pfed.learn.ledger_bench import LedgerBench, LedgerExchange
 from p2pfed.learn.ledger_directions import Directions
@@ -21,7 +22,13 @@ from p2pfed.learn.loss_meter import LossMeter
 from p2pfed.learn.outer import NONE
 from p2pfed.learn.steps import Sgd, create_step_rule
 from p2pfed.updates.codec import Codec
-from p2pfed.updates.methods import LedgerMethod, Projected, Seeds, SparseSumMethod
+from p2pfed.updates.methods import (
+    AdapterSetMethod,
+    LedgerMethod,
+    Projected,
+    Seeds,
+    SparseSumMethod,
+)
 from p2pfed.updates.methods.ledger_method import OPERATION
 from p2pfed.updates.methods.seeds import BY_HISTORY
 from p2pfed.updates.registry import create_codec
@@ -152,8 +159,15 @@ def _by_largest_values(place: _Place, method: SparseSumMethod) -> LargestValues:
     return LargestValues(place.learner, decay=method.decay)
 
 
+def _by_low_rank_changes(place: _Place, method: AdapterSetMethod) -> LowRankChanges:
+    return LowRankChanges(
+        place.learner, rank=method.rank, share=method.share, feedback=method.feedback
+    )
+
+
 # Of each kind of method, what makes the author's side of its ledger.
 _AUTHORS: Final[Mapping[type[LedgerMethod], Callable[[_Place, Any], LedgerAuthor[Any, Any]]]] = {
+    AdapterSetMethod: _by_low_rank_changes,
     Projected: _by_projection,
     Seeds: _by_losses,
     SparseSumMethod: _by_largest_values,

@@ -19,6 +19,7 @@ from p2pfed.updates.codecs import (
 from p2pfed.updates.construction import construct
 from p2pfed.updates.method import Method
 from p2pfed.updates.methods import (
+    AdapterSetMethod,
     Bottleneck,
     FedSb,
     FfaLora,
@@ -35,6 +36,7 @@ from p2pfed.updates.methods import (
 )
 
 METHODS: Final[Mapping[str, type[Method]]] = {
+    "adapter-set": AdapterSetMethod,
     "bottleneck": Bottleneck,
     "fed-sb": FedSb,
     "ffa-lora": FfaLora,

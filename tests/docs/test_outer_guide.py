@@ -17,6 +17,7 @@ def test_examples_do_what_they_say() -> None:
         exec(block, names)  # noqa: S102  # the guide's own text
     assert float(names["model"].norm()) > 0
     assert len(names["payload"]) < 300
+    assert float((names["reached"] - names["goal"]).norm()) < 0.2 * float(names["goal"].norm())
 
 
 @pytest.mark.parametrize("name", OUTER_STEPS)

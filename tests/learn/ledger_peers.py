@@ -25,6 +25,7 @@ LIFE = 2**64 - 3
 
 # Of each method: constants, codec, and learning rate of SGD.
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], float]] = {
+    "adapter-set": ({"rank": 4}, {"name": "operation"}, 0.3),
     "projected": ({"direction_count": 256}, {"name": "operation"}, 0.3),
     "seeds": ({"direction_count": 256}, {"name": "operation"}, 0.02),
     "sparse-sum": ({"peer_count": 3}, {"name": "sparse", "chunk": 256, "kept": 16}, 0.3),

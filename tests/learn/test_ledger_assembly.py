@@ -18,6 +18,7 @@ from p2pfed.updates.seed_ledger import operation as operations
 from tests.learn.ledger_peers import make_ledger_assembly
 
 OWN: dict[str, dict[str, Any]] = {
+    "adapter-set": {"rank": 16, "share": 0.5, "feedback": 0.5},
     "seeds": {"share": 0.5, "rounds_per_epoch": 3, "probe_length": 0.01},
     "projected": {"share": 0.5, "rounds_per_epoch": 0, "feedback": 0.5},
     "sparse-sum": {"decay": 0.5},
@@ -34,6 +35,7 @@ SHARED: dict[str, Any] = {
 
 def test_the_family_of_a_method_is_known_by_its_class() -> None:
     assert [name for name, method in METHODS.items() if method.is_ledger] == [
+        "adapter-set",
         "projected",
         "seeds",
         "sparse-sum",

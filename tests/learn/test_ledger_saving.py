@@ -73,6 +73,7 @@ def test_a_training_without_finite_losses_fails_and_leaves_no_trace() -> None:
         ("seeds", {"sampling": "history"}),
         ("projected", {"epoch_count": 3}),
         ("sparse-sum", {}),
+        ("adapter-set", {"open_max": 2}),
     ],
 )
 @pytest.mark.parametrize("is_out", [True, False])

@@ -16,6 +16,7 @@ _LOW_RANK: Final = {"rank": 2, "targets": ["0"], "modules": ["2"]}
 
 # What each method needs on the model of the task `digits`: linear layers 0 and 2.
 CONSTANTS: Final[dict[str, dict[str, Any]]] = {
+    "adapter-set": {},
     "bottleneck": {"size": 2, "targets": ["0"], "modules": ["2"]},
     "fed-sb": _LOW_RANK,
     "ffa-lora": _LOW_RANK,

@@ -45,8 +45,23 @@ SPARSE_SUM: dict[str, Any] = {
         "step_rule": {"name": "adamw", "learning_rate": 0.003},
     },
 }
+# A machine's rank is its own affair.
+ADAPTER_SET: dict[str, Any] = {
+    "method": {"name": "adapter-set", "rank": 2},
+    "training": {
+        "steps_per_round": 5,
+        "threads": 1,
+        "step_rule": {"name": "sgd", "learning_rate": 0.3},
+    },
+    "variants": [
+        {"peers": [index], "fields": {"method.rank": rank}}
+        for index, rank in enumerate((2, 4, 8, 16))
+    ],
+}
 KINDS = pytest.mark.parametrize(
-    "changes", [{}, SEEDS, SPARSE_SUM], ids=["projected", "seeds", "sparse-sum"]
+    "changes",
+    [{}, SEEDS, SPARSE_SUM, ADAPTER_SET],
+    ids=["projected", "seeds", "sparse-sum", "adapter-set"],
 )
 
 
@@ -69,7 +84,9 @@ def run_until_equal(changes: dict[str, Any]) -> World:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
-@pytest.mark.parametrize(("changes", "accuracy"), [({}, 0.8), (SEEDS, 0.6), (SPARSE_SUM, 0.8)])
+@pytest.mark.parametrize(
+    ("changes", "accuracy"), [({}, 0.8), (SEEDS, 0.6), (SPARSE_SUM, 0.8), (ADAPTER_SET, 0.8)]
+)
 def test_digits_are_learned(mode: str, changes: dict[str, Any], accuracy: float) -> None:
     schedule = {"mode": mode, "rounds_max": 20, "evaluate_every_rounds": 20}
     result = sim.run({**LINE, **changes, "schedule": schedule}, seed=0)

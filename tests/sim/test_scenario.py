@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import sim
 from p2pfed.errors import ConfigError
 from p2pfed.messages import Role
 from sim.faults import Crash, Heal, Partition, Restart, Slow
@@ -33,6 +34,21 @@ def test_each_peer_gets_its_own_run_file() -> None:
     assert (last.share.index, last.share.count, last.node.role) == (5, 6, Role.RELAY)
     assert first.run.seed == last.run.seed == 7
     assert scenario.world.topology.params == {"degree": 4}
+
+
+def test_peers_may_differ_in_what_is_their_own() -> None:
+    method = {"name": "adapter-set", "rank": 2}
+    variants = [{"peers": [1, 3], "fields": {"method.rank": 8}}]
+    scenario = load_scenario(make(method=method, codec={"name": "operation"}, variants=variants))
+    ranks = [scenario.run_config(it, seed=0).method.constants["rank"] for it in range(4)]
+    assert ranks == [2, 8, 2, 8]
+
+
+def test_peers_may_not_differ_in_what_they_agree_on() -> None:
+    variants = [{"peers": [1], "fields": {"run.seed": 9}}]
+    with pytest.raises(ConfigError, match="peer 1 would be of another run") as caught:
+        sim.run(make(variants=variants), seed=0)
+    assert caught.value.field == "variants"
 
 
 def test_a_seed_of_the_run_is_kept() -> None:
@@ -100,6 +116,8 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"topology": {"name": "torus-of-lies", "nodes": 4}}, "topology"),
         ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology"),
         ({"unknown": {}}, "unknown"),
+        ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
+        ({"variants": [{"peers": [1], "fields": {"training.steps": 1}}]}, "training.steps"),
     ],
 )
 def test_what_cannot_be_used_is_named(tables: dict[str, Any], field: str) -> None:

@@ -16,8 +16,11 @@ from tests.updates.tiny import frozen_and_trained, make_model
 
 
 def test_every_method_is_listed() -> None:
-    listed = "bottleneck fed-sb ffa-lora full head lora lora-fair peft projected ranks seeds"
-    assert " ".join(METHODS) == f"{listed} sparse-sum update-ranks"
+    listed = (
+        "adapter-set bottleneck fed-sb ffa-lora full head lora lora-fair peft "
+        "projected ranks seeds sparse-sum update-ranks"
+    )
+    assert " ".join(METHODS) == listed
     assert set(METHODS) | set(CODECS) == set(updates.names())
     assert all(made.name == name for name, made in METHODS.items())
 

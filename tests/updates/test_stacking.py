@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pfed.errors import LocalError
 from p2pfed.updates.codecs import Float32
-from p2pfed.updates.stacking import LowRankChange, compact, stack
+from p2pfed.updates.stacking import LowRankChange, closest, compact, stack
 
 RANKS = (2, 4, 8)
 WEIGHTS = (0.5, 0.2, 0.3)
@@ -94,3 +94,22 @@ def test_a_message_costs_its_own_rank_times_both_sides() -> None:
 def test_mistakes_are_named(made: Callable[[], object], words: str) -> None:
     with pytest.raises(LocalError, match=words):
         made()
+
+
+@pytest.mark.parametrize("shape", [(6, 90), (90, 70), (5, 1)])
+def test_the_closest_change_is_that_of_the_largest_singular_values(
+    shape: tuple[int, int],
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    matrix = torch.randn(shape, generator=generator) @ torch.diag(
+        0.5 ** torch.arange(shape[1], dtype=torch.float32)
+    )
+    rank = min(4, *shape)
+    values = torch.linalg.svdvals(matrix.double())
+    error = (matrix.double() - closest(matrix, rank).product()).norm()
+    assert float(error) <= 1.001 * float(values[rank:].norm()) + 1e-12
+
+
+def test_a_matrix_of_low_rank_is_found_exactly() -> None:
+    wide = torch.ones(300, 1, dtype=torch.float64) @ torch.arange(200.0).double()[None, :]
+    torch.testing.assert_close(closest(wide, 1).product(), wide)

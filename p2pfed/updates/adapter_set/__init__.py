@@ -1,5 +1,6 @@
-"""The adapter set: a model to which every peer adds low-rank changes that never change again.
+"""The adapter set: a model to which every peer adds low-rank changes, each of a rank of its own.
 
 Modules, from the ground up: `terms` are what a run agrees on, `increment` is one change and its
-bytes, `adapters` is the set of them and the model that follows, `compaction` replaces many by one.
+bytes, `compaction` replaces many by one, `operation` is what one update carries, `author_log` and
+`ledger` collect updates and make the model of them, `contributor` makes them from trained vectors.
 """

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -19,35 +20,43 @@ from p2pfed.updates.stacking import LowRankChange, compact, stack
 _PROBES: Final = 16
 
 
-def make_compaction(
-    members: Sequence[Increment], terms: Terms, *, rank: int, epoch: int
-) -> Increment:
-    """Make the increment of a rank that is closest to the sum of some others.
+def make_compaction(members: Sequence[Increment], terms: Terms, *, epoch: int) -> Increment:
+    """Make the increment of a small rank that is close to the sum of some others.
+
+    Of ranks that double from 1, the first that is off by half of what the tolerance allows; of the
+    largest that the terms allow, all of it.
 
     Args:
-        members: At least two.
+        members: At least one.
         terms: Of the run.
-        rank: Of the result, per layer.
         epoch: Of the result.
 
     Raises:
-        LocalError: If it is further from them than the tolerance, or not within the terms.
+        LocalError: If even the largest rank is further from them than the tolerance, or not within
+            the terms.
 
     Source: Wang et al. 2024, "FLoRA: federated fine-tuning large language models with heterogeneous
         low-rank adaptations", for stacking; the truncated singular value decomposition is that of
         `p2pfed.updates.stacking.compact`.
     """
-    ordered = sorted(members, key=lambda each: each.id)
-    changes: list[LowRankChange | None] = []
+    sums: list[LowRankChange | None] = []
     for layer in range(len(terms.shapes)):
-        found = [change for each in ordered if (change := each.change(layer)) is not None]
-        changes.append(compact(stack(found, [1.0] * len(found)), rank) if found else None)
-    made = make_increment(changes, terms, epoch=epoch, members=[each.id for each in ordered])
-    try:
-        check_compaction(made, ordered, terms)
-    except CodecError as error:
-        raise LocalError(f"{error}: take a larger rank, or 16 bits") from error
-    return made
+        found = [change for each in members if (change := each.change(layer)) is not None]
+        sums.append(stack(found, [1.0] * len(found)) if found else None)
+    most = min(terms.rank_max, max(min(shape) for shape in terms.shapes))
+    strict, rank = replace(terms, tolerance=terms.tolerance / 2), 1
+    while True:
+        changes = [each and compact(each, rank) for each in sums]
+        made = make_increment(changes, terms, epoch=epoch)
+        is_last = rank >= most
+        try:
+            check_compaction(made, members, terms if is_last else strict)
+        except CodecError as error:
+            if is_last:
+                raise LocalError(f"{error}: take a larger rank_max, or 16 bits") from error
+        else:
+            return made
+        rank = min(2 * rank, most)
 
 
 def check_compaction(made: Increment, members: Sequence[Increment], terms: Terms) -> None:
@@ -58,7 +67,7 @@ def check_compaction(made: Increment, members: Sequence[Increment], terms: Terms
 
     Args:
         made: The compaction.
-        members: What it replaces, in ascending order of ids.
+        members: What it replaces, in the order of their log.
         terms: Of the run.
 
     Raises:
@@ -67,9 +76,11 @@ def check_compaction(made: Increment, members: Sequence[Increment], terms: Terms
     Source: Hutchinson 1989, "A stochastic estimator of the trace of the influence matrix for
         Laplacian smoothing splines".
     """
+    # Known only once the bytes of all of them are: nobody can write either for known probes.
+    names = made.id + b"".join(each.id for each in members)
     errors, wholes = [], []
     for layer, (rows, columns) in enumerate(terms.shapes):
-        probes = _probes(terms.run_id, made.id, layer, columns)
+        probes = _probes(terms.run_id, names, layer, columns)
         whole = np.zeros((rows, _PROBES))
         for each in members:
             whole += _times(each, layer, probes, rows)
@@ -92,9 +103,10 @@ def _times(
     return product * (each.weight * factors.scale)
 
 
-def _probes(run_id: bytes, id: bytes, layer: int, columns: int) -> NDArray[np.float64]:
-    """Return random signs, shape (columns, probes): known only once the bytes are."""
-    digest = blake2b(run_id + b"probe" + id + layer.to_bytes(8, "little"), digest_size=8).digest()
-    bits = mix(int.from_bytes(digest, "little"), np.arange(columns * _PROBES, dtype=np.uint64))
+def _probes(run_id: bytes, names: bytes, layer: int, columns: int) -> NDArray[np.float64]:
+    """Return random signs, shape (columns, probes)."""
+    label = run_id + b"probe" + names + layer.to_bytes(8, "little")
+    key = int.from_bytes(blake2b(label, digest_size=8).digest(), "little")
+    bits = mix(key, np.arange(columns * _PROBES, dtype=np.uint64))
     signs = 1.0 - 2.0 * (bits >> np.uint64(63)).astype(np.float64)
     return signs.reshape(columns, _PROBES)

@@ -4,32 +4,30 @@ Layout, numbers as varints unless it says otherwise:
 
     epoch
     weight         float32, above 0
-    members        count, then their ids, 32 bytes each, ascending; none if it replaces nothing
     each layer:    rank; if that is not 0, the scale (float32, above 0), then B row by row and A row
                    by row, integers of the terms' 8 or 16 bits
 
 All little-endian. The change of a layer's weight is weight * scale * B A. An id is the BLAKE3-256
-of these bytes: one change that two peers publish counts once.
+of these bytes.
 """
 
 import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Final, final
 
 import numpy as np
 import torch
 from blake3 import blake3
 from numpy.typing import NDArray
+from torch import Tensor
 
-from p2pfed.errors import CodecError, LocalError
+from p2pfed.errors import CodecError, LimitExceeded, LocalError, RemoteError
 from p2pfed.updates.adapter_set.terms import Terms
 from p2pfed.updates.seed_ledger import varints
 from p2pfed.updates.stacking import LowRankChange
 
-ID_BYTES: Final = 32
 EPOCH_MAX: Final = 2**32 - 1
 
 _FLOAT: Final = struct.Struct("<f")
@@ -50,6 +48,11 @@ class Factors:
     left: NDArray[np.int64]
     right: NDArray[np.int64]
 
+    def reach(self) -> float:
+        """Return a bound of the magnitudes of scale * B A: the largest of each column times row."""
+        tops = np.abs(self.left).max(axis=0), np.abs(self.right).max(axis=1)
+        return self.scale * int(np.dot(*tops))
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,10 +60,9 @@ class Increment:
     """One change; a value, never changed.
 
     Attributes:
-        epoch: In which its author made it; for people and for choosing what to compact.
+        epoch: In which its author made it; for people.
         weight: Its author's share, above 0, a float32.
         layers: One for each shape of the terms; None where nothing changes.
-        members: Ids of those that it replaces, ascending; empty for a change of its own.
         data: Its bytes.
         id: Their hash.
     """
@@ -68,9 +70,27 @@ class Increment:
     epoch: int
     weight: float
     layers: tuple[Factors | None, ...]
-    members: tuple[bytes, ...]
     data: bytes = field(repr=False)
     id: bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not any(self.layers)
+
+    def reach(self) -> float:
+        """Return a bound of what it could add to any entry of a weight, the same everywhere."""
+        return self.weight * max((each.reach() for each in self.layers if each), default=0.0)
+
+    def product(self, layer: int, device: torch.device) -> Tensor | None:
+        """Return what it adds to a layer's weight: float64, the same bits everywhere; or None."""
+        factors = self.layers[layer]
+        if factors is None:
+            return None
+        left, right = (
+            torch.from_numpy(it).to(device).double() for it in (factors.left, factors.right)
+        )
+        return (left @ right).mul_(self.weight * factors.scale)
 
     def change(self, layer: int) -> LowRankChange | None:
         """Return the change of a layer's weight in float64, None if there is none."""
@@ -89,7 +109,6 @@ def make_increment(
     *,
     epoch: int,
     weight: float = 1.0,
-    members: Sequence[bytes] = (),
 ) -> Increment:
     """Quantize changes.
 
@@ -98,7 +117,6 @@ def make_increment(
         terms: Of the run.
         epoch: In [0, 2^32).
         weight: What part of the changes counts, such as one over the number of peers.
-        members: Ids of what it replaces.
 
     Raises:
         LocalError: If that is not within the terms.
@@ -111,9 +129,9 @@ def make_increment(
         raise LocalError(f"epoch {epoch}: write 0 to {EPOCH_MAX}")
     layers = [None if each is None else _quantize(each, terms) for each in changes]
     try:
-        data = _encode(epoch, weight, sorted(members), layers, terms)
+        data = _encode(epoch, weight, layers, terms)
         return decode(data, terms)
-    except (CodecError, OverflowError) as error:
+    except (RemoteError, OverflowError) as error:
         raise LocalError(f"no increment of these terms: {error}") from error
 
 
@@ -140,13 +158,11 @@ def _quantize(change: LowRankChange, terms: Terms) -> Factors | None:
 def _encode(
     epoch: int,
     weight: float,
-    members: Sequence[bytes],
     layers: Sequence[Factors | None],
     terms: Terms,
 ) -> bytes:
     number = f"<i{terms.bits // 8}"
     parts = [varints.pack(np.array([epoch])), _FLOAT.pack(weight)]
-    parts += [varints.pack(np.array([len(members)])), *members]
     for factors in layers:
         rank = 0 if factors is None else factors.left.shape[1]
         parts.append(varints.pack(np.array([rank])))
@@ -165,6 +181,7 @@ def decode(data: bytes | memoryview, terms: Terms) -> Increment:
 
     Raises:
         CodecError: If they are not the encoding of an increment within the terms.
+        LimitExceeded: If it could change an entry by more than they allow.
     """
     if len(data) > bytes_max(terms):
         raise CodecError(f"an increment of {len(data)} bytes, at most {bytes_max(terms)}")
@@ -173,48 +190,45 @@ def decode(data: bytes | memoryview, terms: Terms) -> Increment:
     if epoch > EPOCH_MAX:
         raise CodecError(f"an increment of epoch {epoch}")
     weight, position = _read_float(data, position)
-    (count,), position = varints.unpack(data, position, 1)
-    if count > terms.members_max or count == 1:
-        raise CodecError(f"a compaction of {count} increments")
-    end = position + int(count) * ID_BYTES
-    members = tuple(data[at : at + ID_BYTES] for at in range(position, end, ID_BYTES))
-    if len(data) < end or any(one >= two for one, two in pairwise(members)):
-        raise CodecError("a compaction whose members do not ascend or are missing")
-    position, layers = end, []
+    layers = []
     for shape in terms.shapes:
-        factors, position = _read_layer(data, position, shape, weight, terms)
+        factors, position = _read_layer(data, position, shape, terms)
         layers.append(factors)
     if position != len(data):
         raise CodecError("bytes after the end of an increment")
-    return Increment(
+    increment = Increment(
         epoch=int(epoch),
         weight=weight,
         layers=tuple(layers),
-        members=members,
         data=data,
         id=blake3(data).digest(),
     )
+    if increment.reach() > terms.entry_max:
+        raise LimitExceeded(f"an increment that could exceed {terms.entry_max:g} in an entry")
+    return increment
 
 
 def bytes_max(terms: Terms) -> int:
     """Return the most bytes that an increment can have."""
-    head = 2 * varints.BYTES_MAX + _FLOAT.size + terms.members_max * ID_BYTES
-    numbers = sum(terms.rank_max * sum(shape) for shape in terms.shapes) * terms.bits // 8
+    head = varints.BYTES_MAX + _FLOAT.size
+    ranks = (min(terms.rank_max, *shape) for shape in terms.shapes)
+    numbers = sum(rank * sum(shape) for rank, shape in zip(ranks, terms.shapes, strict=True)) * (
+        terms.bits // 8
+    )
     return head + len(terms.shapes) * (varints.BYTES_MAX + _FLOAT.size) + numbers
 
 
 def _read_layer(
-    data: bytes, position: int, shape: tuple[int, int], weight: float, terms: Terms
+    data: bytes, position: int, shape: tuple[int, int], terms: Terms
 ) -> tuple[Factors | None, int]:
     (rank,), position = varints.unpack(data, position, 1)
     rank = int(rank)
-    if rank > terms.rank_max:
-        raise CodecError(f"a change of rank {rank}, at most {terms.rank_max}")
+    most = min(terms.rank_max, *shape)
+    if rank > most:
+        raise CodecError(f"a change of rank {rank}, at most {most}")
     if rank == 0:
         return None, position
     scale, position = _read_float(data, position)
-    if weight * scale * rank * terms.number_max**2 > terms.entry_max:
-        raise CodecError(f"a change that could exceed {terms.entry_max:g} in an entry")
     rows, columns = shape
     size = terms.bits // 8
     border, end = position + rows * rank * size, position + (rows + columns) * rank * size

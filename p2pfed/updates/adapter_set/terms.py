@@ -7,7 +7,7 @@ from p2pfed.errors import ConfigError
 from p2pfed.updates.construction import Constant, check_integer, check_number
 
 _EXACT_END: Final = 2**53  # whole numbers below this are float64
-_MEMBERS_MAX: Final = 2**16  # their ids alone are 2 MiB
+_OPEN_MAX: Final = 2**10  # a snapshot holds them all
 
 
 @final
@@ -21,7 +21,9 @@ class Terms:
         bits: Of each number of a factor: 8 or 16.
         rank_max: The largest rank of one increment, or of a compaction.
         entry_max: The largest magnitude that an increment could add to one entry of a weight.
-        members_max: The most increments that one compaction replaces.
+        budget: The largest sum of these magnitudes, of all increments of one author that count.
+        open_max: The most increments of one author that count, its compaction among them: before
+            it adds another it has to compact them.
         tolerance: How far a compaction may be from what it replaces, as a part of the length of
             that.
 
@@ -34,7 +36,8 @@ class Terms:
     bits: int = 8
     rank_max: int = 64
     entry_max: float = 16.0  # guess: weights are smaller
-    members_max: int = 256
+    budget: float = 64.0  # guess: four such increments, or a long way of small ones
+    open_max: int = 16  # as many operations as an author sends between two snapshots
     tolerance: float = 0.1  # 8 bits and a cut-off tail of singular values stay below
 
     def __post_init__(self) -> None:
@@ -44,14 +47,20 @@ class Terms:
             raise ConfigError("method.bits", self.bits, "write 8 or 16")
         check_integer(self.rank_max, "method.rank_max", least=1)
         check_number(self.entry_max, "method.entry_max", above=0.0)
-        check_integer(self.members_max, "method.members_max", least=2)
+        check_number(self.budget, "method.budget", least=self.entry_max)
+        check_integer(self.open_max, "method.open_max", least=2)
         check_number(self.tolerance, "method.tolerance", above=0.0, below=1.0)
-        if self.members_max > _MEMBERS_MAX:
-            raise ConfigError("method.members_max", self.members_max, "write at most 65536")
+        if self.open_max > _OPEN_MAX:
+            raise ConfigError("method.open_max", self.open_max, f"write at most {_OPEN_MAX}")
         # Products with a probe are then exact, and so equal on every machine.
         columns = max(columns for _, columns in self.shapes)
         if self.rank_max * columns * self.number_max**2 >= _EXACT_END:
             raise ConfigError("method.rank_max", self.rank_max, "write less, or 8 bits")
+
+    @property
+    def size(self) -> int:
+        """The length d of the gossip vector."""
+        return sum(rows * columns for rows, columns in self.shapes)
 
     @property
     def number_max(self) -> int:
@@ -62,8 +71,9 @@ class Terms:
         """Return the constants, for a genesis; what follows from it is left out."""
         return {
             "bits": self.bits,
+            "budget": self.budget,
             "entry_max": self.entry_max,
-            "members_max": self.members_max,
+            "open_max": self.open_max,
             "rank_max": self.rank_max,
             "tolerance": self.tolerance,
         }

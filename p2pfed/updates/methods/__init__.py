@@ -1,5 +1,6 @@
 """The update methods, one file each: what trains, and what of it travels."""
 
+from p2pfed.updates.methods.adapter_set import AdapterSetMethod as AdapterSetMethod
 from p2pfed.updates.methods.bottleneck import Bottleneck as Bottleneck
 from p2pfed.updates.methods.fed_sb import FedSb as FedSb
 from p2pfed.updates.methods.ffa_lora import FfaLora as FfaLora

@@ -1,0 +1,189 @@
+"""What one author has added, and what takes its last operations back."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+import numpy as np
+from blake3 import blake3
+
+from p2pfed.errors import CodecError, LimitExceeded
+from p2pfed.updates.adapter_set import increment as increments
+from p2pfed.updates.adapter_set.compaction import check_compaction
+from p2pfed.updates.adapter_set.increment import Increment
+from p2pfed.updates.adapter_set.operation import Operation
+from p2pfed.updates.adapter_set.terms import Terms
+from p2pfed.updates.log import DIGEST_BYTES, HISTORY_COUNT
+from p2pfed.updates.seed_ledger import varints
+
+# What an operation did, which is to be taken back.
+_NOTHING: Final = b"\0"
+_ADDED: Final = b"\1"
+_REPLACED: Final = b"\2"  # followed by all that counted before
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AuthorLog:
+    """The increments of one author in one incarnation that count; a value, never changed.
+
+    Attributes:
+        terms: Of the run.
+        sequence: Of its last operation; 0 before the first.
+        increments: In the order in which they came; where they were compacted, the compaction is
+            the first. None is empty.
+        history: What takes its last operations back, the newest last.
+    """
+
+    terms: Terms
+    sequence: int = 0
+    increments: tuple[Increment, ...] = ()
+    history: tuple[bytes, ...] = ()
+
+    def digest(self) -> bytes:
+        """Return the BLAKE3-256 of the ids, one after the other."""
+        return blake3(b"".join(each.id for each in self.increments)).digest()
+
+    def reach(self) -> float:
+        """Return a bound of what the author could have added to any entry of a weight."""
+        return _reach(self.increments)
+
+    def then(self, increment: Increment, compaction: Increment | None) -> "AuthorLog":
+        """Return the log with one more operation.
+
+        Raises:
+            LimitExceeded: If too many increments would count, or they could add up to more than
+                the budget.
+            CodecError: If the compaction is not what it replaces.
+        """
+        before, undo = self.increments, _NOTHING if increment.is_empty else _ADDED
+        after = before
+        if compaction is not None:
+            check_compaction(compaction, before, self.terms)
+            undo = _REPLACED + pack(before)
+            after = () if compaction.is_empty else (compaction,)
+        if not increment.is_empty:
+            after = (*after, increment)
+        _check(after, self.terms)
+        history = (*self.history, undo)[-HISTORY_COUNT:]
+        return replace(self, sequence=self.sequence + 1, increments=after, history=history)
+
+    def append(self, operation: Operation) -> "AuthorLog":
+        """Return the log with the next operation.
+
+        Raises:
+            LimitExceeded: As `then`.
+            CodecError: As `then`, or if the operation's digest is not that of the log after it.
+        """
+        after = self.then(operation.increment, operation.compaction)
+        if after.digest() != operation.digest:
+            raise CodecError(f"operation {after.sequence} does not lead to the log that it names")
+        return after
+
+    def rolled_back(self, sequence: int) -> "AuthorLog | None":
+        """Return the log as it was after an earlier operation, or None if that is forgotten."""
+        count = self.sequence - sequence
+        if count > len(self.history):
+            return None
+        kept, history = self.increments, list(self.history)
+        for _ in range(count):
+            undo = history.pop()
+            if undo == _ADDED:
+                kept = kept[:-1]
+            elif undo != _NOTHING:
+                kept = unpack(undo[len(_REPLACED) :], self.terms)
+        return replace(self, sequence=sequence, increments=kept, history=tuple(history))
+
+    def snapshot(self) -> bytes:
+        """Return the increments as bytes for a newcomer."""
+        return pack(self.increments)
+
+    @classmethod
+    def restore(
+        cls, terms: Terms, sequence: int, data: bytes | memoryview, digest: bytes
+    ) -> "AuthorLog":
+        """Read a snapshot.
+
+        Args:
+            terms: Of the run.
+            sequence: Of the operation after which it was made.
+            data: Any bytes, from anybody.
+            digest: From that operation, which the author has signed.
+
+        Raises:
+            CodecError: If they are not the snapshot that the author stands for.
+            LimitExceeded: As `then`.
+        """
+        log = cls(terms=terms, sequence=sequence, increments=unpack(data, terms))
+        if log.digest() != digest:
+            raise CodecError("a snapshot that is not what its author signed")
+        return log
+
+
+def pack(members: Sequence[Increment]) -> bytes:
+    """Return increments as bytes: their number, then of each its length and itself."""
+    parts = [varints.pack(np.array([len(members)]))]
+    for each in members:
+        parts += [varints.pack(np.array([len(each.data)])), each.data]
+    return b"".join(parts)
+
+
+def unpack(data: bytes | memoryview, terms: Terms) -> tuple[Increment, ...]:
+    """Read what `pack` wrote.
+
+    Raises:
+        CodecError: If these bytes are not increments within the terms, none of them empty.
+        LimitExceeded: If they are too many, or could add up to more than the budget.
+    """
+    (count,), position = varints.unpack(data, 0, 1)
+    if count > terms.open_max:
+        raise LimitExceeded(f"{count} increments of one author, at most {terms.open_max}")
+    members = []
+    for _ in range(int(count)):
+        (length,), position = varints.unpack(data, position, 1)
+        end = position + int(length)
+        if end > len(data):
+            raise CodecError("increments that end early")
+        members.append(increments.decode(data[position:end], terms))
+        if members[-1].is_empty:
+            raise CodecError("an increment of nothing that counts")
+        position = end
+    if position != len(data):
+        raise CodecError("bytes after the last increment")
+    _check(members, terms)
+    return tuple(members)
+
+
+def check_undo(data: bytes, terms: Terms) -> None:
+    """Refuse bytes that take no operation back.
+
+    Raises:
+        CodecError: If they do not.
+        LimitExceeded: If they are beyond a limit.
+    """
+    if data[:1] == _REPLACED:
+        unpack(data[len(_REPLACED) :], terms)
+    elif data not in (_NOTHING, _ADDED):
+        raise CodecError("a history of something else")
+
+
+def bytes_max(terms: Terms) -> int:
+    """Return the most bytes that a snapshot can have, its digest included."""
+    each = varints.BYTES_MAX + increments.bytes_max(terms)
+    return DIGEST_BYTES + varints.BYTES_MAX + terms.open_max * each
+
+
+def _check(members: Sequence[Increment], terms: Terms) -> None:
+    if len(members) > terms.open_max:
+        raise LimitExceeded(
+            f"{len(members)} increments of one author, at most {terms.open_max} before a compaction"
+        )
+    if _reach(members) > terms.budget:
+        raise LimitExceeded(
+            f"increments that could add up to {_reach(members):g}, at most {terms.budget:g}"
+        )
+
+
+def _reach(members: Sequence[Increment]) -> float:
+    return math.fsum(each.reach() for each in members)
