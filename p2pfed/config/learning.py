@@ -14,7 +14,7 @@ from p2pfed.config.complaints import rule_error
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
 from p2pfed.config.model import PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
-from p2pfed.config.privacy import privacy_of
+from p2pfed.config.privacy import Privacy, privacy_of
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn import ledger_entries
@@ -26,8 +26,7 @@ from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.ledger_bench import LedgerBench
 from p2pfed.learn.outer import create_outer_step
 from p2pfed.learn.partition import create_partition
-from p2pfed.learn.privacy.guard import PrivacyGuard
-from p2pfed.learn.privacy.steps import check_no_statistics
+from p2pfed.learn.privacy.memory import check_no_statistics
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
 from p2pfed.learn.task import Task
@@ -35,7 +34,7 @@ from p2pfed.learn.tasks import load_task
 from p2pfed.learn.workbench import Exchange, Workbench
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.method import AdaptedModel, Method
-from p2pfed.updates.methods import LedgerMethod
+from p2pfed.updates.methods import LedgerMethod, Seeds
 from p2pfed.updates.registry import create_codec, create_method
 from p2pfed.wire.genesis import Component, Initial, ParameterEntry
 
@@ -126,7 +125,7 @@ def assemble(
         base_digest=learner.adapted.base_digest(),
         before_publish=before_publish,
         cache=cache,
-        privacy=None if privacy is None else privacy.guard,
+        privacy=privacy,
     )
     return Assembly(bench=bench, agreement=agreement, task=task, adapted=learner.adapted)
 
@@ -150,7 +149,7 @@ def assemble_learner(
         _refuse_loss_gate(config, "give join an evaluate function that returns (score, loss)")
     method = _method(config)
     privacy = privacy_of(config, identity, row_count=learner.example_count, entropy=None)
-    if privacy is not None and privacy.steps is not None:
+    if privacy is not None and privacy.steps is not None and not isinstance(method, Seeds):
         fix = "the steps of a learner of your own are out of reach; write per-release"
         raise ConfigError("privacy.mechanism", config.privacy.mechanism, fix)
     if privacy is not None and adapted is not None:
@@ -163,7 +162,7 @@ def assemble_learner(
         adapted=adapted,
         # What a learner of one's own keeps frozen is its own affair; its name stands in the task.
         base_digest=bytes(32) if adapted is None else adapted.base_digest(),
-        privacy=None if privacy is None else privacy.guard,
+        privacy=privacy,
     )
     return Assembly(bench=bench, agreement=agreement, task=None, adapted=adapted)
 
@@ -241,7 +240,7 @@ def _bench_and_agreement(
     base_digest: bytes,
     before_publish: Callable[[Tensor], Tensor] = unchanged,
     cache: DecodeCache | None = None,
-    privacy: PrivacyGuard | None = None,
+    privacy: Privacy | None = None,
 ) -> tuple[Workbench | LedgerBench, Agreement]:
     size = learner.specification.size
     if isinstance(method, LedgerMethod):
@@ -265,6 +264,7 @@ def _bench_and_agreement(
             method,
             run_id=agreement.run_id,
             before_publish=before_publish,
+            privacy=privacy,
         )
         return bench, agreement
     codec = _codec(config, method, learner)
@@ -300,7 +300,7 @@ def _workbench(
     adapted: AdaptedModel | None,
     before_publish: Callable[[Tensor], Tensor],
     cache: DecodeCache | None,
-    privacy: PrivacyGuard | None,
+    privacy: Privacy | None,
 ) -> Workbench:
     integration = config.integration
     ratio = integration.norm_cap_ratio
@@ -333,7 +333,8 @@ def _workbench(
         correct=method.correction(learner.specification),
         outer=create_outer_step(config.outer.name, **config.outer.constants),
     )
-    return Workbench(learner, exchange, cache=cache, privacy=privacy)
+    guard = None if privacy is None else privacy.guard
+    return Workbench(learner, exchange, cache=cache, privacy=guard)
 
 
 def _prioritizer(table: PrioritizerTable, identity: Identity) -> robust.DistancePrioritizer | None:

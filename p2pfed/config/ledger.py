@@ -8,6 +8,7 @@ from torch import Tensor
 
 from p2pfed.config.codecs import check_only_codec
 from p2pfed.config.model import RunConfig
+from p2pfed.config.privacy import Privacy
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn.learner import Learner
@@ -16,10 +17,12 @@ from p2pfed.learn.ledger_author import LedgerAuthor
 from p2pfed.learn.ledger_bench import LedgerBench, LedgerExchange
 from p2pfed.learn.ledger_directions import Directions
 from p2pfed.learn.ledger_entries import AnyLedger
+from p2pfed.learn.ledger_privacy import HiddenChanges, PrivateAuthor
 from p2pfed.learn.ledger_sparse import LargestValues
 from p2pfed.learn.ledger_training import Probing, Projecting
-from p2pfed.learn.loss_meter import LossMeter
+from p2pfed.learn.loss_meter import ExampleLossMeter, LossMeter
 from p2pfed.learn.outer import NONE
+from p2pfed.learn.privacy.probes import PrivateProbing
 from p2pfed.learn.steps import Sgd, create_step_rule
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.methods import (
@@ -47,12 +50,14 @@ class _Place:
         identity: Who writes.
         learner: Trains.
         ledger: Of the run, empty.
+        privacy: What keeps the learner's rows private, if anything.
     """
 
     config: RunConfig
     identity: Identity
     learner: Learner
     ledger: AnyLedger
+    privacy: Privacy | None
 
 
 def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
@@ -65,9 +70,10 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
     if config.reputation.enabled:
         fix = f"write false: under {method.name} every author's log counts alike at all peers"
         raise ConfigError("reputation.enabled", True, fix)
-    if config.privacy.enabled:
-        fix = f"write false: noise is not in the operations of {method.name} in this version"
-        raise ConfigError("privacy.enabled", True, fix)
+    is_scalar = config.privacy.enabled and isinstance(method, Seeds)
+    if is_scalar and config.privacy.mechanism != "per-step":
+        fix = f"write per-step: the noise of a step of {method.name} is that of one number"
+        raise ConfigError("privacy.mechanism", config.privacy.mechanism, fix)
     if config.outer.name != NONE:
         fix = f"write {NONE}: under {method.name} the model is a sum, and nobody mixes"
         raise ConfigError("outer.name", config.outer.name, fix)
@@ -97,6 +103,7 @@ def ledger_bench(
     *,
     run_id: bytes,
     before_publish: Callable[[Tensor], Tensor],
+    privacy: Privacy | None = None,
 ) -> LedgerBench:
     """Build the bench of a peer.
 
@@ -107,19 +114,30 @@ def ledger_bench(
         method: The run file's.
         run_id: Of the run.
         before_publish: As of `LedgerExchange`.
+        privacy: What keeps its rows private.
 
     Raises:
         ConfigError: If a value cannot be used.
     """
     codec = ledger_codec(config, method)
     ledger = method.ledger(learner.specification, run_id=run_id, codec=codec)
-    place = _Place(config=config, identity=identity, learner=learner, ledger=ledger)
+    hidden = learner
+    if privacy is not None and privacy.steps is None:
+        hidden = HiddenChanges(learner, privacy.guard.hide)
+    place = _Place(
+        config=config,
+        identity=identity,
+        learner=hidden,
+        ledger=ledger,
+        privacy=privacy,
+    )
+    author = _AUTHORS[type(method)](place, method)
     exchange = LedgerExchange(
         method=method.name,
         codec=method.codec_name,
         ledger=ledger,
         author=identity.peer,
-        training=_AUTHORS[type(method)](place, method),
+        training=author if privacy is None else PrivateAuthor(author, privacy.guard),
         before_publish=before_publish,
     )
     return LedgerBench(learner, exchange)
@@ -140,8 +158,23 @@ def _by_losses(place: _Place, method: Seeds) -> Directions:
         ),
         seed=place.identity.secret_number("directions"),
         draws_by_history=method.sampling == BY_HISTORY,
+        privacy=_probing(place),
     )
     return Directions(training, rounds_per_epoch=method.rounds_per_epoch)
+
+
+def _probing(place: _Place) -> PrivateProbing | None:
+    if place.privacy is None:
+        return None
+    if not isinstance(place.learner, ExampleLossMeter):
+        fix = "write projected, or give your learner a method example_losses"
+        raise ConfigError("method.name", place.config.method.name, fix)
+    assert place.privacy.steps is not None
+    return PrivateProbing(
+        meter=place.learner,
+        steps=place.privacy.steps,
+        batch_size=place.config.training.batch_size,
+    )
 
 
 def _by_projection(place: _Place, method: Projected) -> Directions:

@@ -14,7 +14,8 @@ from p2pfed.learn.device import Placement
 from p2pfed.learn.draws import draw_batches, draw_probe
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.familiar import FamiliarClasses
-from p2pfed.learn.loss_meter import RoundLosses
+from p2pfed.learn.loss_meter import ExampleLosses, RoundLosses
+from p2pfed.learn.privacy.losses import losses_of_rows
 from p2pfed.learn.privacy.steps import PrivateGradients, PrivateSteps
 from p2pfed.learn.randomness import global_generator
 from p2pfed.learn.steps import AdamW, StepRule
@@ -278,6 +279,16 @@ class TaskLearner:
             examples=len(batches) * self.plan.batch_size,
             device=self.placement.device,
         )
+
+    def example_losses(self) -> ExampleLosses:
+        """Return what measures models on single training rows.
+
+        Raises:
+            LocalError: If there is nothing to train on.
+        """
+        self._check_rows()
+        _set_modes(self.adapted.model, training=False)
+        return losses_of_rows(self.adapted, self._train_rows, self.task.loss, self.placement)
 
     def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:
         """Return (score, mean loss) on the `validation` or `test` rows.

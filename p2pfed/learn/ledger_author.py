@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import ShouldStop, TrainingReport
+from p2pfed.learn.privacy.guard import PrivacySpent
 from p2pfed.updates.log import Operation, Writer
 
 _WAITING: Final = "waiting"
@@ -79,6 +80,14 @@ class LedgerAuthor(ABC, Generic[LedgerT, OperationT]):
     def observe(self, operation: OperationT) -> None:
         """Learn from an operation of anybody that is in the ledger."""
         del operation
+
+    def end_integration(self) -> None:
+        """Take note that the next round may begin."""
+
+    @property
+    def privacy_spent(self) -> PrivacySpent | None:
+        """What was told about training rows so far; None where nobody counts."""
+        return None
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:

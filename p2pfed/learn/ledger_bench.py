@@ -18,7 +18,7 @@ from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.ledger_author import BeforePublish, Contribution, LedgerAuthor
 from p2pfed.learn.ledger_entries import AnyLedger, Entry, decode_entry, encode_entry, take_in
 from p2pfed.learn.ledger_pending import Pending, pending_of
-from p2pfed.learn.privacy.guard import PrivacySpent
+from p2pfed.learn.privacy.guard import PrivacySpent, check_never_private
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.log import Operation, Receipt, Snapshot, Writer
 
@@ -100,14 +100,16 @@ class LedgerBench:
     @property
     def privacy_spent(self) -> PrivacySpent | None:
         """What was told about training rows so far; None where nobody counts."""
-        return None
+        return self.exchange.training.privacy_spent
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode what they add to the model.
 
         Raises:
-            JobCancelled: If `should_stop` said so between two steps; nothing is changed.
-            LocalError: If the learner failed; nothing is changed.
+            JobCancelled: If `should_stop` said so between two steps; nothing is changed, but that
+                privacy counts the round.
+            BudgetSpent: If privacy leaves nothing for another round; nothing is changed.
+            LocalError: If the learner failed; as if it was canceled.
         """
         place = self._settled(effect.own)
         writer = Writer(self.exchange.author, place.incarnation)
@@ -190,6 +192,7 @@ class LedgerBench:
         self.ledger, self._model = draft, model
         for operation in news:
             self.exchange.training.observe(operation)
+        self.exchange.training.end_integration()
         authors = {self.exchange.author, *(writer.author for writer in draft.logs)}
         verdicts, own_weight = _weigh(effect.rows, reasons, author_count=len(authors))
         return IntegrationOutcome(
@@ -225,7 +228,10 @@ class LedgerBench:
         ledger = self.exchange.ledger.without(())
         ledger.load_state(_part(state, _LOGS))
         pending = pending_of(_part(state, _PENDING), ledger)
-        self.exchange.training.load_state(_part(state, _TRAINING))
+        training = _part(state, _TRAINING)
+        if self.privacy_spent is None:
+            check_never_private(training)
+        self.exchange.training.load_state(training)
         own = (_LOGS, _PENDING, _TRAINING)
         self.learner.load_state({k: v for k, v in state.items() if not k.startswith(own)})
         self.ledger, self._pending = ledger, pending

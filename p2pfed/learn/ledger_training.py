@@ -1,9 +1,10 @@
 """Local phases of a peer whose model is a SeedLedger: what it proposes to add to it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from typing_extensions import override
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import JobCancelled, Learner, ShouldStop, TrainingReport
 from p2pfed.learn.loss_meter import LossMeter
+from p2pfed.learn.privacy.probes import PrivateProbes, PrivateProbing
 from p2pfed.learn.randomness import torch_generator
 from p2pfed.updates.construction import check_integer, check_number
 from p2pfed.updates.seed_ledger.operation import Operation
@@ -20,6 +22,7 @@ from p2pfed.updates.seed_ledger.terms import Terms
 from p2pfed.updates.seed_ledger.varints import Integers
 from p2pfed.updates.seed_ledger.zeroth_order import (
     DirectionHistory,
+    Slope,
     ZerothOrder,
     run_local_phase,
 )
@@ -91,6 +94,15 @@ class LocalTraining(ABC):
         """
 
 
+class _Probes(NamedTuple):
+    """What the steps of a round ask, as `run_local_phase` has it."""
+
+    measure: Callable[[Tensor, int], float | Tensor]
+    slope: Slope | None
+    examples: int
+    device: torch.device
+
+
 @final
 class Probing(LocalTraining):
     """Steps by losses alone; see `run_local_phase`.
@@ -102,6 +114,8 @@ class Probing(LocalTraining):
         seed: The peer's own; decides which directions it draws.
         draws_by_history: Whether to draw directions more often that moved the model more. It knows
             those of epoch 0 only.
+        privacy: Hides in every step which rows there are; the losses that are reported are not
+            hidden.
     """
 
     def __init__(
@@ -112,7 +126,9 @@ class Probing(LocalTraining):
         *,
         seed: int,
         draws_by_history: bool = False,
+        privacy: PrivateProbing | None = None,
     ) -> None:
+        self._privacy = privacy
         self._meter = meter
         self._terms = terms
         self._settings = settings
@@ -126,29 +142,42 @@ class Probing(LocalTraining):
     def propose(
         self, start: Tensor, *, round: int, epoch: int, limit: Limit, should_stop: ShouldStop
     ) -> Proposal:
-        losses = self._meter.training_losses(round)
+        probes = self._probes(round)
 
-        def loss(vector: Tensor, step: int) -> float:
+        def loss(vector: Tensor, step: int) -> float | Tensor:
             if should_stop():
                 raise JobCancelled(f"training of round {round} was cancelled")
-            return losses.measure(vector, step)
+            return probes.measure(vector, step)
 
         phase = run_local_phase(
             loss,
-            start.to(losses.device),
+            start.to(probes.device),
             self._terms,
             self._settings,
             epoch=epoch,
             generator=torch_generator(self._seed, "directions", round),
             probabilities=None if self._history is None else self._history.probabilities(),
+            slope=probes.slope,
         )
         if phase.skipped == phase.step_count:
             raise LocalError(f"no loss of round {round} was finite; lower the rate")
         return Proposal(
             coefficients=limit(phase.coefficients),
             step_count=phase.step_count,
-            report=TrainingReport(loss=phase.mean_loss, examples=losses.examples),
+            report=TrainingReport(
+                loss=phase.mean_loss if math.isfinite(phase.mean_loss) else None,
+                examples=probes.examples,
+            ),
         )
+
+    def _probes(self, round: int) -> _Probes:
+        if self._privacy is None:
+            losses = self._meter.training_losses(round)
+            return _Probes(losses.measure, None, losses.examples, losses.device)
+        singles = self._privacy.meter.example_losses()
+        probes = PrivateProbes(self._privacy, singles, probe_length=self._settings.probe_length)
+        examples = self._settings.step_count * self._privacy.batch_size
+        return _Probes(probes.measure, probes.slope, examples, singles.device)
 
     @override
     def observe(self, operation: Operation) -> None:

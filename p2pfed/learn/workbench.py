@@ -26,7 +26,12 @@ from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, 
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
 from p2pfed.learn.outer import OuterState, OuterStep, is_outer_state
-from p2pfed.learn.privacy.guard import PrivacyGuard, PrivacySpent, is_privacy_state
+from p2pfed.learn.privacy.guard import (
+    PrivacyGuard,
+    PrivacySpent,
+    check_never_private,
+    is_privacy_state,
+)
 from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
 from p2pfed.learn.public_copies import PublicCopies, PublicCopy, is_public_state
 from p2pfed.learn.scoring import Scoring
@@ -242,13 +247,10 @@ class Workbench:
             self._copies.load_state(public)
             state = {name: tensor for name, tensor in state.items() if name not in public}
         spent = _part(state, is_privacy_state)
-        if self._privacy is not None:
+        if self._privacy is None:
+            check_never_private(spent)
+        else:
             self._privacy.load_state(spent)
-        elif spent:
-            raise LocalError(
-                "the saved model was trained with privacy, which ends if it is trained without; "
-                "set privacy.enabled = true, or use another state folder"
-            )
         outer = _part(state, is_outer_state)
         others = spent.keys() | outer.keys()
         self.learner.load_state({name: it for name, it in state.items() if name not in others})
@@ -265,7 +267,8 @@ class Workbench:
         report = self.learner.train(round, should_stop=should_stop)
         after = self.learner.vector()
         self.learner.load_vector(before)  # what was to be hidden is gone, even if hiding fails
-        self.learner.load_vector(self._privacy.end_round(before, after))
+        self.learner.load_vector(self._privacy.hide(before, after))
+        self._privacy.end_round()
         return report
 
     def _claim(self, degree: int) -> Claim:

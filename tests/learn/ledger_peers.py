@@ -38,6 +38,7 @@ def make_ledger_assembly(
     *,
     count: int = 3,
     tables: Mapping[str, Any] | None = None,
+    entropy: bytes | None = None,
     **constants: Any,
 ) -> Assembly:
     always, codec, rate = KINDS[name]
@@ -55,7 +56,7 @@ def make_ledger_assembly(
             **(tables or {}),
         }
     )
-    return assemble(config, Identity(bytes([index]) * 32))
+    return assemble(config, Identity(bytes([index]) * 32), entropy=entropy)
 
 
 class LedgerPeer:

@@ -13,6 +13,7 @@ from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn.application import ApplicationLearner
 from p2pfed.learn.ledger_bench import LedgerBench
+from p2pfed.learn.loss_meter import RoundLosses
 from p2pfed.updates.registry import METHODS
 from p2pfed.updates.seed_ledger import operation as operations
 from tests.learn.ledger_peers import make_ledger_assembly
@@ -102,7 +103,13 @@ def training(**rule: object) -> dict[str, Any]:
             "no constants",
         ),
         ("seeds", {}, {"reputation": {"enabled": True}}, "reputation.enabled", "write false"),
-        ("seeds", {}, {"privacy": {"enabled": True}}, "privacy.enabled", "write false"),
+        (
+            "seeds",
+            {},
+            {"privacy": {"enabled": True, "mechanism": "per-release"}},
+            "privacy.mechanism",
+            "write per-step",
+        ),
         ("projected", {}, {"outer": {"name": "noloco"}}, "outer.name", "write none"),
         ("seeds", {}, training(name="adamw"), "training.step_rule.name", "write sgd"),
         (
@@ -138,10 +145,10 @@ def test_other_methods_have_no_operations() -> None:
     assert caught.value.field == "codec.name"
 
 
-def application_config(name: str) -> RunConfig:
+def application_config(name: str, **tables: Any) -> RunConfig:
     method = {"name": name, "direction_count": 64, "share": 1.0}
     rule = {"step_rule": {"name": "sgd"}}
-    return parse({"method": method, "codec": {"name": "operation"}, "training": rule})
+    return parse({"method": method, "codec": {"name": "operation"}, "training": rule, **tables})
 
 
 def make_application(config: RunConfig) -> ApplicationLearner:
@@ -155,6 +162,21 @@ def test_an_application_that_trains_by_itself_is_projected() -> None:
     made = assemble_learner(config, Identity(bytes(32)), learner)
     assert isinstance(made.bench, LedgerBench)
     assert made.bench.ledger.terms.size == 420
+
+
+class Meter(ApplicationLearner):  # type: ignore[misc]
+    """Measures losses of batches alone, which no noise can hide row by row."""
+
+    def training_losses(self, round: int) -> RoundLosses:
+        raise AssertionError(round)
+
+
+def test_who_measures_no_losses_of_single_rows_cannot_probe_in_private() -> None:
+    config = application_config("seeds", privacy={"enabled": True, "noise_multiplier": 4.0})
+    learner = Meter(adapt_model(config, nn.Linear(20, 20)), evaluate=None, example_count=100)
+    with pytest.raises(ConfigError, match="give your learner a method example_losses") as caught:
+        assemble_learner(config, Identity(bytes(32)), learner)
+    assert caught.value.field == "method.name"
 
 
 def test_an_application_that_measures_no_losses_cannot_probe() -> None:

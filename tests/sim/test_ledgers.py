@@ -83,6 +83,18 @@ def run_until_equal(changes: dict[str, Any]) -> World:
 
 
 @pytest.mark.slow
+def test_private_peers_end_at_their_budget_in_the_same_bits() -> None:
+    privacy = {"enabled": True, "noise_multiplier": 4.0, "epsilon_max": 1.6}
+    world = run_until_equal({**SEEDS, "privacy": privacy})
+    for host in world.hosts:
+        assert isinstance(host.bench, LedgerBench)
+        assert host.bench.privacy_spent is not None
+        assert 0.0 < host.bench.privacy_spent.epsilon <= 1.6
+        assert 0 < world.status(host.index).round < 20
+    assert len(digests(world)) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
 @pytest.mark.parametrize(
     ("changes", "accuracy"), [({}, 0.8), (SEEDS, 0.6), (SPARSE_SUM, 0.8), (ADAPTER_SET, 0.8)]

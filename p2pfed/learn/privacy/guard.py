@@ -137,10 +137,13 @@ class PrivacyGuard:
         self._accountant.charge(self._gaussian, self._count)
         self._spent = self._measure()
 
-    def end_round(self, before: Tensor, after: Tensor) -> Tensor:
-        """Return the vector that a round ends with, shape (d,)."""
-        self._may_begin = False
+    def hide(self, before: Tensor, after: Tensor) -> Tensor:
+        """Return what a round from one vector to another may end with, all of shape (d,)."""
         return after if self._releases is None else self._releases.hide(before, after)
+
+    def end_round(self) -> None:
+        """Take note that the round that was paid for is over."""
+        self._may_begin = False
 
     def end_integration(self) -> None:
         """Take note that the next round may begin."""
@@ -177,6 +180,19 @@ class PrivacyGuard:
             epsilon_max=budget.epsilon_max,
             delta=budget.delta,
             releases=self._accountant.releases,
+        )
+
+
+def check_never_private(state: Mapping[str, Tensor]) -> None:
+    """Refuse to go on without privacy from what `PrivacyGuard.state` is a part of.
+
+    Raises:
+        LocalError: If it is.
+    """
+    if any(is_privacy_state(name) for name in state):
+        raise LocalError(
+            "the saved model was trained with privacy, which ends if it is trained without; "
+            "set privacy.enabled = true, or use another state folder"
         )
 
 

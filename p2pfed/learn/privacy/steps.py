@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from p2pfed.errors import ConfigError, LocalError
 from p2pfed.learn.device import Placement
 from p2pfed.learn.examples import Rows
 from p2pfed.learn.privacy.accountant import Gaussian
 from p2pfed.learn.privacy.gradients import ClippedGradients, Loss
+from p2pfed.learn.privacy.memory import check_no_statistics, without_memory
 from p2pfed.learn.privacy.secret import SecretNumbers
 from p2pfed.updates.construction import check_number
-from p2pfed.updates.method import AdaptedModel, has_statistics
+from p2pfed.updates.method import AdaptedModel
 
 
 @final
@@ -102,38 +102,14 @@ class PrivateGradients:
         Raises:
             LocalError: If the model remembers what it was called with.
         """
-        versions = self._buffer_versions()
         indices = self._steps.draw(len(self._rows))
         losses = torch.empty(0)
         sums = {name: torch.zeros_like(it) for name, it in self._adapted.trainable.items()}
         if len(indices):
             batch = self._rows.batch(indices).to(self._device)
-            sums, losses = self._clipped.sum(batch)
+            with without_memory(self._adapted.model):
+                sums, losses = self._clipped.sum(batch)
         for name, parameter in self._adapted.trainable.items():
             noisy = self._steps.hide(sums[name]) / self._batch_size
             parameter.grad = noisy.float().to(self._device)
-        if self._buffer_versions() != versions:
-            raise LocalError(
-                "the model changes its buffers when it is called, which no noise hides; use "
-                "layers without such a memory, or set privacy.enabled = false"
-            )
         return losses.cpu()
-
-    def _buffer_versions(self) -> list[int]:
-        # Torch counts writes into a tensor.
-        return [buffer._version for buffer in self._adapted.model.buffers()]
-
-
-def check_no_statistics(model: nn.Module) -> None:
-    """Refuse a model whose normalization layers measure rows while they train.
-
-    Raises:
-        ConfigError: If there is such a layer.
-    """
-    for name, module in model.named_modules():
-        if has_statistics(module) and any(p.requires_grad for p in module.parameters()):
-            fix = (
-                f"layer {name or 'of the model'} keeps running statistics of private rows, which "
-                "no noise hides; use GroupNorm or LayerNorm, freeze it, or set it to false"
-            )
-            raise ConfigError("privacy.enabled", True, fix)

@@ -14,6 +14,9 @@ from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import Terms
 from p2pfed.updates.seed_ledger.varints import Integers
 
+# Losses of both probes of a step, from the one ahead on, to the slope between them.
+Slope = Callable[[Tensor, Tensor], float]
+
 _GRADIENT_MAX: Final = 1_000.0  # FedKSeed-Pro's clip: one wild loss must not decide all sampling
 
 
@@ -64,7 +67,7 @@ class LocalPhase:
 
 
 def run_local_phase(
-    loss: Callable[[Tensor, int], float],
+    loss: Callable[[Tensor, int], float | Tensor],
     start: Tensor,
     terms: Terms,
     settings: ZerothOrder,
@@ -72,6 +75,7 @@ def run_local_phase(
     epoch: int,
     generator: torch.Generator,
     probabilities: Tensor | None = None,
+    slope: Slope | None = None,
 ) -> LocalPhase:
     """Take local steps from a model, each along one direction of the epoch.
 
@@ -80,12 +84,15 @@ def run_local_phase(
 
     Args:
         loss: Of a vector, at a step from 0: the number picks the batch, which both probes share.
+            With `slope` it may be one of each example, shape (b,).
         start: The model of the ledger, shape (d,), float32, any device; it is not changed.
         terms: Of the run.
         settings: How to step.
         epoch: Whose directions.
         generator: Draws the directions; on the CPU.
         probabilities: Of each direction, shape (K,); alike if None.
+        slope: Replaces the difference of the two losses by their distance, for instance by one
+            that hides single examples. All that comes of the losses comes of it, but the mean loss.
 
     Source: Qin et al. 2024, "Federated full-parameter tuning of billion-sized language models
         with communication cost under 18 kilobytes" (FedKSeed, arXiv 2312.06353), its local steps;
@@ -101,26 +108,31 @@ def run_local_phase(
     weights, probe = start.clone(), torch.empty_like(start)
     unit = settings.share * settings.learning_rate * 2.0**terms.fraction_bits
     coefficients = np.zeros(terms.direction_count, dtype=np.int64)
-    losses = []
+    losses: list[Tensor] = []
+    skipped = 0
     for step, index in enumerate(drawn.tolist()):
         direction = basis.direction(index, device=start.device)
         ends = []
         for side in (settings.probe_length, -settings.probe_length):
             torch.add(weights, direction, alpha=side, out=probe)
-            ends.append(float(loss(probe, step)))
-        slope = (ends[0] - ends[1]) / (2.0 * settings.probe_length)
-        if not np.isfinite(slope):
+            ends.append(torch.as_tensor(loss(probe, step), dtype=torch.float64))
+        if slope is None:
+            found = float(ends[0] - ends[1]) / (2.0 * settings.probe_length)
+        else:
+            found = slope(ends[0], ends[1])
+        if not np.isfinite(found):
+            skipped += 1
             continue
-        losses += ends
-        weights.add_(direction, alpha=-settings.learning_rate * slope)
-        wanted = float(np.clip(unit * slope, -terms.coefficient_max, terms.coefficient_max))
+        losses += [it.cpu().view(-1) for it in ends]
+        weights.add_(direction, alpha=-settings.learning_rate * found)
+        wanted = float(np.clip(unit * found, -terms.coefficient_max, terms.coefficient_max))
         coefficients[index] -= round(wanted)
     np.clip(coefficients, -terms.coefficient_max, terms.coefficient_max, out=coefficients)
     return LocalPhase(
         coefficients=coefficients,
         step_count=settings.step_count,
-        skipped=settings.step_count - len(losses) // 2,
-        mean_loss=float(np.mean(losses)) if losses else float("nan"),
+        skipped=skipped,
+        mean_loss=float(torch.cat(losses).mean()) if losses else float("nan"),
     )
 
 
