@@ -17,10 +17,9 @@ from p2pfed.learn.learner import JobCancelled
 from p2pfed.learn.privacy.accountant import Accountant, Budget, BudgetSpent, Gaussian
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
-from p2pfed.updates.registry import METHODS
 from p2pfed.wire.payload import decode_payload
 from tests.learn.peers import digits_task, integration, make_examples, training
-from tests.learn.test_methods_in_runs import CONSTANTS
+from tests.learn.test_methods_in_runs import CONSTANTS, MIXING, codec_of
 
 ENTROPY = bytes(32)
 MECHANISMS = pytest.mark.parametrize("mechanism", ["per-step", "per-release"])
@@ -128,9 +127,13 @@ def test_neighbors_are_not_told_how_many_rows_there_are(mechanism: str) -> None:
     assert claims == {"examples": 0, "degree": 4}
 
 
-@pytest.mark.parametrize("name", [name for name, it in METHODS.items() if not it.is_ledger])
+@pytest.mark.parametrize("name", MIXING)
 def test_every_method_can_be_private(name: str) -> None:
-    assembly = make(method={"name": name, **CONSTANTS[name]})
+    assembly = make(
+        method={"name": name, **CONSTANTS[name]},
+        codec={"name": codec_of(name)},
+        integration={"rule": "rank-vote" if name == "ranks" else "mean"},
+    )
     change = change_in(assembly)
     assert bool(change.isfinite().all())
     assert float(change.norm()) > 0.0
