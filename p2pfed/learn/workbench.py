@@ -83,6 +83,9 @@ class Exchange:
                 f"write none, or a codec other than {self.codec.name}, whose gossip has small steps"
             )
             raise ConfigError("outer.name", self.outer.name, fix)
+        if self.integrator.electing is not None:
+            fix = f"write none; {self.method} elects what to go on from, and averages nothing"
+            raise ConfigError("outer.name", self.outer.name, fix)
         if self.integrator.gamma != 1.0:
             fix = "write 1; with an outer step, outer.learning_rate says how far to go"
             raise ConfigError("integration.gamma", self.integrator.gamma, fix)

@@ -263,6 +263,18 @@ def test_a_run_file_with_a_step_that_cannot_be_is_refused(outer: dict, field: st
     assert caught.value.field == field
 
 
+def test_steps_do_not_go_together_with_elections() -> None:
+    tables = {
+        "method": {"name": "ranks"},
+        "codec": {"name": "ballot"},
+        "integration": {"rule": "rank-vote"},
+        "outer": {"name": "noloco"},
+    }
+    with pytest.raises(ConfigError, match="ranks elects what to go on from") as caught:
+        assemble(parse({"run": {"task": "digits"}, **tables}), Identity(bytes(32)))
+    assert caught.value.field == "outer.name"
+
+
 def test_a_run_file_chooses_the_step() -> None:
     table = {"name": "diloco", "learning_rate": 0.5}
     made = assemble(parse({"run": {"task": "digits"}, "outer": table}), Identity(bytes(32)))
