@@ -4,6 +4,7 @@ Without one a peer goes on from the mixture itself. An outer step takes the way 
 started its local steps to the mixture as one step of an optimizer with momentum.
 """
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from typing_extensions import override
 
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.updates.construction import Constant, check_number, construct
+
+_log = logging.getLogger(__name__)
 
 _STATE: Final = "outer/"
 _START: Final = "outer/start"
@@ -233,7 +236,15 @@ def create_outer_step(name: str, **constants: object) -> OuterStep | None:
         if name not in OUTER_STEPS:
             known = ", ".join(sorted([*OUTER_STEPS, NONE]))
             raise ConfigError("outer.name", name, f"write one of {known}")
-        return construct(OUTER_STEPS, name, constants, field="outer")
+        step = construct(OUTER_STEPS, name, constants, field="outer")
+        if isinstance(step, Noloco) and step.learning_rate > pair_rate_max(step.momentum) / 2.0:
+            _log.warning(
+                "outer.learning_rate = %g is above half of the bound %.3g of this momentum: peers "
+                "will agree slowly",
+                step.learning_rate,
+                pair_rate_max(step.momentum),
+            )
+        return step
     for constant, value in constants.items():
         raise ConfigError(f"outer.{constant}", value, f"remove it; {NONE} has no constants")
     return None

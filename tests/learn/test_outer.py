@@ -109,6 +109,19 @@ def test_peers_agree_below_the_bound_alone(rule: str, bound, momentum: float) ->
     assert growth(rule, 1.01 * limit, momentum) > 1.0
 
 
+def test_a_rate_above_half_of_the_bound_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    create_outer_step("noloco", learning_rate=0.75, momentum=0.5)
+    assert caplog.messages == []
+    create_outer_step("noloco", learning_rate=0.76, momentum=0.5)
+    (message,) = caplog.messages
+    assert message.startswith("outer.learning_rate = 0.76 is above half of the bound 1.5")
+
+
+def test_disagreement_of_pairs_shrinks_as_it_is_told() -> None:
+    assert growth("noloco", 0.7, 0.5) == pytest.approx(0.70, abs=0.005)
+    assert growth("diloco", 0.7, 0.9) == pytest.approx(0.92, abs=0.005)
+
+
 def disagreement(learning_rate: float, momentum: float) -> list[float]:
     """Let 32 peers that do not train meet in random pairs."""
     rng, generator = random.Random(0), torch.Generator().manual_seed(0)
