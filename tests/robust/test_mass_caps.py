@@ -7,34 +7,20 @@ from torch import Tensor
 import robust
 from robust import Integrator, Reason, Row
 from robust.weights import pulls_under_caps
-
-NEIGHBORS = 6
-WEIGHT = 1 / (NEIGHBORS + 1)
-# What a capped row's part in the result is at most, in caps, where n rows weigh alike.
-LIARS = 2  # f of n = 7
-ROWS = NEIGHBORS + 1
-KEPT = ROWS / (ROWS - LIARS)
-MIDDLE = ROWS / (ROWS - 2 * LIARS)
-EXACT = ("mean", "norm-clipping", "centered-clipping", "self-centered-clipping")
-AVERAGING = (
-    "mean-around-median",
-    "minimum-diameter",
-    "monna",
-    "multi-krum",
-    "nnm+trimmed-mean",
-    "nnm+median",
-    "nnm+krum",
-    "nnm+geometric-median",
-    "nnm+self-centered-clipping",
+from tests.robust_caps import (
+    AVERAGING,
+    EXACT,
+    KEPT,
+    MIDDLE,
+    NEIGHBORS,
+    ROWS,
+    RULES,
+    TRIMMING,
+    largest_part,
+    score,
 )
-TRIMMING = ("trimmed-mean", "bridge")
-# Those that an Integrator can use: votes on ranks need other inputs.
-RULES = [name for name in robust.names() if name != "rank-vote"]
 
-
-def score(vector: Tensor) -> list[float]:
-    del vector
-    return [0.5]
+WEIGHT = 1 / (NEIGHBORS + 1)
 
 
 def make_own_and_rows() -> tuple[Tensor, list[Row]]:
@@ -115,26 +101,6 @@ def test_cap_of_what_is_no_name_is_refused(peer: object) -> None:
 def test_cap_of_a_peer_that_is_there_twice_is_refused() -> None:
     with pytest.raises(robust.InputError, match=r"mass_caps=.*as text and bytes; name it once"):
         Integrator("mean").integrate(torch.ones(2), [], mass_caps={"a": 0.5, b"a": 0.1})
-
-
-def largest_part(rule: str) -> float:
-    """Return the largest part that a row with a cap has in some results, in caps."""
-    integrator, found = Integrator(rule, evaluate=score, norm_cap_ratio=None, seed=1), 0.0
-    for seed in range(12):
-        generator = torch.Generator().manual_seed(seed)
-        own = torch.ones(6)
-        rows = [own + torch.randn(6, generator=generator) for _ in range(NEIGHBORS)]
-        if seed % 3 == 1:
-            rows[0] = own.clone()
-        elif seed % 3 == 2:
-            rows[:3] = [own + 0.3] * 3
-        capped = 3 if seed % 3 == 2 else 1
-        cap = (0.02, 0.05)[seed % 2]
-        sent = [Row(f"peer {index}", row) for index, row in enumerate(rows)]
-        caps = {row.peer: cap for row in sent[:capped]}
-        verdicts = integrator.integrate(own, sent, mass_caps=caps).verdicts
-        found = max(found, *(it.weight / cap for it in verdicts[:capped]))
-    return found
 
 
 @pytest.mark.parametrize("rule", EXACT)

@@ -36,6 +36,22 @@ def test_reputation_does_not_import_torch() -> None:
     assert not {"torch", "numpy", "p2pfed"} & modules
 
 
+@pytest.mark.slow  # loads torch twice
+def test_integration_with_reputation_loads_torch_and_nothing_else() -> None:
+    with_torch = modules_after("import torch, typing_extensions")
+    modules = modules_after(
+        "import robust, torch\n"
+        "own, ledger = torch.ones(3), robust.ReputationLedger()\n"
+        "rows = [robust.Row(f'{i}', own + i) for i in range(5)]\n"
+        "for name in ('nnm+trimmed-mean', 'krum', 'geometric-median'):\n"
+        "    found = robust.Integrator(name, observes=True).integrate(own, rows)\n"
+        "ledger.observe(0, found.observations)\n"
+        "robust.LossGate(0), robust.NormGate(), robust.DistancePrioritizer(draw='nearest')"
+    )
+    packages = {module.split(".")[0] for module in modules - with_torch}
+    assert packages - set(sys.stdlib_module_names) <= {"robust"}
+
+
 def test_public_names_are_where_the_table_says() -> None:
     for name, module in robust._PUBLIC.items():
         assert name in dir(robust)
