@@ -1,6 +1,6 @@
 """Whether what a caller or a run file gives has the type that is asked for; needs no torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from numbers import Real
@@ -17,7 +17,7 @@ from typing import (
     get_type_hints,
 )
 
-from robust.errors import RuleError
+from robust.errors import InputError, RuleError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -102,6 +102,28 @@ def check_mapping(value: object, name: str, *, of: str) -> None:
     """Raise RuleError unless a value is a mapping; `of` says what from peers leads to."""
     if not isinstance(value, Mapping):
         raise RuleError(f"{name}={shown(value)} is no mapping from peers to {of}")
+
+
+def read_numbers(given: object, name: str) -> list[float]:
+    """Return numbers that a caller or a function of its own gave, NaN and infinity among them.
+
+    Args:
+        given: A list, a vector or the like, whose entries may be what `float` takes, but no text.
+        name: What an error is to call it.
+
+    Raises:
+        InputError: If it is none.
+    """
+    problem = f"{name} {shown(given)}, which is no list of numbers"
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise InputError(problem)
+    try:
+        numbers = list(given)
+        if any(isinstance(number, str | bytes) for number in numbers):
+            raise InputError(problem)
+        return [float(number) for number in numbers]
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InputError(problem) from error
 
 
 def is_whole_number(value: object) -> TypeGuard[int]:

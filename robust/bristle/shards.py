@@ -13,6 +13,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from robust.errors import InputError, RuleError
+from robust.parameters import check_whole_number, is_whole_number, shown
 
 # With ten samples a score moves in steps of 0.1, and one sample is the difference between a weight
 # of 0.97 and 1.03; with five, two samples are already the difference between 0.26 and 1.
@@ -51,9 +52,15 @@ def draw_shards(
         The sample numbers, ascending, by shard, in the order in which the shards first appear.
 
     Raises:
-        RuleError: If `sample_count` is below the least.
+        RuleError: If `sample_count` is below the least, or a number is no whole one.
         InputError: If a shard has fewer samples; merge it with another one or leave it out.
     """
+    check_whole_number(sample_count, "sample_count")
+    for name, value in (("seed", seed), ("round", round)):
+        if not is_whole_number(value):
+            raise RuleError(f"{name}={shown(value)} is not a whole number")
+    if not isinstance(shard_by_sample, Sequence):
+        raise InputError(f"shard_by_sample={shown(shard_by_sample)} is no list of shards")
     if sample_count < SHARD_SAMPLES_MIN:
         raise RuleError(
             f"sample_count={sample_count} per shard: below {SHARD_SAMPLES_MIN} scores are noise"
@@ -65,6 +72,8 @@ def draw_shards(
     drawn = {}
     for shard, members in samples.items():
         if len(members) < sample_count:
-            raise InputError(f"shard {shard!r} has {len(members)} samples, {sample_count} wanted")
+            raise InputError(
+                f"shard {shown(shard)} has {len(members)} samples, {sample_count} wanted"
+            )
         drawn[shard] = tuple(sorted(random.sample(members, sample_count)))
     return drawn

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from robust.errors import InputError
+from robust.parameters import check_whole_number, read_numbers
 
 # How many shared classes a peer is taken to have if nobody counted them; the authors' constant.
 OVERLAP_DEFAULT: Final = 3
@@ -52,7 +53,9 @@ def weigh(
         The weights, each at least 0 and below 6.
 
     Raises:
-        InputError: If there are not as many scores of the one as of the other.
+        InputError: If there are not as many scores of the one as of the other, or one is no
+            number.
+        RuleError: If `overlap` is not a whole number >= 0.
 
     Source: Verbraeken, de Vos and Pouwelse 2021, "Bristle: decentralized federated learning in
         Byzantine, non-i.i.d. environments", the performance-based integrator, in the form of the
@@ -61,6 +64,10 @@ def weigh(
         program takes the classes with the lowest numbers. The paper's own exponents are not those
         of the program; `is_strict` is their form in another public implementation.
     """
+    own_scores = read_numbers(own_scores, "own_scores are")
+    peer_scores = read_numbers(peer_scores, "peer_scores are")
+    if overlap is not None:
+        check_whole_number(overlap, "overlap")
     if len(own_scores) != len(peer_scores):
         raise InputError(f"{len(peer_scores)} scores of a peer, {len(own_scores)} of the own model")
     classes = range(len(own_scores))

@@ -15,6 +15,7 @@ from robust.evaluation import Evaluate
 from robust.inputs import Inputs
 from robust.lengths import norm_of_own, norms
 from robust.neighbors import find_own_rows, share_among_equals
+from robust.parameters import read_numbers
 from robust.rule import Aggregation, Rule
 from robust.sanitizer import find_above_cap
 from robust.tolerance import check_byzantine_count
@@ -150,7 +151,7 @@ class Bristle(Rule):
         return weights
 
     def _own_scores(self, inputs: Inputs) -> list[float]:
-        scores = [float(score) for score in self.evaluate(inputs.required_own().clone())]
+        scores = read_numbers(self.evaluate(inputs.required_own().clone()), "evaluate gave")
         if self.familiar is not None and len(scores) != len(self.familiar):
             raise InputError(
                 f"evaluate gave {len(scores)} scores for {len(self.familiar)} familiar classes"
@@ -184,11 +185,12 @@ def _row(inputs: Inputs, row: int) -> Tensor:
     return inputs.combine([float(other == row) for other in range(inputs.row_count)])
 
 
-def _bounded(scores: Sequence[float], *, count: int) -> list[float]:
+def _bounded(given: object, *, count: int) -> list[float]:
     """Check the scores of a peer's row, which must not be able to raise by what it holds."""
+    scores = read_numbers(given, "evaluate gave")
     if len(scores) != count:
         raise InputError(f"evaluate gave {len(scores)} scores, and {count} for own")
-    return [0.0 if math.isnan(score) else min(max(float(score), 0.0), 1.0) for score in scores]
+    return [0.0 if math.isnan(score) else min(max(score, 0.0), 1.0) for score in scores]
 
 
 def _check_classes(class_count: int | None, familiar: Sequence[int] | None) -> None:

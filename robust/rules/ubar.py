@@ -13,6 +13,7 @@ from robust.evaluation import Evaluate
 from robust.inputs import Inputs
 from robust.lengths import distances_to_own
 from robust.neighbors import find_equal_rows, find_own_rows, share_among_equals
+from robust.parameters import read_numbers
 from robust.rule import Shares, SpanRule
 from robust.tolerance import check_byzantine_count
 
@@ -118,7 +119,7 @@ class Ubar(SpanRule):
         return kept
 
     def _scores(self, vector: Tensor) -> list[float]:
-        return [float(score) for score in self.evaluate(vector)]
+        return read_numbers(self.evaluate(vector), "evaluate gave")
 
 
 def _bounded(score: float) -> float:

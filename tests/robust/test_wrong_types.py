@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import robust
+from robust.bristle.shards import draw_shards
+from robust.bristle.weights import weigh
 from robust.ranks import votes
 from robust.reputation.copies import find_copies
 from robust.reputation.groups import address_block, clique_names
@@ -134,11 +136,16 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
     # Of modules that docs/robust.md names.
     "address_block": (address_block, {"address": "192.0.2.7"}),
     "clique_names": (clique_names, {"similar_pairs": [("anna", "bert")]}),
+    "draw_shards": (
+        draw_shards,
+        {"shard_by_sample": ["a"] * 20, "sample_count": 16, "seed": 1, "round": 0},
+    ),
     "entry_count": (entry_count, {"quota": 0.5, "length": 10}),
     "find_copies": (
         find_copies,
         {"index_sets": {"anna": {1}, "bert": {1}}, "first_seen": {"anna": 0.0, "bert": 1.0}},
     ),
+    "weigh": (weigh, {"own_scores": [0.5], "peer_scores": [0.5], "overlap": 1}),
     "votes.approval": (votes.approval, {"ballots": BALLOTS, "kept_count": 1}),
     "votes.borda": (votes.borda, {"ballots": BALLOTS, "weights": [1, 2, 3]}),
     "votes.median": (votes.median, {"ballots": BALLOTS}),
@@ -157,7 +164,7 @@ NOT_CALLED = {"Aggregation", "Evaluate", "Integration", "Reason", "ReputationSta
 
 
 # What an error calls a parameter, where it is not by its name.
-SAID = {("create", "name"): "rule"}
+SAID = {("create", "name"): "rule", ("draw_shards", "shard_by_sample"): "shard"}
 
 
 def parameters(name: str) -> list[str]:
@@ -211,3 +218,16 @@ def test_wrong_type_is_an_error_of_robusts_or_taken(name: str, parameter: str) -
             said = SAID.get((name, parameter), parameter.removesuffix("s"))
             assert said in str(error)  # noqa: PT017
             assert len(str(error)) < 500  # noqa: PT017  # however large the value
+
+
+@pytest.mark.parametrize("name", ["ubar", "bristle"])
+@pytest.mark.parametrize(
+    "given",
+    [None, "x", 0.5, [None], ["0.5"], [HUGE], {"a": 0.5}, torch.tensor(0.5)],
+    ids=lambda it: str(type(it).__name__),
+)
+def test_wrong_scores_are_an_error_of_who_evaluates(name: str, given: Any) -> None:
+    scores = iter([[0.5], given, given, given])
+    for made in (lambda _: given, lambda _: next(scores)):  # of own, and of a row
+        with pytest.raises(robust.InputError, match=r"evaluate gave .* is no list of numbers"):
+            robust.create(name, evaluate=made)(VECTORS, own=VECTORS[0])
