@@ -13,6 +13,7 @@ from p2pfed.learn.public_copies import PublicCopies
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.codecs import Float32, Int4, Int8, RandK, Sign, Sparse, TopK, Uniform
+from p2pfed.updates.error_feedback import ErrorFeedback
 from tests.learn.peers import make_header, make_peer
 from tests.updates.codecs.cases import make_vector
 
@@ -213,6 +214,18 @@ def test_copies_are_equal_to_the_bit_at_both_ends(codec: Codec) -> None:
         copy = reader.follow(author, author.publish(make_vector(SIZE, seed=seed)))
         assert copy is not None
         assert torch.equal(copy, author.public())
+
+
+@pytest.mark.parametrize("codec", [TopK(values="float32"), RandK(values="float32")])
+def test_a_copy_that_lags_behind_is_error_feedback_of_the_steps(codec: Codec) -> None:
+    author, feedback = Author(codec), ErrorFeedback(codec, SIZE)
+    vector = torch.zeros(SIZE)
+    for seed in range(5):
+        step = (make_vector(SIZE, seed) * 100).round()  # whole numbers, whose sums are exact
+        vector = vector + step
+        sent = author.payloads[author.publish(vector).payload_hash]
+        assert sent[1] == feedback.encode(step).data
+    assert torch.equal(vector - author.public(), feedback.residual)
 
 
 def test_the_copy_of_a_vector_at_rest_becomes_the_vector() -> None:
