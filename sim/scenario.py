@@ -195,7 +195,8 @@ class Scenario(_Table):
             ConfigError: If a table of the run cannot be used.
         """
         topology = self.world.topology
-        overrides: dict[str, Any] = {"share.index": index, "share.count": topology.nodes}
+        overrides: dict[str, Any] = {}
+        overrides |= {"share.index": index, "share.count": topology.nodes}
         if "seed" not in self.run.get("run", {}):
             overrides["run.seed"] = seed
         if index in topology.relays:
@@ -227,8 +228,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
         raise ConfigError(field, first["input"], _fix(first["type"], first["msg"])) from error
     _check_run_tables(run)
     _check_numbers(scenario.world)
-    for variant in scenario.world.variants:
-        scenario.run_config(variant.peers[0], seed=0)
+    _check_variants(scenario)
     scenario.run_config(0, seed=0)
     _check_names(scenario.world)
     return scenario
@@ -251,6 +251,16 @@ def _check_run_tables(run: Mapping[str, Any]) -> None:
         if field in run.get("share", {}):
             value = run["share"][field]
             raise ConfigError(f"share.{field}", value, "remove it; it follows from the topology")
+
+
+def _check_variants(scenario: Scenario) -> None:
+    for k, variant in enumerate(scenario.world.variants):
+        for field, value in variant.fields.items():
+            if field.split(".")[0] == "node" or field in ("share.index", "share.count"):
+                raise ConfigError(
+                    f"variants.{k}.fields.{field}", value, "remove it; it is simulated"
+                )
+        scenario.run_config(variant.peers[0], seed=0)
 
 
 def _check_numbers(world: Surrounding) -> None:
