@@ -53,7 +53,7 @@ def make_assembly(
                 "step_rule": {"name": "adamw" if name in MIXING else "sgd"},
             },
             "share": {"index": index, "count": 2},
-            "integration": {"rule": "rank-vote" if name == "ranks" else "mean"},
+            "integration": {"rule": "rank-vote" if codec_of(name) == "ballot" else "mean"},
         }
     )
     return assemble(config, Identity(bytes([index]) * 32))

@@ -37,7 +37,7 @@ RATES: Final = {
 def scenario(
     name: str, *, norm_cap_ratio: float | str = 3.0, params: object = None, **constants: object
 ) -> dict[str, Any]:
-    codec = METHODS[name].own_codec
+    codec = METHODS[name].codec_name
     rate = RATES.get(name, {"learning_rate": 0.1})
     integration = {"rule": "rank-vote" if codec else "mean", "params": params or {}}
     return {

@@ -38,7 +38,7 @@ class UpdateRanks(LowRank):
     """
 
     name: ClassVar[str] = "update-ranks"
-    own_codec: ClassVar[str] = BALLOT
+    codec_name: ClassVar[str] = BALLOT
     trains_a: ClassVar[bool] = False
 
     share: float = 0.5
