@@ -221,7 +221,9 @@ def test_a_copy_that_lags_behind_is_error_feedback_of_the_steps(codec: Codec) ->
     author, feedback = Author(codec), ErrorFeedback(codec, SIZE)
     vector = torch.zeros(SIZE)
     for seed in range(5):
-        step = (make_vector(SIZE, seed) * 100).round()  # whole numbers, whose sums are exact
+        step = (
+            make_vector(SIZE, seed=seed) * 10_000
+        ).round()  # whole numbers, whose sums are exact
         vector = vector + step
         sent = author.payloads[author.publish(vector).payload_hash]
         assert sent[1] == feedback.encode(step).data
