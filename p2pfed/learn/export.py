@@ -9,8 +9,9 @@ from torch import Tensor
 
 from p2pfed.errors import LocalError
 from p2pfed.updates.method import AdaptedModel, Method
-from p2pfed.updates.methods import Bottleneck, FedSb, Peft, Ranks
+from p2pfed.updates.methods import Bottleneck, FedSb, Peft
 from p2pfed.updates.methods.low_rank import LowRank
+from p2pfed.updates.methods.ranked import RankedScores
 
 WEIGHTS: Final = "model.safetensors"
 
@@ -118,4 +119,6 @@ def _trained_values(adapted: AdaptedModel) -> dict[str, Tensor]:
 def _how_to_use(method: Method) -> str:
     if isinstance(method, LowRank):
         return _PEFT_USE
-    return _ADDED_USE if isinstance(method, Bottleneck | FedSb | Peft | Ranks) else _WEIGHTS_USE
+    return (
+        _ADDED_USE if isinstance(method, Bottleneck | FedSb | Peft | RankedScores) else _WEIGHTS_USE
+    )

@@ -18,7 +18,7 @@ from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.reuters import create_model, reuters
 from p2pfed.learn.steps import AdamW
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import Bottleneck, FedSb, Full, Lora, Peft, Ranks
+from p2pfed.updates.methods import Bottleneck, FedSb, Full, Lora, LoraRanks, Peft, Ranks
 from tests.learn.peers import digits_task, make_learner
 
 
@@ -77,6 +77,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         FedSb(rank=2, targets=("0",), modules=("2",)),
         Peft(type="LOHA", targets=("0",), modules=("2",), options=("r=2",)),
         Ranks(),
+        LoraRanks(rank=2, targets=("0",), modules=("2",)),
     ],
     ids=lambda method: method.name,
 )

@@ -24,6 +24,7 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "head": {"modules": ["2"]},
     "lora": _LOW_RANK,
     "lora-fair": _LOW_RANK,
+    "lora-ranks": _LOW_RANK,
     "peft": {"type": "LOHA", "targets": ["0"], "modules": ["2"], "options": ["r=2"]},
     "projected": {"direction_count": 64},
     "ranks": {},

@@ -17,7 +17,7 @@ from tests.updates.tiny import frozen_and_trained, make_model
 
 def test_every_method_is_listed() -> None:
     listed = (
-        "adapter-set bottleneck fed-sb ffa-lora full head lora lora-fair peft "
+        "adapter-set bottleneck fed-sb ffa-lora full head lora lora-fair lora-ranks peft "
         "projected ranks seeds sparse-sum update-ranks"
     )
     assert " ".join(METHODS) == listed
@@ -136,7 +136,7 @@ def test_running_statistics_stay_local_with_a_warning() -> None:
         (
             lambda: create_method("lorra"),
             "method",
-            "bottleneck, fed-sb, ffa-lora, full, head, lora, lora-fair, peft",
+            "bottleneck, fed-sb, ffa-lora, full, head, lora, lora-fair, lora-ranks",
         ),
         (lambda: create_method("lora", rang=4), "method.rang", "knows only rank, alpha"),
         (lambda: create_method("lora", rank=0), "method.rank", "at least 1"),

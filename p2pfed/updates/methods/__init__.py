@@ -9,6 +9,7 @@ from p2pfed.updates.methods.head import Head as Head
 from p2pfed.updates.methods.ledger_method import LedgerMethod as LedgerMethod
 from p2pfed.updates.methods.lora import Lora as Lora
 from p2pfed.updates.methods.lora_fair import LoraFair as LoraFair
+from p2pfed.updates.methods.lora_ranks import LoraRanks as LoraRanks
 from p2pfed.updates.methods.peft_adapter import Peft as Peft
 from p2pfed.updates.methods.projected import Projected as Projected
 from p2pfed.updates.methods.ranks import Ranks as Ranks

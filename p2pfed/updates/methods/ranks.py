@@ -1,47 +1,26 @@
 """The method `ranks`: which of the frozen weights take part is trained, and voted on."""
 
-from dataclasses import asdict, dataclass
-from typing import ClassVar, Final, final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import override
 
-from p2pfed.errors import ConfigError
-from p2pfed.updates.ballots import BALLOT, Ballots
-from p2pfed.updates.codec import Codec
-from p2pfed.updates.construction import (
-    Constant,
-    check_choice,
-    check_integer,
-    check_names,
-    check_number,
-)
+from p2pfed.updates.construction import check_names
 from p2pfed.updates.method import (
     AdaptedModel,
-    Electing,
-    Method,
     collect,
     digest_frozen,
     freeze_all,
     warn_of_buffers,
 )
-from p2pfed.updates.methods.supermask import mask_layers, ranked_layers
-from p2pfed.updates.specification import ParameterSpecification
-from robust.errors import RuleError
-from robust.ranks.codec import RankCodec
-from robust.ranks.codecs import Levels, PackedRanks, TopIds
-from robust.ranks.layer import RankedLayer
-from robust.ranks.sparse import LEVEL_BITS
-from robust.rule import Rule
-from robust.rules.rank_vote import RankVote
-from robust.rules.score_vote import ScoreVote
-
-FORMS: Final = ("packed", "levels", "top-ids")
+from p2pfed.updates.methods.ranked import RankedScores
+from p2pfed.updates.methods.supermask import mask_layers
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ranks(Method):
+class Ranks(RankedScores):
     """A score trains per weight; the weights stay as they were drawn, and the best take part.
 
     What travels is the ranking of each layer's scores, and integration is an election among those
@@ -57,33 +36,17 @@ class Ranks(Method):
     Attributes:
         targets: Names, or last parts of names, of linear and convolutional layers; empty for all.
             They lose their biases. All else is frozen as the model comes with it.
-        kept_ratio: Share of each layer's weights that take part.
-        form: What of a ranking travels: `packed`, all of it; `levels`, in which of 2^`bits` equal
-            parts each weight is; `top-ids`, the best `share` in their order.
-        bits: 1, 2, 4 or 8; of `levels`.
-        share: In (0, 1]; of `top-ids`.
     """
 
     name: ClassVar[str] = "ranks"
-    codec_name: ClassVar[str] = BALLOT
 
     targets: tuple[str, ...] = ()
-    kept_ratio: float = 0.5
-    form: str = "packed"
-    bits: int = 4
-    share: float = 0.5
 
+    @override
     def __post_init__(self) -> None:
+        RankedScores.__post_init__(self)
         if self.targets:
             check_names(self.targets, "method.targets")
-        check_ratio(self.kept_ratio, "method.kept_ratio")
-        object.__setattr__(self, "kept_ratio", float(self.kept_ratio))
-        check_choice(self.form, "method.form", FORMS)
-        check_integer(self.bits, "method.bits", least=1)
-        if self.bits not in LEVEL_BITS:
-            raise ConfigError("method.bits", self.bits, f"write one of {LEVEL_BITS}")
-        check_ratio(self.share, "method.share")
-        object.__setattr__(self, "share", float(self.share))
 
     @override
     def adapt(self, model: nn.Module, *, seed: int) -> AdaptedModel:
@@ -97,53 +60,3 @@ class Ranks(Method):
             head_names=frozenset(),
             frozen_digest=digest_frozen(model),
         )
-
-    @override
-    def describe(self) -> dict[str, Constant]:
-        return asdict(self)
-
-    @override
-    def codec(self, specification: ParameterSpecification, initial: Tensor) -> Codec:
-        return Ballots(layers=_layers(specification), form=self._form(), initial=initial)
-
-    @override
-    def electing(self, specification: ParameterSpecification, initial: Tensor) -> Electing:
-        layers, form = _layers(specification), self._form()
-
-        def elect(rule: Rule) -> Rule:
-            return ScoreVote(vote=as_rank_vote(rule), layers=layers, origin=initial, ballots=form)
-
-        return elect
-
-    def _form(self) -> RankCodec:
-        match self.form:
-            case "levels":
-                return Levels(self.bits)
-            case "top-ids":
-                return TopIds(self.share)
-            case _:
-                return PackedRanks()
-
-
-def as_rank_vote(rule: Rule) -> RankVote:
-    """Return the rule if it is the vote whose constants a run file gives.
-
-    Raises:
-        RuleError: If it is another.
-    """
-    if not isinstance(rule, RankVote):
-        raise RuleError(f"{type(rule).__name__} is no vote on rankings; use rank-vote")
-    return rule
-
-
-def check_ratio(value: object, field: str) -> None:
-    """Refuse what is no number in (0, 1].
-
-    Raises:
-        ConfigError: If it is not.
-    """
-    check_number(value, field, above=0.0, most=1.0)
-
-
-def _layers(specification: ParameterSpecification) -> tuple[RankedLayer, ...]:
-    return ranked_layers({entry.name: entry.shape for entry in specification.entries})

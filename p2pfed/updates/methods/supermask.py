@@ -37,7 +37,12 @@ class _Choice(nn.Module):
 
 
 def mask_layers(
-    model: nn.Module, targets: tuple[str, ...], *, kept_ratio: float, seed: int
+    model: nn.Module,
+    targets: tuple[str, ...],
+    *,
+    kept_ratio: float,
+    seed: int,
+    field: str = "method.targets",
 ) -> dict[str, str]:
     """Replace the weights of layers by frozen signs, of which trained scores choose some.
 
@@ -49,6 +54,7 @@ def mask_layers(
             empty.
         kept_ratio: Share of each layer's weights that take part.
         seed: The run's shared seed.
+        field: Where the targets stand in the configuration, for errors.
 
     Returns:
         Name in the model to name in the specification of what trains.
@@ -57,13 +63,16 @@ def mask_layers(
         ConfigError: If a target is no such layer, or there is none.
     """
     names = {}
-    for name, layer in _find(model, targets).items():
-        scores, signs = _drawn(name, layer.get_parameter("weight"), seed)
+    for name, layer in _find(model, targets, field).items():
+        weight = layer.get_parameter("weight")
+        shape, device = tuple(weight.shape), weight.device
+        magnitude = RELU_GAIN / math.sqrt(_fan_in(shape))
+        signs = drawn_signs(name, shape, seed, magnitude=magnitude).to(device)
         layer.register_parameter("bias", None)
         parametrize.register_parametrization(layer, "weight", _Choice(signs, kept_ratio))
         inner = f"{name}{_INNER}" if name else _INNER.removeprefix(".")
         trained = model.get_parameter(inner)
-        trained.data = scores
+        trained.data = drawn_scores(f"{name}{SCORES}", shape, seed).to(device)
         trained.requires_grad_(True)
         names[inner] = f"{name}{SCORES}" if name else SCORES.removeprefix(".")
     return names
@@ -87,30 +96,44 @@ def ranked_layers(shapes: Mapping[str, tuple[int, ...]]) -> tuple[RankedLayer, .
     return tuple(layers)
 
 
-def _drawn(name: str, weight: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw the first scores and the frozen weights of a layer, each of the weight's shape."""
-    shape = tuple(weight.shape)
-    count, fan_in = weight.numel(), _fan_in(shape)
+def drawn_scores(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
+    """Draw the first scores of a tensor of weights: a ranking, dealt out.
+
+    Args:
+        name: Of the scores; another name is another draw.
+        shape: (outputs, inputs, ...).
+        seed: The run's shared seed.
+
+    Returns:
+        That shape, float32, on the CPU, the same bits on every machine.
+
+    Raises:
+        ConfigError: If it is too large.
+    """
     (layer,) = ranked_layers({name: shape})
-    uniform = uniform_values(seed, f"{name}{SCORES}", count=count, bound=1.0)
-    scores = layer.scores(ranks_of(initial_scores(uniform, fan_in=fan_in)))
+    uniform = uniform_values(seed, name, count=layer.size, bound=1.0)
+    scores = initial_scores(uniform, fan_in=_fan_in(shape))
+    return layer.scores(ranks_of(scores)).view(shape)
+
+
+def drawn_signs(name: str, shape: tuple[int, ...], seed: int, *, magnitude: float) -> Tensor:
+    """Draw frozen weights of one magnitude, as `drawn_scores` does scores."""
+    count = math.prod(shape)
     is_positive = uniform_values(seed, f"{name}.signs", count=count, bound=1.0) >= 0.0
-    signs = signed_constants(is_positive, magnitude=RELU_GAIN / math.sqrt(fan_in))
-    device = weight.device
-    return scores.view(shape).to(device), signs.view(shape).to(device)
+    return signed_constants(is_positive, magnitude=magnitude).view(shape)
 
 
 def _fan_in(shape: tuple[int, ...]) -> int:
     return math.prod(shape[1:])
 
 
-def _find(model: nn.Module, targets: tuple[str, ...]) -> dict[str, nn.Module]:
+def _find(model: nn.Module, targets: tuple[str, ...], field: str) -> dict[str, nn.Module]:
     layers = {name: it for name, it in model.named_modules() if isinstance(it, _KINDS)}
     known = ", ".join(layers) or "none"
     for target in targets:
         if not any(_is_called(name, target) for name in layers):
             fix = f"write linear or convolutional layers; the model has {known}"
-            raise ConfigError("method.targets", target, fix)
+            raise ConfigError(field, target, fix)
     if not layers:
         fix = "write another method: the model has no linear or convolutional layer"
         raise ConfigError("method.name", "ranks", fix)

@@ -11,7 +11,7 @@ from p2pfed.updates.ballots import BALLOT
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.method import Electing, Gram
 from p2pfed.updates.methods.low_rank import LowRank, common_factor_gram
-from p2pfed.updates.methods.ranks import as_rank_vote, check_ratio
+from p2pfed.updates.methods.ranked import as_rank_vote, check_ratio
 from p2pfed.updates.signed_ballots import SignedBallots
 from p2pfed.updates.specification import ParameterSpecification
 from robust.rule import Rule
