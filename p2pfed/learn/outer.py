@@ -20,6 +20,11 @@ from p2pfed.updates.construction import Constant, check_number, construct
 
 _log = logging.getLogger(__name__)
 
+# By how much mixing can turn round what peers disagree on: 1 less the least eigenvalue of
+# Metropolis weights, 2 d / (d + 1) for d neighbors each and two groups that know but each other.
+# A ring has 1.33; this is d = 16.
+_SWING_MAX: Final = 32.0 / 17.0
+
 _STATE: Final = "outer/"
 _START: Final = "outer/start"
 _MOMENTUM: Final = "outer/momentum"
@@ -62,12 +67,12 @@ class OuterStep(ABC):
 class Diloco(OuterStep):
     """Nesterov momentum on the mean of differences: g = start - mixed, m <- momentum * m + g.
 
-    The step is learning_rate * (g + momentum * m). The constants must let peers agree that meet in
-    random pairs; pairs are the worst there is.
+    The step is learning_rate * (g + momentum * m). The constants must let peers agree, whether
+    they meet in random pairs or in a graph that stays.
 
     Source: Douillard et al. 2023, "DiLoCo: distributed low-communication training of language
-        models", alg. 1, with the Nesterov momentum of torch.optim.SGD. The bound is that of the
-        second moments of what pairs disagree on: see `nesterov_rate_max`.
+        models", alg. 1, with the Nesterov momentum of torch.optim.SGD. The bounds are in
+        `diloco_rate_max`.
     Differs: the mean is that of the neighborhood, as the rule makes it.
 
     Attributes:
@@ -81,7 +86,7 @@ class Diloco(OuterStep):
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        _check(self.learning_rate, self.momentum, nesterov_rate_max)
+        _check(self.learning_rate, self.momentum, diloco_rate_max)
 
     @override
     def step(self, start: Tensor, momentum: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +111,7 @@ class Noloco(OuterStep):
     Source: Kolehmainen et al. 2025, "NoLoCo: no-all-reduce low communication training method for
         large models", with gamma = beta as in its program.
     Differs: any neighborhood and rule in place of random pairs; the constants are bound tighter,
-        see `pair_rate_max`.
+        see `noloco_rate_max`.
 
     Attributes:
         learning_rate: Above 0. It contracts best at half the bound or below.
@@ -119,7 +124,7 @@ class Noloco(OuterStep):
     momentum: float = 0.5
 
     def __post_init__(self) -> None:
-        _check(self.learning_rate, self.momentum, pair_rate_max)
+        _check(self.learning_rate, self.momentum, noloco_rate_max)
 
     @override
     def step(self, start: Tensor, momentum: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,27 +136,31 @@ class Noloco(OuterStep):
         return {"learning_rate": self.learning_rate, "momentum": self.momentum}
 
 
-def pair_rate_max(momentum: float) -> float:
-    """Return the learning rate below which `Noloco` lets peers agree that meet in random pairs.
+def noloco_rate_max(momentum: float) -> float:
+    """Return the learning rate below which `Noloco` lets peers agree.
 
-    With independent pairs, a peer's disagreement e and momentum m change as m' = a m - g U e and
-    e' = e + m', where U is a projection of mean 1/2. The second moments E|e|^2, E<e, m> and E|m|^2
-    follow a linear recurrence; its matrix has the eigenvalue 1 where g (2 a^2 + g - 2) = 0.
+    The smaller of two bounds. In independent random pairs, a peer's disagreement e and momentum m
+    change as m' = a m - g U e and e' = e + m', where U is a projection of mean 1/2; the second
+    moments E|e|^2, E<e, m> and E|m|^2 follow a linear recurrence, whose matrix has the eigenvalue 1
+    where g (2 a^2 + g - 2) = 0. In a graph that stays, U is a number of each way to disagree, and
+    the recurrence of (e, m) has the eigenvalue -1 where g U = 2 (1 + a).
     """
-    return 2.0 * (1.0 - momentum**2)
+    return min(2.0 * (1.0 - momentum**2), 2.0 * (1.0 + momentum) / _SWING_MAX)
 
 
-def nesterov_rate_max(momentum: float) -> float:
-    """Return the learning rate below which `Diloco` lets peers agree that meet in random pairs.
+def diloco_rate_max(momentum: float) -> float:
+    """Return the learning rate below which `Diloco` lets peers agree.
 
-    As in `pair_rate_max`; with momentum b and learning rate l the eigenvalue is 1 where
-    (2 b^2 + b) l^2 + (2 - 4 b^2) l - 4 (1 - b^2) = 0.
+    As in `noloco_rate_max`; with momentum b and learning rate l the eigenvalue of pairs is 1 where
+    (2 b^2 + b) l^2 + (2 - 4 b^2) l - 4 (1 - b^2) = 0, and that of a graph -1 where
+    l U (1 + 2 b) = 2 (1 + b).
     """
     square, linear = 2.0 * momentum**2 + momentum, 2.0 - 4.0 * momentum**2
     constant = 4.0 * (1.0 - momentum**2)
-    if square == 0.0:
-        return constant / linear
-    return (math.sqrt(linear**2 + 4.0 * square * constant) - linear) / (2.0 * square)
+    in_pairs = 2.0
+    if square > 0.0:
+        in_pairs = (math.sqrt(linear**2 + 4.0 * square * constant) - linear) / (2.0 * square)
+    return min(in_pairs, 2.0 * (1.0 + momentum) / (1.0 + 2.0 * momentum) / _SWING_MAX)
 
 
 def _check(learning_rate: float, momentum: float, rate_max: Callable[[float], float]) -> None:
@@ -237,12 +246,12 @@ def create_outer_step(name: str, **constants: object) -> OuterStep | None:
             known = ", ".join(sorted([*OUTER_STEPS, NONE]))
             raise ConfigError("outer.name", name, f"write one of {known}")
         step = construct(OUTER_STEPS, name, constants, field="outer")
-        if isinstance(step, Noloco) and step.learning_rate > pair_rate_max(step.momentum) / 2.0:
+        if isinstance(step, Noloco) and step.learning_rate > (half := 1.0 - step.momentum**2):
             _log.warning(
-                "outer.learning_rate = %g is above half of the bound %.3g of this momentum: peers "
-                "will agree slowly",
+                "outer.learning_rate = %g is above %.3g, half of what pairs bear at this momentum: "
+                "peers will agree slowly",
                 step.learning_rate,
-                pair_rate_max(step.momentum),
+                half,
             )
         return step
     for constant, value in constants.items():

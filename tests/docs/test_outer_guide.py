@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from p2pfed.learn.outer import OUTER_STEPS, nesterov_rate_max, pair_rate_max
+from p2pfed.learn.outer import OUTER_STEPS, diloco_rate_max, noloco_rate_max
 
 TEXT = (Path(__file__).parents[2] / "docs" / "outer.md").read_text(encoding="utf-8")
 
@@ -28,7 +28,7 @@ def test_every_constant_of_a_step_is_in_the_table(name: str) -> None:
 
 
 def test_the_bounds_are_those_in_the_table() -> None:
-    for name, bound in (("diloco", nesterov_rate_max), ("noloco", pair_rate_max)):
+    for name, bound in (("diloco", diloco_rate_max), ("noloco", noloco_rate_max)):
         numbers = [float(each) for each in row_of(name).split("|")[-2].split("/")]
         assert numbers == pytest.approx([bound(0.0), bound(0.5), bound(0.9)], rel=3e-3)
 

@@ -3,12 +3,14 @@
 import random
 from dataclasses import replace
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
 
 import robust
 import sim
+import topologies.mixing
 from p2pfed.config.files import parse
 from p2pfed.config.learning import assemble
 from p2pfed.errors import ConfigError, LocalError
@@ -20,8 +22,8 @@ from p2pfed.learn.outer import (
     OuterState,
     OuterStep,
     create_outer_step,
-    nesterov_rate_max,
-    pair_rate_max,
+    diloco_rate_max,
+    noloco_rate_max,
 )
 from p2pfed.learn.workbench import Exchange, Workbench
 from p2pfed.updates.codecs import Float32, Sparse
@@ -73,10 +75,10 @@ def test_without_momentum_a_whole_step_is_plain_averaging(rule: type) -> None:
 
 
 @pytest.mark.parametrize(
-    ("momentum", "bound"), [(0.0, 2.0), (0.3, 1.82), (0.5, 1.5), (0.7, 1.02), (0.9, 0.38)]
+    ("momentum", "bound"), [(0.0, 1.0625), (0.3, 1.38125), (0.5, 1.5), (0.7, 1.02), (0.9, 0.38)]
 )
-def test_the_bound_of_pairs(momentum: float, bound: float) -> None:
-    assert pair_rate_max(momentum) == pytest.approx(bound)
+def test_the_bound_of_noloco(momentum: float, bound: float) -> None:
+    assert noloco_rate_max(momentum) == pytest.approx(bound)
     Noloco(momentum=momentum, learning_rate=bound - 0.001)
     with pytest.raises(ConfigError) as caught:
         Noloco(momentum=momentum, learning_rate=bound + 0.001)
@@ -98,23 +100,60 @@ def growth(rule: str, rate: float, momentum: float) -> float:
     return float(np.abs(np.linalg.eigvals(np.array(moments))).max())
 
 
+def growth_in_graph(rule: str, rate: float, momentum: float, graph: nx.Graph) -> float:
+    """Return by what the slowest part of disagreement grows per step, in a graph that stays."""
+    weights = topologies.mixing.to_dense(
+        topologies.mixing.metropolis_hastings(graph), len(graph.nodes)
+    )
+    turned = 1.0 - np.linalg.eigvalsh(weights)
+    found = []
+    for u in turned[turned > 1e-9]:
+        if rule == "diloco":
+            rows = [[1 - rate * u * (1 + momentum), -rate * momentum**2], [u, momentum]]
+        else:
+            rows = [[1 - rate * u, momentum], [-rate * u, momentum]]
+        found.append(np.abs(np.linalg.eigvals(np.array(rows))).max())
+    return float(max(found))
+
+
+GRAPHS = {
+    "ring": nx.cycle_graph(8),
+    "grid": nx.convert_node_labels_to_integers(nx.grid_2d_graph(4, 4, periodic=True)),
+    "complete": nx.complete_graph(8),
+    "two groups": nx.complete_bipartite_graph(16, 16),
+}
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.2, 0.5, 0.8, 0.95])
 @pytest.mark.parametrize(
-    ("rule", "bound"), [("diloco", nesterov_rate_max), ("noloco", pair_rate_max)]
+    ("rule", "bound"), [("diloco", diloco_rate_max), ("noloco", noloco_rate_max)]
 )
 def test_peers_agree_below_the_bound_alone(rule: str, bound, momentum: float) -> None:
     limit = bound(momentum)
     for share in (0.02, 0.3, 0.7, 0.99):
         assert growth(rule, share * limit, momentum) < 1.0
-    assert growth(rule, 1.01 * limit, momentum) > 1.0
+        for graph in GRAPHS.values():
+            assert growth_in_graph(rule, share * limit, momentum, graph) < 1.0
+    beyond = [growth_in_graph(rule, 1.01 * limit, momentum, GRAPHS["two groups"])]
+    assert max(*beyond, growth(rule, 1.01 * limit, momentum)) > 1.0
 
 
-def test_a_rate_above_half_of_the_bound_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_pairs_allow_would_drive_the_peers_of_a_ring_apart() -> None:
+    assert growth("noloco", 1.9, 0.0) < 1.0
+    assert growth_in_graph("noloco", 1.9, 0.0, GRAPHS["ring"]) > 1.5
+    with pytest.raises(ConfigError):
+        Noloco(learning_rate=1.9, momentum=0.0)
+
+
+def test_a_rate_above_half_of_what_pairs_bear_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     create_outer_step("noloco", learning_rate=0.75, momentum=0.5)
+    create_outer_step("noloco", learning_rate=1.0, momentum=0.0)
     assert caplog.messages == []
     create_outer_step("noloco", learning_rate=0.76, momentum=0.5)
     (message,) = caplog.messages
-    assert message.startswith("outer.learning_rate = 0.76 is above half of the bound 1.5")
+    assert message.startswith("outer.learning_rate = 0.76 is above 0.75, half of what pairs")
 
 
 def test_disagreement_of_pairs_shrinks_as_it_is_told() -> None:
