@@ -277,6 +277,21 @@ def test_privacy_cannot_begin_or_end_between_two_lives() -> None:
         make().bench.load(save(state))
 
 
+def test_an_outer_step_goes_on_from_what_was_hidden() -> None:
+    table = {"outer": {"name": "noloco", "learning_rate": 0.5, "momentum": 0.5}}
+    plain = make("per-release")
+    bench, restored = (make("per-release", **table) for _ in range(2))
+    for each in (plain, bench):
+        each.bench.train(training())
+    hidden = plain.bench.learner.vector()
+    assert torch.equal(bench.bench.learner.vector(), hidden)
+    bench.bench.integrate(integration({}), no_payloads)
+    restored.bench.load(bench.bench.save())
+    wanted = bench.bench.initial + 0.5 * (hidden - bench.bench.initial)
+    assert torch.equal(restored.bench.learner.vector(), wanted)
+    assert releases(restored.bench) == 2  # that of the next round, which may have begun
+
+
 # What does not go with it --------------------------------------------------------------------
 
 
