@@ -33,6 +33,8 @@ CASES = pytest.mark.parametrize(
         ("projected", "per-release", 1),
         ("sparse-sum", "per-step", 5),
         ("sparse-sum", "per-release", 1),
+        ("adapter-set", "per-step", 5),
+        ("adapter-set", "per-release", 1),
     ],
 )
 NOISE = {"per-step": 2.0, "per-release": 20.0}
