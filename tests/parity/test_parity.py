@@ -30,6 +30,7 @@ VOTE = {
     [
         pytest.param({"codec": {"name": "float32"}}, id="float32", marks=pytest.mark.nightly),
         pytest.param({"codec": {"name": "int4"}}, id="int4"),
+        pytest.param({"outer": {"name": "diloco"}}, id="diloco", marks=pytest.mark.nightly),
         pytest.param(VOTE, id="ranks", marks=pytest.mark.nightly),
     ],
 )
