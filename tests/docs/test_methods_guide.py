@@ -13,9 +13,11 @@ import sim
 from p2pfed.cli.assignments import parse_assignments
 from p2pfed.config.files import parse
 from p2pfed.config.learning import assemble
+from p2pfed.config.ledger import check_for_ledger
 from p2pfed.config.templates import template
 from p2pfed.identity import Identity
-from p2pfed.updates.registry import METHODS
+from p2pfed.learn.steps import create_step_rule
+from p2pfed.updates.registry import METHODS, create_method
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
 
@@ -32,6 +34,26 @@ def test_every_constant_is_explained(name):
     if "those of `lora`" in section or "As `lora`" in section:
         section += GUIDE[GUIDE.index("## `lora`") :]
     assert [each.name for each in fields(METHODS[name]) if each.name not in section] == []
+
+
+LEDGERS = [
+    block
+    for block in re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    if "[codec]" in block and METHODS[tomllib.loads(block)["method"]["name"]].is_ledger
+]
+
+
+def test_every_ledger_has_an_example():
+    names = {tomllib.loads(block)["method"]["name"] for block in LEDGERS}
+    assert {*names, "projected"} == {name for name in METHODS if METHODS[name].is_ledger}
+
+
+@pytest.mark.parametrize("block", LEDGERS, ids=lambda it: tomllib.loads(it)["method"]["name"])
+def test_examples_of_ledgers_are_run_files(block):
+    config = parse(tomllib.loads(block))
+    method = create_method(config.method.name, **config.method.constants)
+    check_for_ledger(config, method)
+    create_step_rule(config.training.step_rule.name, **config.training.step_rule.constants)
 
 
 # The others are for models of text, or name a file of the reader's.
