@@ -251,6 +251,9 @@ _PROJECTED = Line(
     training={"step_rule": _ONE_RATE},
     denominator="full / float32",
 )
+_SPARSE_SUM = {"name": "sparse-sum", "peer_count": PEERS}
+_FEW, _MORE = {"name": "sparse"}, {"name": "sparse", "kept": 512}
+_ADAPTER_SET = {"name": "adapter-set", "rank": 8, "share": 1 / PEERS}
 
 DIGITS = Bench(
     title="Accuracy against bytes: digits",
@@ -276,6 +279,32 @@ DIGITS = Bench(
         Line(method=_FULL, codec=_INT4, learning_rate=_STEP),
         _SEEDS,
         _PROJECTED,
+        Line(
+            method=_SPARSE_SUM,
+            codec=_FEW,
+            learning_rate=_STEP,
+            density=1 / 64,
+            denominator="full / float32",
+        ),
+        Line(
+            method=_SPARSE_SUM,
+            codec=_MORE,
+            learning_rate=_STEP,
+            density=1 / 8,
+            denominator="full / float32",
+        ),
+        Line(
+            method={**_SPARSE_SUM, "rank": 8, **_SMALL},
+            codec=_MORE,
+            learning_rate=_STEP,
+            density=1 / 8,
+        ),
+        Line(
+            method=_ADAPTER_SET,
+            codec=_OPERATION,
+            learning_rate=_STEP,
+            denominator="full / float32",
+        ),
     ),
     denominator="lora rank=8 / float32",
     claims=(
