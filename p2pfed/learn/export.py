@@ -10,7 +10,6 @@ from torch import Tensor
 from p2pfed.errors import LocalError
 from p2pfed.updates.method import AdaptedModel, Method
 from p2pfed.updates.methods import Bottleneck, FedSb, Peft
-from p2pfed.updates.methods.low_rank import LowRank
 from p2pfed.updates.methods.ranked import RankedScores
 
 WEIGHTS: Final = "model.safetensors"
@@ -76,7 +75,7 @@ def export_adapter(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(adapted.method, LowRank):
+        if adapted.method.is_low_rank:
             model: Any = adapted.model
             # Embedding layers never train here, and looking for them would ask a hub.
             model.save_pretrained(str(folder), save_embedding_layers=False)
@@ -117,7 +116,7 @@ def _trained_values(adapted: AdaptedModel) -> dict[str, Tensor]:
 
 
 def _how_to_use(method: Method) -> str:
-    if isinstance(method, LowRank):
+    if method.is_low_rank:
         return _PEFT_USE
     return (
         _ADDED_USE if isinstance(method, Bottleneck | FedSb | Peft | RankedScores) else _WEIGHTS_USE

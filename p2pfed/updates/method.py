@@ -127,6 +127,11 @@ class Method(ABC):
     def describe(self) -> dict[str, Constant]:
         """Return its constants by name, for the genesis."""
 
+    @property
+    def is_low_rank(self) -> bool:
+        """Whether low-rank adapters of peft train, and whole modules beside them, if any."""
+        return False
+
     def gram(
         self, specification: ParameterSpecification, initial: Tensor, *, fixed: Mapping[str, Tensor]
     ) -> Gram | None:

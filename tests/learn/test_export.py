@@ -18,7 +18,16 @@ from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.reuters import create_model, reuters
 from p2pfed.learn.steps import AdamW
 from p2pfed.updates.method import Method
-from p2pfed.updates.methods import Bottleneck, FedSb, Full, Lora, LoraRanks, Peft, Ranks
+from p2pfed.updates.methods import (
+    Bottleneck,
+    FedSb,
+    Full,
+    Lora,
+    LoraRanks,
+    Peft,
+    Ranks,
+    SparseSumMethod,
+)
 from tests.learn.peers import digits_task, make_learner
 
 
@@ -61,6 +70,21 @@ def test_torch_loads_the_weights(tmp_path: Path) -> None:
     assert "full (initial = portable)" in card
     assert "0, 1, 2" in card
     assert learner.specification.digest(learner.vector()).hex() in card
+
+
+def test_adapters_of_a_ledger_are_those_of_peft(tmp_path: Path) -> None:
+    method = SparseSumMethod(targets=("0",), modules=("2",), rank=2)
+    base = digits_task().create_model()
+    task = replace(digits_task(), create_model=lambda: deepcopy(base))
+    learner = TaskLearner(task, method, plan=Plan(steps_per_round=2), seed=1, peer="a")
+    learner.train(0, should_stop=lambda: False)
+    folder = export_adapter(learner.adapted, tmp_path / "out", run_name="r")
+    loaded = PeftModel.from_pretrained(deepcopy(base), str(folder))  # type: ignore[arg-type]
+    rows = digits_task().rows("test")
+    assert isinstance(rows, Examples)
+    with torch.no_grad():
+        assert torch.equal(loaded.eval()(rows.inputs), learner.adapted.model(rows.inputs))
+    assert "PeftModel.from_pretrained" in (folder / "README.md").read_text()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -75,6 +75,11 @@ class LowRank(Method, ABC):
         check_choice(self.initial, "method.initial", INITIALS)
 
     @property
+    @override
+    def is_low_rank(self) -> bool:
+        return True
+
+    @property
     def scale(self) -> float:
         """What multiplies the products in the model."""
         return self.alpha / self.rank

@@ -65,6 +65,11 @@ class SparseSumMethod(LedgerMethod):
         for name in ("alpha", "outer_rate", "norm_max", "budget", "decay"):
             object.__setattr__(self, name, float(getattr(self, name)))
 
+    @property
+    @override
+    def is_low_rank(self) -> bool:
+        return bool(self.targets)
+
     @override
     def ledger(
         self, specification: ParameterSpecification, *, run_id: bytes, codec: Codec | None
