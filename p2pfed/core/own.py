@@ -19,6 +19,9 @@ from p2pfed.wire import headers
 _DIFFERENCES_BETWEEN_FULLS: Final = 4
 # guess: everybody keeps what came since, to give it to newcomers: a few kilobytes per author
 _OPERATIONS_PER_SNAPSHOT: Final = 16
+# Where a snapshot is larger than all these operations together, most bytes would be snapshots. But
+# everybody keeps 64 operations, and a restart counts anew.
+_OPERATIONS_PER_SNAPSHOT_MAX: Final = 48
 # By whether an update is full.
 _KINDS: Final = {
     UpdateFamily.WHOLE: {True: UpdateKind.FULL},
@@ -70,6 +73,8 @@ class OwnUpdates:
         self._served_max = _served_max(config)
         self._is_asked_for_full = False
         self._since_full = 0  # differences in this life since the last full update
+        self._bytes_since_full = 0  # of these
+        self._full_bytes = 0  # of the last full update in this life
         self._served: list[OwnUpdate] = []  # the newest last
         self._drawn_in_this_life = record is None
         self._told = 0  # the newest sequence of a restored incarnation that others can have
@@ -108,7 +113,7 @@ class OwnUpdates:
         family = self._config.family
         if family is UpdateFamily.WHOLE:
             return None
-        is_due = family is UpdateFamily.LEDGER and self._since_full >= _OPERATIONS_PER_SNAPSHOT
+        is_due = family is UpdateFamily.LEDGER and self._is_snapshot_due()
         is_wanted = self._is_asked_for_full and self._since_full >= _DIFFERENCES_BETWEEN_FULLS
         return OwnPlace(
             incarnation=self.incarnation,
@@ -148,7 +153,11 @@ class OwnUpdates:
         """Sign a new update; return the hashes of payloads that need not be served any more."""
         if is_full:
             self._is_asked_for_full = False
-        self._since_full = 0 if is_full else self._since_full + 1
+            self._since_full, self._bytes_since_full = 0, 0
+            self._full_bytes = payload.size_bytes
+        else:
+            self._since_full += 1
+            self._bytes_since_full += payload.size_bytes
         inline = payload.inline
         if inline is not None:
             assert len(inline) == payload.size_bytes
@@ -204,6 +213,12 @@ class OwnUpdates:
         )
         self.sign(payload, round_number=header.round)
         return [update.signed.header.payload_hash for update in before[:-1]]
+
+    def _is_snapshot_due(self) -> bool:
+        if self._since_full < _OPERATIONS_PER_SNAPSHOT:
+            return False
+        is_worth_it = self._bytes_since_full >= self._full_bytes
+        return is_worth_it or self._since_full >= _OPERATIONS_PER_SNAPSHOT_MAX
 
     def _signed(
         self, payload: PayloadReference, kind: UpdateKind, *, round_number: int
