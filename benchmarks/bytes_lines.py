@@ -70,6 +70,7 @@ class Bench:
         tuning: Options of the task, in place of the scenario's, where settings are chosen.
         head_learning_rate: Of a head trained from scratch.
         rates: Tried on the validation rows of seeds of their own, by name of a line.
+        other_choices: How what is no rate was chosen, for the document.
         peer_counts_lines: Names of the lines whose bytes are measured at several numbers of peers.
         peer_counts_rounds: Rounds of these runs.
         sized: Lines whose updates are measured at several sizes of the model.
@@ -87,6 +88,7 @@ class Bench:
     rates: Mapping[str, Sequence[float]]
     peer_counts_lines: Sequence[str]
     peer_counts_rounds: int
+    other_choices: str = ""
     sized: Sequence[Line] = ()
     sizes: Sequence[Tables] = ()
 
@@ -218,6 +220,10 @@ REUTERS = Bench(
         "ffa-lora rank=12 / float32": (5e-3, 1e-2, 2e-2),
         "fed-sb rank=8 / float32": (1e-2, 3e-2, 1e-1),
     },
+    other_choices="Rounds, batches and layers were chosen on seed 100, too. With adapters of rank 8"
+    " in the query and value layers, at the rates 0.005 and 0.02, lora and ffa-lora reached 0.958 "
+    "and 0.935 on validation data after 20 rounds of 2 steps of 12 examples, and 0.960 and 0.947 "
+    "after 40 rounds of 2 steps of 6, which take as long to compute.",
     peer_counts_lines=("fed-sb rank=8 / int4",),
     peer_counts_rounds=4,
     sized=(_GIVEN_SEEDS, _GIVEN_PROJECTED),
@@ -240,14 +246,14 @@ _FFA_STEP, _FED_SB_STEP = 0.3, 1.0
 _SEEDS = Line(
     method={"name": "seeds", "share": 1 / PEERS},
     codec=_OPERATION,
-    learning_rate=0.015,
+    learning_rate=6e-3,
     training={"steps_per_round": 50, "step_rule": _ONE_RATE},
     denominator="full / float32",
 )
 _PROJECTED = Line(
     method={"name": "projected", "share": 1 / PEERS, "epoch_count": 4},
     codec=_OPERATION,
-    learning_rate=_STEP,
+    learning_rate=1.0,
     training={"step_rule": _ONE_RATE},
     denominator="full / float32",
 )
@@ -309,9 +315,25 @@ DIGITS = Bench(
     denominator="lora rank=8 / float32",
     claims=(
         Claim(line="lora rank=8 / int4", ratio_min=6.0, points_max=1.0),
-        Claim(line="ffa-lora rank=8 / int4", ratio_min=14.0, points_max=1.0),
-        Claim(line="lora rank=8 / top-k density=0.5", ratio_min=10.0, points_max=1.0),
-        Claim(line="fed-sb rank=8 / int4", ratio_min=50.0, points_max=None),
+        Claim(
+            line="ffa-lora rank=8 / int4",
+            ratio_min=14.0,
+            points_max=1.0,
+            why_missed="the head, 2,570 of 4,618 values, travels with every method, and the one "
+            "layer below it learns less with a factor that stays random",
+        ),
+        Claim(
+            line="lora rank=8 / top-k density=0.5",
+            ratio_min=10.0,
+            points_max=1.0,
+            why_missed="framing is a fourth of what is sent for so small a model",
+        ),
+        Claim(
+            line="fed-sb rank=8 / int4",
+            ratio_min=50.0,
+            points_max=None,
+            why_missed="all but 64 of its values are the head, which is in the denominator, too",
+        ),
     ),
     run={
         **_COMMON,
@@ -325,7 +347,7 @@ DIGITS = Bench(
         "lora rank=8 / float32": (0.1, 0.3, 1.0),
         "ffa-lora rank=8 / float32": (0.1, 0.3, 1.0, 3.0),
         "fed-sb rank=8 / float32": (0.3, 1.0, 3.0, 10.0),
-        "seeds / operation": (1e-3, 3e-3, 6e-3),
+        "seeds / operation": (1e-3, 3e-3, 6e-3, 1e-2),
         "projected / operation": (0.3, 1.0, 3.0),
     },
     peer_counts_lines=("fed-sb rank=8 / int4", "seeds / operation", "projected / operation"),

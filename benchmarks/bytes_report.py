@@ -228,8 +228,8 @@ def claims(results: Results) -> str:
         if missed:
             why = f"; {claim.why_missed}" if claim.why_missed else ""
             misses.append(f"- `{claim.line}`: {' and '.join(missed)}{why}.\n")
-    text = "".join(misses)
-    return f"## What was claimed\n\n{_table(titles, lines)}\n{text}{_framing(results)}"
+    parts = [_table(titles, lines), "".join(misses), _framing(results)]
+    return "## What was claimed\n\n" + "\n".join(part for part in parts if part)
 
 
 def _missed(results: Results, claim: Claim, row: Row) -> list[str]:
@@ -254,7 +254,7 @@ def _framing(results: Results) -> str:
     framing = row.mean("bytes_per_peer") - row.mean("payload_bytes_per_peer")
     each = framing / (row.mean("updates_per_peer") * DEGREE)
     return (
-        f"\nFraming is about {each:,.0f} bytes per update and neighbor in `{row.line.name}`, and "
+        f"Framing is about {each:,.0f} bytes per update and neighbor in `{row.line.name}`, and "
         "hardly less where updates are small: there it bounds the ratio.\n"
     )
 
@@ -276,9 +276,9 @@ def rates(results: Results) -> str:
     text = (
         "Tried on seeds that are in no other table, at the same rounds and local steps, and judged "
         "by validation data alone; heads keep theirs, and a method has the same rate with all "
-        "codecs. Where training diverged, accuracy counts as 0."
-    )
-    return f"## Learning rates\n\n{text}\n\n{_table(titles, lines)}"
+        "codecs. Where training diverged, accuracy counts as 0. "
+    ) + results.bench.other_choices
+    return f"## Learning rates\n\n{text.strip()}\n\n{_table(titles, lines)}"
 
 
 def peer_counts(results: Results) -> str:
@@ -304,7 +304,8 @@ def peer_counts(results: Results) -> str:
         "Own updates are counted with header and signature; what is relayed are updates of "
         "others. A method that averages vectors sends as much however many peers there are, but "
         "for what peers tell each other of the rest; a ledger's updates pass everybody, so that "
-        "what is relayed grows with the number of peers."
+        "what is relayed grows with their number: n peers on a ring relay about n - 2 updates "
+        "each."
     )
     return f"## More peers\n\n{text}\n\n{_table(titles, lines)}"
 
@@ -331,6 +332,16 @@ def sizes(results: Results) -> str:
         "each publishes one update per round: it has as many numbers as there are directions or "
         "steps, whatever the model's size."
     )
+    largest = [
+        f"{max(run['update_bytes_max'] for run in row.runs.values()):,} bytes of `{row.line.name}`"
+        for row in results.rows()
+        if row.line.codec["name"] == "operation"
+    ]
+    if largest:
+        text += (
+            " In the runs of all lines, where now and then an update repeats all sums of its "
+            f"author for those who missed some, the largest has {' and '.join(largest)}."
+        )
     return f"## Larger models\n\n{text}\n\n{_table(titles, lines)}"
 
 
