@@ -34,8 +34,6 @@ from robust.verdicts import Integration, judge
 from robust.weights import MassCaps, check_mass_caps, mixing_weights, pulls_under_caps
 
 _ROUND_END: Final = 2**64  # what the salt of a round's keys holds
-# Rejected rows that count for f: the others are no rows, have no say, or were not looked at.
-_COUNTED: Final = frozenset({Reason.NORM_CAP})
 _NO_CAPS: Final[Mapping[bytes | str, float]] = {}
 
 
@@ -70,10 +68,12 @@ class Integrator:
     and distances are those of the drift from `genesis`, because what all peers share from the
     start would otherwise dominate every norm. A rejected row's mixing weight goes to the own row.
 
-    A rule given by name gets its f from the number of rows that are sound and have a mass, before
-    the norm cap; it is never more than half of the rows left. Garbage is not counted: it cannot
-    make a rule infeasible, and whoever sends it is one liar less among the rest. Nor are those that
-    the prioritizer passed over: f is that of a sample. A `Rule` keeps the f that it was made with.
+    A rule given by name gets its f from the number of rows before any was rejected; it is never
+    more than half of the rows left. Malformed rows and those above the norm cap are counted: of
+    honest peers whose training diverged, no vector is left, but the liars that f is for still lie.
+    Rows without mass are not, whatever they hold: else many new names would raise f. Nor are those
+    that the prioritizer passed over: f is that of a sample. A `Rule` keeps the f that it was made
+    with.
 
     Args:
         rule: A name that `robust.create` knows, or a rule.
@@ -240,8 +240,7 @@ class Integrator:
     def _plain_rule_for(self, call: Call) -> Rule:
         if isinstance(self.rule, Rule):
             return self.rule
-        uncounted = sum(it not in _COUNTED for it in call.rejected.values())
-        expected = byzantine_count(len(call.peers) - uncounted + 1, self.beta_max)
+        expected = byzantine_count(_counted_peers(call) + 1, self.beta_max)
         count = min(expected, len(call.accepted) // 2)
         evaluate = self.evaluate
         if evaluate is not None and call.genesis is not None:
@@ -303,6 +302,14 @@ class Integrator:
 
 def _key(row: Row, round: int) -> _RoundKey:
     return _RoundKey(peer_key(row.peer), round)
+
+
+def _counted_peers(call: Call) -> int:
+    """Count the neighbors of whom f is a share: that a row is malformed does not make it honest."""
+    return sum(
+        call.mass_caps.get(key) != 0.0 and call.rejected.get(key) is not Reason.NOT_PRIORITIZED
+        for key in call.peers
+    )
 
 
 def _of_drift(evaluate: Evaluate, genesis: Tensor, dtype: torch.dtype) -> Evaluate:
