@@ -311,13 +311,22 @@ def _order(
         ) from error
 
 
-def _checked_gram(gram: Tensor, row_count: int) -> Tensor:
+def check_gram(gram: Tensor, row_count: int) -> Tensor:
+    """Return inner products of `row_count` rows as float64 on the CPU, finite or not.
+
+    Raises:
+        InputError: If they are no real matrix of that many rows and columns.
+    """
     check_dense(gram, "gram")
     if tuple(gram.shape) != (row_count, row_count):
         raise InputError(f"gram of shape {tuple(gram.shape)} for {row_count} rows")
     if gram.is_complex():
         raise InputError(f"gram of {gram.dtype}: inner products are real numbers, give .real")
-    products = gram.cpu().to(torch.float64)
+    return gram.cpu().to(torch.float64)
+
+
+def _checked_gram(gram: Tensor, row_count: int) -> Tensor:
+    products = check_gram(gram, row_count)
     if not bool(torch.isfinite(products).all()):
         raise InputError("gram: NaN or infinity")
     return products

@@ -11,6 +11,7 @@ from torch import Tensor
 from robust.agreement import agreements
 from robust.blocks import accumulator, distance
 from robust.errors import InfeasibleError
+from robust.products import LENGTH_MAX, Products, measure_products
 from robust.reputation.policy import NORM_RATIO_MAX
 from robust.reputation.record import Observation
 from robust.sanitizer import Reason, Row, find_above_cap, find_malformed, measure_norms, peer_key
@@ -44,6 +45,7 @@ class Call:
         mass_caps: Largest share by peer key, for some.
         round: Of the run.
         progress: Share of the run that is over, in [0, 1].
+        products: The inner products that the caller's `gram` found; None without one.
     """
 
     own: Tensor
@@ -55,6 +57,7 @@ class Call:
     mass_caps: Mapping[bytes, float]
     round: int
     progress: float
+    products: Products | None = None
 
     def without(self, rejected: Mapping[bytes, Reason]) -> Self:
         """Return what is left after some peers were turned away, by peer key."""
@@ -67,13 +70,42 @@ class Call:
         drifts = torch.stack([vector.to(accumulator(vector.dtype)) for vector in vectors])  # (n, d)
         return drifts if self.genesis is None else drifts.sub_(self.genesis.to(drifts.dtype))
 
+    def gram(self) -> Tensor | None:
+        """Return the inner products of `drifts` if the caller measures them, shape (n, n).
 
-def sanitize(call: Call) -> tuple[dict[bytes, float], dict[bytes, Reason]]:
-    """Return the length of every row that can be compared, and why the others cannot."""
+        Raises:
+            InfeasibleError: If one is beyond what distances can be computed from.
+        """
+        if self.products is None:
+            return None
+        return self.products.of([peer_key(row.peer) for row in self.accepted])
+
+    def measured_by(self, gram: Callable[[Tensor], Tensor]) -> Self:
+        """Return this with inner products, without the rows that have none.
+
+        Args:
+            gram: As in `Integrator`.
+
+        Raises:
+            InputError: If it returns no real matrix of shape (n, n).
+        """
+        keys = [peer_key(row.peer) for row in self.accepted]
+        products = measure_products(gram, self.drifts(), keys)
+        measured = replace(self, products=products)
+        return measured.without(dict.fromkeys(products.find_wild(), Reason.NOT_FINITE))
+
+
+def sanitize(call: Call, *, own_norm: float) -> tuple[dict[bytes, float], dict[bytes, Reason]]:
+    """Return the length of every row that can be compared, and why the others cannot.
+
+    Nor can one whose square is none in float64, unless the own row is as long: the distances of
+    all others would be lost with its own.
+    """
+    longest = LENGTH_MAX if own_norm <= LENGTH_MAX else math.inf
     malformed = find_malformed(call.accepted, call.own)
     sound = [row for row in call.accepted if peer_key(row.peer) not in malformed]
     norms = measure_norms(sound, call.genesis)
-    finite = {key: norm for key, norm in norms.items() if math.isfinite(norm)}
+    finite = {key: norm for key, norm in norms.items() if math.isfinite(norm) and norm <= longest}
     malformed |= dict.fromkeys(norms.keys() - finite.keys(), Reason.NOT_FINITE)
     return finite, malformed
 
@@ -101,18 +133,16 @@ def observe(
     *,
     own_norm: float,
     beta_max: float,
-    gram: Callable[[Tensor], Tensor] | None,
 ) -> dict[bytes | str, Observation]:
     """Compare all rows that can be compared, those without mass among them.
 
     Whoever has no mass is judged and does not judge, as `find_voices` says.
 
     Args:
-        call: After `sanitize`.
+        call: After `sanitize`, and `measured_by` if the caller measures.
         norms: The lengths of its accepted rows.
         own_norm: The own row's.
         beta_max: Share of liars to survive.
-        gram: As in `Integrator`.
 
     Returns:
         What each neighbor showed; nothing if usual lengths are beyond float64.
@@ -128,10 +158,11 @@ def observe(
     # Where most have not moved yet, no length is unusual.
     ratios = {key: norms[key] / median if median > 0.0 else 1.0 for key in keys}
     found = dict.fromkeys(keys, 0.0)
-    # One that is too long is not even compared: the square of its length may be beyond float64.
+    # One that is too long is not even compared, so that it has no say about others either.
     compared = [key for key in keys if ratios[key] < NORM_RATIO_MAX]
     rows = [row for row in call.accepted if peer_key(row.peer) in compared]
-    drifts = replace(call, accepted=rows).drifts()
+    comparing = replace(call, accepted=rows)
+    drifts = comparing.drifts()
     speaking = sum(voices[key] > 0.0 for key in compared)
     # Liars are a share of those who speak, and counted in mean voices of all rows.
     count = byzantine_count(speaking + 1, beta_max) * (len(compared) + 1) / (speaking + 1)
@@ -140,7 +171,7 @@ def observe(
             drifts,
             own=drifts[0],
             byzantine_count=math.floor(count),
-            gram=None if gram is None else gram(drifts),
+            gram=comparing.gram(),
             voices=[voices[b""], *(voices[key] for key in compared)],
         )
     except InfeasibleError:  # nothing can be said of this round

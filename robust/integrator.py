@@ -84,7 +84,8 @@ class Integrator:
             all of them.
         evaluate: Scores a vector, as `own` is one, on own held-out data; for rules that need it.
         gram: Inner products, shape (n, n), of drifts, shape (n, d), where those of the drifts
-            themselves do not measure what an update does; None where they do.
+            themselves do not measure what an update does; None where they do. That of two drifts
+            depends on these two alone. A row that has none in float64 is rejected.
         electing: Makes a rule that reads vectors out of one that reads ranks, where vectors stand
             for rankings, such as a `ScoreVote`; None where they do not.
         observes: Whether to compare the rows, for a `ReputationLedger`.
@@ -180,13 +181,13 @@ class Integrator:
                 round=round,
                 progress=progress,
             )
-            norms, malformed = sanitize(call)
+            norms, malformed = sanitize(call, own_norm=own_norm)
             call = call.without(malformed)
+            if self.gram is not None:
+                call = call.measured_by(self.gram)
             observations: dict[bytes | str, Observation] = {}
             if self.observes:
-                observations = observe(
-                    call, norms, own_norm=own_norm, beta_max=self.beta_max, gram=self.gram
-                )
+                observations = observe(call, norms, own_norm=own_norm, beta_max=self.beta_max)
             call = call.without(find_without_mass(call))
             too_long = find_too_long(
                 call, norms, own_norm=own_norm, norm_cap_ratio=self.norm_cap_ratio
@@ -296,7 +297,7 @@ class Integrator:
             own=drifts[0],
             weights=[own_weight, *weights],
             keys=[_RoundKey(b""), *(_key(row, call.round) for row in call.accepted)],
-            gram=None if self.gram is None else self.gram(drifts),
+            gram=call.gram(),
         )
 
 

@@ -44,7 +44,7 @@ class Reason(StrEnum):
     DUPLICATE_PEER = "duplicate-peer"
     WRONG_SHAPE = "wrong-shape"
     WRONG_TYPE = "wrong-type"
-    NOT_FINITE = "not-finite"
+    NOT_FINITE = "not-finite"  # or its length has no square in float64
     NORM_CAP = "norm-cap"
     NO_MASS = "no-mass"  # its mass cap is 0; whoever set that knows why
     NOT_PRIORITIZED = "not-prioritized"

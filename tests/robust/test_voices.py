@@ -78,3 +78,26 @@ def test_lengths_beyond_float64_say_nothing() -> None:
     rows = [Row(name, own * 1.1) for name in "abc"]
     found = Integrator("mean", observes=True).integrate(own, rows)
     assert found.observations == {}
+
+
+def test_rows_that_are_too_long_do_not_judge_the_others() -> None:
+    # Of six rows f is 1, and both liars' cosines of -1 are not cut away.
+    own = torch.ones(4)
+    rows = [Row(name, own.clone()) for name in "abc"]
+    rows += [Row(name, own * -10.0) for name in ("liar 0", "liar 1")]
+    found = Integrator("mean", observes=True).integrate(own, rows).observations
+    assert [found[name].agreement for name in "abc"] == pytest.approx([1.0] * 3)
+    assert found["liar 0"].agreement == 0.0
+
+
+def test_liars_are_a_share_of_those_who_speak_in_mean_voices_of_all() -> None:
+    # Own and five speak, so that f = 1 of six. Twelve are compared: a mean voice is half of that of
+    # those who speak, and to cut one liar away takes two.
+    own = torch.tensor([1.0, 0.0])
+    rows = [Row(f"known {k}", own.clone()) for k in range(4)] + [Row("liar", -own)]
+    caps = {str(row.peer): 1 / 6 for row in rows}
+    new = [Row(f"new {k}", own.clone()) for k in range(6)]
+    caps |= {str(row.peer): 0.0 for row in new}
+    integrator = Integrator("mean", observes=True)
+    found = integrator.integrate(own, rows + new, mass_caps=caps).observations
+    assert found["known 0"].agreement == pytest.approx(1.0)

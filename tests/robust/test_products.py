@@ -1,0 +1,111 @@
+"""Rows whose lengths or inner products are beyond float64 cost only their own sender."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust import InputError, Integrator, Reason, Row
+
+RULES = ("nnm+trimmed-mean", "self-centered-clipping", "krum", "geometric-median")
+
+
+def plain(drifts: Tensor) -> Tensor:
+    return drifts @ drifts.T
+
+
+def reasons(rows: list[Row], own: Tensor, **given: object) -> dict[str, Reason]:
+    found = Integrator(**given).integrate(own, rows)
+    return {str(verdict.peer): verdict.reason for verdict in found.verdicts}
+
+
+# Nobody has moved yet, so that no median of lengths sets a scale, and then everybody has.
+@pytest.mark.parametrize("home", [0.0, 1.0])
+@pytest.mark.parametrize("gram", [None, plain])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("cap", [None, 3.0])
+def test_one_row_beyond_squares_costs_only_its_sender(
+    rule: str, gram: object, home: float, cap: float | None
+) -> None:
+    own = torch.full((4,), home, dtype=torch.float64)
+    rows = [Row(name, own.clone()) for name in "abcdef"]
+    rows.append(Row("liar", torch.full((4,), 1e200, dtype=torch.float64)))
+    integrator = Integrator(rule, gram=gram, norm_cap_ratio=cap, observes=True)
+    found = integrator.integrate(own, rows)
+    assert not found.kept_own
+    assert {it.peer: it.reason for it in found.verdicts}["liar"] is Reason.NOT_FINITE
+    assert found.observations["liar"].validity == 0.0
+    assert found.observations["a"].agreement == pytest.approx(home)
+
+
+def test_row_whose_product_overflows_in_the_callers_type_is_rejected_by_name() -> None:
+    own = torch.zeros(4)
+    rows = [Row(name, torch.ones(4)) for name in "abc"] + [Row("liar", torch.full((4,), 1e25))]
+    found = reasons(rows, own, gram=plain)
+    assert found.pop("liar") is Reason.NOT_FINITE
+    assert Reason.NOT_FINITE not in found.values()
+    assert Reason.NOT_INTEGRATED not in found.values()
+
+
+@pytest.mark.parametrize("entry", [math.inf, math.nan])
+def test_row_without_a_product_with_own_is_rejected_by_name(entry: float) -> None:
+    def measure(drifts: Tensor) -> Tensor:
+        products = plain(drifts)
+        products[0, -1] = products[-1, 0] = entry
+        return products
+
+    rows = [Row(name, torch.ones(2)) for name in "abcd"]
+    assert reasons(rows, torch.ones(2), rule="mean", gram=measure) == {
+        **dict.fromkeys("abc", Reason.ACCEPTED),
+        "d": Reason.NOT_FINITE,
+    }
+
+
+@pytest.mark.parametrize("observes", [False, True])
+@pytest.mark.parametrize("place", [(1, 2), (0, 0)])
+def test_own_is_kept_where_nobody_can_be_blamed(place: tuple[int, int], observes: bool) -> None:
+    def measure(drifts: Tensor) -> Tensor:
+        products = plain(drifts)
+        products[place] = products[place[::-1]] = math.inf
+        return products
+
+    own, rows = torch.ones(2), [Row(name, torch.full((2,), 1.5)) for name in "abc"]
+    found = Integrator(gram=measure, observes=observes).integrate(own, rows)
+    assert torch.equal(found.vector, own)
+    assert "inner products by gram= are beyond" in found.note
+
+
+def test_rounding_of_a_hostile_product_is_nobodys_mistake() -> None:
+    def measure(drifts: Tensor) -> Tensor:
+        products = plain(drifts)
+        products[-1, -1] = -1e9
+        products[-1, 1] += 1e6
+        return products
+
+    rows = [Row(name, torch.ones(2)) for name in "abcd"]
+    assert not Integrator(gram=measure).integrate(torch.ones(2), rows).kept_own
+
+
+def test_products_are_asked_for_once() -> None:
+    calls = []
+
+    def measure(drifts: Tensor) -> Tensor:
+        calls.append(len(drifts))
+        return plain(drifts)
+
+    rows = [Row(name, torch.ones(2)) for name in "abc"] + [Row("nan", torch.full((2,), math.nan))]
+    Integrator(gram=measure, observes=True).integrate(torch.ones(2), rows)
+    assert calls == [4]
+
+
+def test_products_of_another_shape_are_the_callers_fault() -> None:
+    rows = [Row(name, torch.ones(2)) for name in "abc"]
+    with pytest.raises(InputError, match=r"gram of shape \(2, 2\) for 4 rows"):
+        Integrator(gram=lambda drifts: plain(drifts)[:2, :2]).integrate(torch.ones(2), rows)
+
+
+def test_own_row_beyond_squares_rejects_nobody() -> None:
+    own = torch.full((2,), 1e200, dtype=torch.float64)
+    found = reasons([Row("a", own * 1.1)], own, rule="mean")
+    assert found == {"a": Reason.ACCEPTED}
