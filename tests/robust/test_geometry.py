@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from robust.errors import InfeasibleError
-from robust.geometry import measure
+from robust.geometry import Geometry, measure
 
 
 def make_vectors(n: int, d: int, seed: int = 0) -> Tensor:
@@ -45,6 +45,25 @@ def test_squares_beyond_float32_are_measured(scale: float) -> None:
 def test_squares_beyond_float64_are_infeasible() -> None:
     with pytest.raises(InfeasibleError, match="beyond the range"):
         measure(torch.tensor([[1e300], [-1e300]], dtype=torch.float64), None)
+
+
+@pytest.mark.parametrize(("units", "is_equal"), [(33, True), (1_000, False)])
+def test_rows_with_equal_products_up_to_rounding_are_equal(units: int, *, is_equal: bool) -> None:
+    products = torch.ones(2, 2, dtype=torch.float64)
+    products[1, 1] += units * torch.finfo(torch.float64).eps
+    rows = torch.eye(2, dtype=torch.float64)
+    geometry = Geometry(products=products, rows=rows, own=None, has_origin=False)
+    assert (float(geometry.squared_distances()[0, 1]) == 0.0) is is_equal
+
+
+@pytest.mark.parametrize("n", [9, 17, 20])
+def test_equal_rows_are_at_no_distance_wherever_they_stand(n: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(n, 2_000, generator=generator, dtype=torch.float64)
+    vectors[n - 1] = vectors[1]
+    distances = measure(vectors, vectors[0], has_origin=False).squared_distances()
+    assert float(distances[1, n - 1]) == 0.0
+    assert float(distances[1, 2]) > 1.0
 
 
 def test_mixed_rows_are_measured_as_if_they_were_made() -> None:

@@ -57,6 +57,17 @@ def test_caps_that_bind_nobody_change_nothing(rule: str, cap: float) -> None:
     )
 
 
+def test_row_of_little_weight_is_capped_behind_a_rule_that_weighs_rows_alike() -> None:
+    # Its weight of 0.1 would allow half of a pull, which behind such a rule is 1/8 of four rows.
+    assert pulls_under_caps([0.1, 0.4], [0.05, 0.2], row_count=4) == (0.2, 0.5)
+    own = torch.zeros(4)
+    rows = [Row(f"peer {i}", torch.ones(4), weight=0.1) for i in range(3)]
+    caps = {row.peer: 0.05 for row in rows}
+    rule = robust.create("trimmed-mean", byzantine_count=0)
+    found = Integrator(rule).integrate(own, rows, mass_caps=caps)
+    assert [it.weight for it in found.verdicts] == pytest.approx([0.05] * 3)
+
+
 @pytest.mark.parametrize("rule", ["median", "krum", "nnm+trimmed-mean", "geometric-median"])
 def test_many_rows_that_are_chosen_have_their_largest_pull_together(rule: str) -> None:
     # Eight of fifteen rows: no rule that chooses rows can tell that they are not the honest ones.

@@ -60,6 +60,14 @@ def test_rows_are_equally_far_up_to_rounding_in_any_unit(unit: float) -> None:
     assert mean.aggregate(apart).coefficients.tolist() == pytest.approx([1 / 2, 1 / 3, 1 / 6])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_apart_by_a_hundred_units_of_rounding_are_not_equally_far(dtype: torch.dtype) -> None:
+    farther = 1.0 + 100.0 * torch.finfo(dtype).eps
+    vectors = torch.tensor([[0.0], [1.0], [-farther]], dtype=dtype)
+    result = robust.create("nnm+mean", byzantine_count=1).aggregate(vectors)
+    assert result.coefficients.tolist() == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+
+
 def test_copies_count_alike() -> None:
     vectors = make_vectors(9, 50)
     vectors[[5, 8]] = vectors[2].clone()

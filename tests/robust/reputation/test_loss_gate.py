@@ -1,6 +1,7 @@
 """Who is probed, how probes become ratings, and whom the gate turns away."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -138,6 +139,52 @@ def test_harm_that_is_as_great_as_that_of_most_is_no_reason() -> None:
     assert gate.rating("last").mean < 0.01
     assert gate.rating("last").gain < -0.07
     assert gate.rejected(gains) == ()
+
+
+@pytest.mark.parametrize(("gain", "is_rejected"), [(-0.29, False), (-0.31, True)])
+def test_margin_is_three_standard_errors_of_the_moving_average(
+    gain: float, *, is_rejected: bool
+) -> None:
+    # With a memory of 0.9 the average has 0.1 / 1.9 of the variance of a gain: 0.01 of 0.19.
+    gate = LossGate(0)
+    gate.record(0, {"harmful": gain, "first": 0.1, "second": 0.1})
+    snapshot = gate.snapshot()
+    for peer, rating in snapshot["peers"].items():
+        is_liar = bytes.fromhex(peer) == b"harmful"
+        rating |= {"mean": 0.1 if is_liar else 0.9, "gain": gain if is_liar else 0.0}
+        rating |= {"gain_variance": 0.19, "scores": 50}
+    restored = LossGate.restore(0, snapshot)
+    assert restored.rejected(["harmful", "first", "second"]) == (
+        ("harmful",) if is_rejected else ()
+    )
+
+
+def probes_until_found(harm: float) -> float:
+    """Return after how many probes, the median, two liars of six are rejected.
+
+    Args:
+        harm: What the liars lose and the honest ones gain, in units of the noise.
+    """
+    noise = torch.randn(30, 200, 6, generator=torch.Generator().manual_seed(0)) * 0.1
+    counts, names = [], ORIGINS[:6]
+    for seed, rounds in enumerate(noise.tolist()):
+        gate, found = LossGate(seed), dict[str, int]()
+        for index, gains in enumerate(rounds):
+            drawn = {
+                name: gain + 0.1 * (-harm if place < 2 else harm)
+                for place, (name, gain) in enumerate(zip(names, gains, strict=True))
+            }
+            gate.record(index, {name: drawn[name] for name in gate.probes(index, names)})
+            for name in gate.rejected(names[:6]):
+                found.setdefault(name, gate.rating(name).scores)
+            if found.keys() >= set(names[:2]):
+                break
+        counts += [found.get(name, len(rounds)) for name in names[:2]]
+    return statistics.median(counts)
+
+
+def test_liars_who_lose_what_is_noise_are_found_after_sixteen_probes() -> None:
+    assert 15 <= probes_until_found(1.0) <= 17
 
 
 def rejected_for_noise(policy: LossGatePolicy) -> int:
@@ -375,6 +422,13 @@ def test_of_two_alike_the_later_is_held_and_of_two_as_old_both() -> None:
     assert find_copies(kept, times) == {"a": "b"}
     assert find_copies(kept, times | {"b": 5.0}) == {"a": "b", "b": "a"}
     assert find_copies(kept, times, overlap_max=0.9) == {}
+
+
+@pytest.mark.parametrize(("shared", "is_copy"), [(3, False), (4, True)])
+def test_two_are_alike_from_four_tenths_on(shared: int, *, is_copy: bool) -> None:
+    kept = {"first": set(range(10)), "later": set(range(10 - shared, 20 - shared))}
+    held = find_copies(kept, {"first": 0.0, "later": 1.0})
+    assert held == ({"later": "first"} if is_copy else {})
 
 
 def test_wrong_arguments_are_refused() -> None:

@@ -132,6 +132,17 @@ def test_near_a_row_it_converges_too() -> None:
             assert result.tolist() == pytest.approx([0.0, expected], abs=1e-7)
 
 
+def test_a_walk_of_many_steps_is_walked_to_its_end() -> None:
+    # Four rows within 0.001 to 1 of each other, and three a hundred times as far from them, at one
+    # of which the walk begins: it takes 75 steps, and after twelve has 0.4 to go.
+    vectors = make_vectors(7, 3, seed=31)
+    vectors[4:] *= 0.001
+    vectors[:3] = vectors[:3] * 100.0 + 5.0
+    result = RULE(vectors, own=vectors[0])
+    gradient = torch.nn.functional.normalize(vectors - result, dim=1).sum(dim=0)
+    assert float(gradient.norm()) < 1e-6
+
+
 def test_a_row_at_the_median_of_the_others_is_the_median() -> None:
     vectors = make_vectors(9, 12)
     center = RULE(vectors)
