@@ -1,11 +1,12 @@
 """What is known about every rule: how to make it, and which properties it has and lacks.
 
 The suite in tests/robust/properties checks each rule against each property, both ways: where the
-table says that a rule lacks one, some case must show it.
+table says that a rule lacks one, some case must show it by its result; what it refuses to compute
+shows nothing, and is declared by itself.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -45,6 +46,8 @@ class Known:
     Attributes:
         name: As `robust.create` takes it.
         has: The properties that it has; it must lack the others.
+        refuses: Properties that it neither has nor lacks: it takes none of the rows that would show
+            them.
         unstated: Properties that are neither claimed nor denied, each with the reason.
         params: Parameters beside `byzantine_count`.
         lengths: Those of `params` that are lengths, and change with the unit.
@@ -65,6 +68,7 @@ class Known:
 
     name: str
     has: frozenset[Property]
+    refuses: frozenset[Property] = frozenset()
     unstated: Mapping[Property, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     lengths: tuple[str, ...] = ()
@@ -132,16 +136,27 @@ def _tolerance(known: Known, row_count: int) -> int:
 
 
 def assert_lacking(check: Callable[[Known, Case], None], known: Known) -> None:
-    """Fail unless one of some small cases refutes what `check` checks."""
+    """Fail unless one of some small cases refutes what `check` checks, and none is refused."""
+    for case in _small_cases(known):
+        try:
+            check(known, case)
+        except AssertionError:
+            return
+    pytest.fail(f"no case refutes {check.__name__} for {known.name}")
+
+
+def assert_refusing(check: Callable[[Known, Case], None], known: Known) -> None:
+    """Fail unless the rule refuses what `check` checks in each of some small cases."""
+    for case in _small_cases(known):
+        with pytest.raises(robust.InfeasibleError):
+            check(known, case)
+
+
+def _small_cases(known: Known) -> Iterator[Case]:
     for seed in range(12):
         count = 5 + 2 * (seed % 3)
         liars = 1 + seed % known.tolerance(count)
-        case = known.example(count, 1 + 2 * (seed % 2), byzantine_count=liars, seed=seed)
-        try:
-            check(known, case)
-        except (AssertionError, robust.InfeasibleError):
-            return
-    pytest.fail(f"no case refutes {check.__name__} for {known.name}")
+        yield known.example(count, 1 + 2 * (seed % 2), byzantine_count=liars, seed=seed)
 
 
 def having(prop: Property) -> list[Any]:
@@ -154,8 +169,13 @@ def lacking(prop: Property) -> list[Any]:
     return [
         pytest.param(it, id=it.name)
         for it in TABLE
-        if prop not in it.has and prop not in it.unstated
+        if prop not in it.has | it.refuses and prop not in it.unstated
     ]
+
+
+def refusing(prop: Property) -> list[Any]:
+    """Return the rules that take no rows that would show it."""
+    return [pytest.param(it, id=it.name) for it in TABLE if prop in it.refuses]
 
 
 def every() -> list[Any]:
@@ -255,6 +275,7 @@ TABLE = (
     Known(
         name="foolsgold",
         has=frozenset({P.EQUALS, P.SCALES, P.TURNS, P.CONVEX}),
+        refuses=frozenset({P.AGREES}),  # rows that agree are all copies to it
         dimensions=(17, 257),
     ),
     Known(

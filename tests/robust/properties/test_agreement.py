@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 import robust
 from tests.robust_cases import FEW, Case, cases
-from tests.robust_rules import Known, Property, assert_lacking, having, lacking
+from tests.robust_rules import (
+    Known,
+    Property,
+    assert_lacking,
+    assert_refusing,
+    having,
+    lacking,
+    refusing,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +59,11 @@ def test_result_is_what_all_agree_on(known: Known, data: st.DataObject) -> None:
 @pytest.mark.parametrize("known", lacking(Property.AGREES))
 def test_result_is_not_what_all_agree_on(known: Known) -> None:
     assert_lacking(check_agreement, known)
+
+
+@pytest.mark.parametrize("known", refusing(Property.AGREES))
+def test_what_all_agree_on_is_refused(known: Known) -> None:
+    assert_refusing(check_agreement, known)
 
 
 @pytest.mark.parametrize("known", having(Property.AVERAGES))

@@ -1,7 +1,19 @@
 """Nothing is registered that the suite does not know."""
 
+import pytest
+
 import robust
-from tests.robust_rules import LEFT_OUT, TABLE, Property, having, lacking
+from tests.robust_cases import Case
+from tests.robust_rules import (
+    LEFT_OUT,
+    TABLE,
+    Known,
+    Property,
+    assert_lacking,
+    assert_refusing,
+    having,
+    lacking,
+)
 
 
 def test_every_rule_is_in_the_table() -> None:
@@ -28,6 +40,22 @@ def test_every_property_is_claimed_or_denied_or_left_open_for_a_reason() -> None
     for known in TABLE:
         assert known.has.isdisjoint(known.unstated)
         assert all(known.unstated.values())
+        assert known.refuses.isdisjoint(known.has | known.unstated.keys())
+
+
+def test_what_is_refused_is_tested() -> None:
+    assert {prop for known in TABLE for prop in known.refuses} == {Property.AGREES}
+
+
+def test_a_refusal_refutes_nothing() -> None:
+    (foolsgold,) = (known for known in TABLE if known.name == "foolsgold")
+
+    def check_refused(known: Known, case: Case) -> None:
+        known.apply(case.with_rows(case.vectors[:1].expand_as(case.vectors)))
+
+    with pytest.raises(robust.InfeasibleError):
+        assert_lacking(check_refused, foolsgold)
+    assert_refusing(check_refused, foolsgold)
 
 
 def test_every_property_is_claimed_by_some_and_denied_by_others() -> None:
