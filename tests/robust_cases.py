@@ -1,7 +1,7 @@
 """Rows to try rules on: what hypothesis draws, and what liars make of some of them."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 DIMENSIONS = (1, 2, 3, 17, 257)
 
-# Each rule has many properties, and each property many rules: a few draws each. A profile with
-# more examples scales with it.
-FEW = settings(max_examples=max(1, settings().max_examples // 25))
-# For tests that try all attacks on each.
-FEWER = settings(max_examples=max(1, settings().max_examples // 50))
+# Each rule has many properties, and each property many rules: 20 draws each, in half a minute. A
+# profile with more examples scales with it.
+FEW = settings(max_examples=max(1, settings().max_examples // 10))
+# Attacks on a case that was drawn. All of them on each, some twenty, left time for four cases.
+_ATTACKS_DRAWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +222,18 @@ def attacks(case: Case) -> Iterator[tuple[str, Case]]:
         # via bucketing": copies of one honest peer.
         yield f"mimic {row}", case.with_lies(honest[row])
     yield from _aligned(case)
+
+
+def draw_some(data: st.DataObject, trials: Iterable[tuple[str, Case]]) -> list[tuple[str, Case]]:
+    """Draw some attacks of those that are named."""
+    return data.draw(
+        st.lists(
+            st.sampled_from(list(trials)),
+            min_size=_ATTACKS_DRAWN,
+            max_size=_ATTACKS_DRAWN,
+            unique_by=lambda it: it[0],
+        )
+    )
 
 
 def _aligned(case: Case) -> Iterator[tuple[str, Case]]:

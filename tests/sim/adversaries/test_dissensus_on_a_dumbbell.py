@@ -10,7 +10,7 @@ from itertools import pairwise
 import networkx as nx
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -20,7 +20,6 @@ from robust.rule import Rule
 from sim.rounds.coalition import Coalition
 from sim.rounds.neighborhood import Neighborhood, neighborhoods
 from sim.rounds.threat import find_threat
-from tests.robust_cases import FEW
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +30,8 @@ GOSSIP = robust.create("mean")
 CLIPPING = robust.create("self-centered-clipping", byzantine_count=1)
 SEEDS = st.integers(0, 2**32)
 EPSILONS = st.floats(1.0, 8.0)
+# Each draw is twenty rounds of eleven peers. A profile with more examples scales with it.
+FEW = settings(max_examples=max(1, settings().max_examples // 25))
 
 
 def dumbbell() -> tuple[Neighborhood, ...]:
