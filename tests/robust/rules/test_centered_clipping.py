@@ -125,11 +125,20 @@ def test_gram_measures_from_own_only() -> None:
         ({"step_count": 0}, "step_count"),
         ({"step_count": True}, "step_count"),
         ({"step_count": 1.5}, "step_count"),
+        ({"step_count": 1_001}, "step_count=1001 is not a whole number from 1 to 1,000: to go on"),
+        ({"step_count": 10**9}, "step_count"),
     ],
 )
 def test_wrong_parameters_are_refused(params: dict[str, float], complaint: str) -> None:
     with pytest.raises(robust.RuleError, match=complaint):
         robust.create("centered-clipping", byzantine_count=1, **params)
+
+
+def test_a_thousand_steps_are_taken() -> None:
+    vectors = torch.tensor([[0.0], [10.0], [10.0]])
+    rule = robust.create("centered-clipping", byzantine_count=1, radius=0.01, step_count=1_000)
+    # Each step takes two thirds of the radius, as far as own's row does not pull back: a third.
+    assert float(rule(vectors, own=vectors[0])) == pytest.approx(10.0 / 3.0, abs=0.02)
 
 
 def slow(vectors: Tensor, start: Tensor, radius: float | None, steps: int) -> Tensor:
