@@ -10,6 +10,8 @@ from typing import final
 
 from torch import Tensor
 
+from robust.errors import RuleError
+from robust.parameters import check_whole_number, shown
 from robust.ranks.bits import check_length
 from robust.ranks.ranking import check_permutation
 
@@ -57,7 +59,12 @@ class RankCodec(ABC):
 
         Raises:
             RankError: If `encode` writes these bytes for no ranking.
+            RuleError: If `data` is no bytes, or `size` no whole number >= 1 or more than the codec
+                takes, which are the reader's own.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise RuleError(f"data={shown(data)} is no bytes; give the ballot as it arrived")
+        check_whole_number(size, "size", least=1)
         check_length(data, self.encoded_bytes(size))
         return self._decode(data, size)
 

@@ -1,6 +1,8 @@
 """Rankings as bytes: what each codec writes, how long it is, and what it refuses."""
 
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -69,6 +71,22 @@ def test_many_edges_are_written_in_chunks() -> None:
     ranks = draw_ranking(1, 40_000)  # of 16 bits each, in three chunks of 16,384
     for codec in (PackedRanks(), Levels(4), TopIds(0.5), TopSets(0.5)):
         assert torch.equal(codec.decode(codec.encode(ranks), 40_000), codec.ballot(ranks))
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, None, "5"], ids=repr)
+@pytest.mark.parametrize("codec", ALL, ids=str)
+def test_a_size_that_is_no_count_of_edges_is_the_readers_mistake(
+    codec: RankCodec, size: Any
+) -> None:
+    with pytest.raises(robust.RuleError, match=re.escape(f"size={size!r} is not a whole number")):
+        codec.decode(b"", size)
+
+
+@pytest.mark.parametrize("data", ["abc", 3, None, [1, 2]], ids=repr)
+@pytest.mark.parametrize("codec", ALL, ids=str)
+def test_what_is_no_bytes_is_the_readers_mistake(codec: RankCodec, data: Any) -> None:
+    with pytest.raises(robust.RuleError, match=re.escape(f"data={data!r} is no bytes")):
+        codec.decode(data, 5)
 
 
 def test_every_codec_is_in_the_table() -> None:
