@@ -6,6 +6,7 @@ from typing import final
 from torch import Tensor
 from typing_extensions import override
 
+from p2pfed.learn.hidden_training import HiddenTraining
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.ledger_author import (
     BeforePublish,
@@ -99,7 +100,7 @@ class HiddenChanges(Learner):
 
     def __init__(self, learner: Learner, hide: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._learner = learner
-        self._hide = hide
+        self._hidden = HiddenTraining(learner, hide)
 
     @property
     @override
@@ -121,12 +122,7 @@ class HiddenChanges(Learner):
 
     @override
     def train(self, round: int, *, should_stop: ShouldStop) -> TrainingReport:
-        before = self._learner.vector()
-        report = self._learner.train(round, should_stop=should_stop)
-        after = self._learner.vector()
-        self._learner.load_vector(before)  # what is to be hidden is gone, even if hiding fails
-        self._learner.load_vector(self._hide(before, after))
-        return report
+        return self._hidden.train(round, should_stop=should_stop)
 
     @override
     def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:

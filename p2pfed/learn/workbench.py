@@ -22,6 +22,7 @@ from p2pfed.learn.decoded import (
     decode_update,
 )
 from p2pfed.learn.evaluation import evaluate
+from p2pfed.learn.hidden_training import HiddenTraining
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim
@@ -139,13 +140,14 @@ class Workbench:
     ) -> None:
         self.learner = learner
         self.exchange = exchange
-        self.initial = learner.vector()
+        self.initial = learner.vector().clone()  # some learners train in what they return
         self._cache = cache or DecodeCache()
         self._copies: PublicCopies | None = None
         if exchange.codec.is_for_differences:
             self._copies = PublicCopies(exchange.codec, len(self.initial))
         self._outer = None if exchange.outer is None else OuterState(exchange.outer, self.initial)
         self._privacy = privacy
+        self._hidden = None if privacy is None else HiddenTraining(learner, privacy.hide)
         self._told_of_no_loss = False
 
     @property
@@ -162,6 +164,7 @@ class Workbench:
             BudgetSpent: If privacy leaves nothing for another round; nothing is changed.
             LocalError: If the learner failed; as if it was canceled.
         """
+        self._settle()
         report = TrainingReport(loss=None, examples=0)
         if effect.train:
             report = self._take_steps(effect.round, should_stop)
@@ -201,6 +204,7 @@ class Workbench:
         Raises:
             JobCancelled: If `should_stop` said so; nothing is changed.
         """
+        self._settle()
         before = self.learner.vector()
         outer_before = {} if self._outer is None else self._outer.state()
         rows = self._read(effect, load_payload)
@@ -226,10 +230,12 @@ class Workbench:
 
     def digest(self) -> bytes:
         """Return the BLAKE3-256 of the own vector, 32 bytes."""
+        self._settle()
         return self.learner.specification.digest(self.learner.vector())
 
     def save(self) -> bytes:
         """Return all that later jobs depend on, in the safetensors format."""
+        self._settle()
         public = {} if self._copies is None else self._copies.state()
         outer = {} if self._outer is None else self._outer.state()
         private = {} if self._privacy is None else self._privacy.state()
@@ -245,6 +251,7 @@ class Workbench:
             state = safetensors.load(data)
         except SafetensorError as error:
             raise LocalError(f"the saved model cannot be read: {error}") from error
+        self._settle()
         public = _part(state, is_public_state)
         if self._copies is not None:
             self._copies.load_state(public)
@@ -263,16 +270,17 @@ class Workbench:
             self._outer.restart(self.learner.vector())
 
     def _take_steps(self, round: int, should_stop: ShouldStop) -> TrainingReport:
-        if self._privacy is None:
+        if self._privacy is None or self._hidden is None:
             return self.learner.train(round, should_stop=should_stop)
         self._privacy.begin_round()
-        before = self.learner.vector()
-        report = self.learner.train(round, should_stop=should_stop)
-        after = self.learner.vector()
-        self.learner.load_vector(before)  # what was to be hidden is gone, even if hiding fails
-        self.learner.load_vector(self._privacy.hide(before, after))
+        report = self._hidden.train(round, should_stop=should_stop)
         self._privacy.end_round()
         return report
+
+    def _settle(self) -> None:
+        """See that the learner's vector is one that others may know."""
+        if self._hidden is not None:
+            self._hidden.settle()
 
     def _claim(self, degree: int) -> Claim:
         # That rows are there at all is no secret, how many is one.

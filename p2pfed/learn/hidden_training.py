@@ -1,0 +1,52 @@
+"""Training of which nobody sees where it led, whatever becomes of it."""
+
+from collections.abc import Callable
+from typing import final
+
+from torch import Tensor
+
+from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
+
+
+@final
+class HiddenTraining:
+    """Lets a learner train, and leaves it at a vector that others may know.
+
+    That is what hiding made of the round, or the vector that the round began with: if training or
+    hiding raises, whatever the learner promised and however far it got.
+
+    Args:
+        learner: Trains.
+        hide: (before, after) to what takes the place of `after`, vectors of shape (d,).
+    """
+
+    def __init__(self, learner: Learner, hide: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._learner = learner
+        self._hide = hide
+        self._owed: Tensor | None = None
+
+    def train(self, round: int, *, should_stop: ShouldStop) -> TrainingReport:
+        """Take the local steps of a round from a vector that others may know: see `settle`.
+
+        Raises:
+            Exception: What the learner or `hide` raised; the learner's vector is that from before.
+        """
+        # A copy: a learner may hand out the memory in which it trains.
+        before = self._learner.vector().clone()
+        self._owed = before
+        try:
+            report = self._learner.train(round, should_stop=should_stop)
+            self._owed = self._hide(before, self._learner.vector())
+        finally:
+            self.settle()
+        return report
+
+    def settle(self) -> None:
+        """Load what the last round ended with, if the learner did not take it then.
+
+        Raises:
+            Exception: What the learner raised; nobody may ask for its vector then.
+        """
+        if self._owed is not None:
+            self._learner.load_vector(self._owed.clone())
+            self._owed = None
