@@ -219,6 +219,7 @@ class LedgerBench:
         """Restore what `save` returned; later jobs then give the same bits.
 
         Raises:
+            ConfigError: If another mechanism kept rows private; see `PrivacyGuard.load_state`.
             LocalError: If it is something else, or belongs to another model.
         """
         try:

@@ -176,6 +176,7 @@ class Node:
         Raises:
             TransportError: If an address cannot be listened on.
             LocalError: If the state folder does not fit this run.
+            ConfigError: If what it says of privacy does not fit the run file.
         """
         async with self._transport.run(self._serve_payload), trio.open_nursery() as nursery:
             self._nursery = nursery

@@ -62,8 +62,8 @@ class NodeStatus:
         rejected_peers: Whom each reason concerned; see `Rejections.peers`.
         idle: Why parts that the run file switches on have nothing to do, by table of the run file.
         history: Evaluations: round, loss, score, test_score.
-        privacy: What was told about training rows, None where nobody counts: mechanism, epsilon,
-            epsilon_left, epsilon_max, delta, releases.
+        privacy: What was told about training rows, None where nobody counts: mechanism,
+            protected, epsilon, epsilon_left, epsilon_max, delta, releases.
         trouble: The last thing that went wrong, or None.
         stop_reason: Why training ended, None while it goes on.
         pid: Of the process.

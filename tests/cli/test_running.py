@@ -90,6 +90,7 @@ def test_what_was_told_of_private_rows_is_shown():
         "epsilon_max": 4.0,
         "delta": 1e-5,
         "releases": 30,
+        "protected": "one row",
     }
     words = "epsilon 1.500 spent, 2.500 left of 4 at delta 1e-05, per-step"
     assert privacy_words(status.privacy) == words

@@ -94,6 +94,11 @@ class Accountant:
         """Releases counted so far."""
         return sum(self._counts.values())
 
+    @property
+    def is_sampled(self) -> bool:
+        """Whether in each release only some rows took part."""
+        return all(it.sample_rate < 1.0 for it, count in self._counts.items() if count)
+
     def epsilon(self, gaussian: Gaussian | None = None, count: int = 0) -> float:
         """Return what all releases come to, `count` further ones included; 0 before the first."""
         counts = dict(self._counts)

@@ -7,12 +7,16 @@ from typing import Final, final
 import torch
 from torch import Tensor
 
-from p2pfed.errors import LocalError
+from p2pfed.errors import ConfigError, LocalError
 from p2pfed.learn.privacy.accountant import Accountant, Gaussian
 from p2pfed.learn.privacy.secret import SecretNumbers
 from p2pfed.updates.construction import check_integer, check_number
 
 _PREFIX: Final = "privacy/"
+_MECHANISM: Final = "mechanism"
+
+# Of each mechanism: the rows in which two peers may differ whom a release hardly tells apart.
+PROTECTED: Final[Mapping[str, str]] = {"per-release": "all rows", "per-step": "one row"}
 
 
 @final
@@ -70,7 +74,7 @@ class PrivacySpent:
     """What was told about training rows so far.
 
     Attributes:
-        mechanism: `per-step` or `per-release`.
+        mechanism: `per-step` or `per-release`; epsilon is about what it protects.
         epsilon: Spent, the round in progress included.
         epsilon_max: The budget.
         delta: Chance that epsilon does not hold.
@@ -84,13 +88,22 @@ class PrivacySpent:
     releases: int
 
     @property
+    def protected(self) -> str:
+        """What each release protected: `one row` or `all rows`."""
+        return PROTECTED[self.mechanism]
+
+    @property
     def epsilon_left(self) -> float:
         """What is left of the budget."""
         return max(0.0, self.epsilon_max - self.epsilon)
 
     def to_json_object(self) -> dict[str, float | int | str]:
         """Return the fields as JSON knows them."""
-        return {**asdict(self), "epsilon_left": self.epsilon_left}
+        return {
+            **asdict(self),
+            "epsilon_left": self.epsilon_left,
+            "protected": self.protected,
+        }
 
 
 @final
@@ -155,12 +168,16 @@ class PrivacyGuard:
         if not self._accountant.affords(self._gaussian, ahead):
             ahead = 0  # such a round does not begin
         state = self._accountant.state(self._gaussian, ahead)
+        state[_MECHANISM] = _text_tensor(_words_of(self._mechanism))
         return {_PREFIX + name: tensor for name, tensor in state.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` returned.
 
         Raises:
+            ConfigError: If it was spent by another mechanism, or by one that cannot be known: its
+                releases protected something else, and what the learner remembers of rows was
+                hidden in another way.
             LocalError: If it is something else, or the model was trained without privacy.
         """
         if not state:
@@ -169,13 +186,36 @@ class PrivacyGuard:
                 "privacy.enabled = false, or use another state folder"
             )
         own = {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}
+        told = own.pop(_MECHANISM, None)
         self._accountant.load_state(own)
+        self._check_mechanism(None if told is None else _tensor_text(told))
         self._spent = self._measure()
+
+    @property
+    def _mechanism(self) -> str:
+        return "per-step" if self._releases is None else "per-release"
+
+    def _check_mechanism(self, told: str | None) -> None:
+        """Refuse a history of releases that protected something else.
+
+        Args:
+            told: The words that were saved with it; None where none were, as before they were.
+        """
+        if told == _words_of(self._mechanism) or not self._accountant.releases:
+            return
+        if told is not None:
+            fix = f"write {told.partition(' ')[0]}, as before"
+        elif self._mechanism == "per-step" and self._accountant.is_sampled:
+            return  # no other mechanism samples
+        else:
+            fix = "nobody knows which mechanism it was before"
+        fix += ", or use another state folder: what was spent so far protected something else"
+        raise ConfigError("privacy.mechanism", self._mechanism, fix)
 
     def _measure(self) -> PrivacySpent:
         budget = self._accountant.budget
         return PrivacySpent(
-            mechanism="per-step" if self._releases is None else "per-release",
+            mechanism=self._mechanism,
             epsilon=self._accountant.epsilon(),
             epsilon_max=budget.epsilon_max,
             delta=budget.delta,
@@ -199,3 +239,24 @@ def check_never_private(state: Mapping[str, Tensor]) -> None:
 def is_privacy_state(name: str) -> bool:
     """Tell whether a saved tensor is one of `PrivacyGuard.state`."""
     return name.startswith(_PREFIX)
+
+
+def _words_of(mechanism: str) -> str:
+    return f"{mechanism} {PROTECTED[mechanism]}"
+
+
+def _text_tensor(text: str) -> Tensor:
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+
+def _tensor_text(tensor: Tensor) -> str:
+    """Return a saved text.
+
+    Raises:
+        LocalError: If it names no mechanism with what that protects.
+    """
+    is_text = tensor.dtype == torch.uint8
+    text = bytes(tensor.flatten().tolist()).decode("ascii", "replace") if is_text else ""
+    if text not in map(_words_of, PROTECTED):
+        raise LocalError("the saved state does not say by which mechanism privacy was spent")
+    return text

@@ -22,7 +22,8 @@ from tests.learn.peers import digits_task, integration, make_examples, training
 from tests.learn.test_methods_in_runs import CONSTANTS, MIXING, codec_of
 
 ENTROPY = bytes(32)
-MECHANISMS = pytest.mark.parametrize("mechanism", ["per-step", "per-release"])
+MECHANISM_NAMES = ("per-step", "per-release")
+MECHANISMS = pytest.mark.parametrize("mechanism", MECHANISM_NAMES)
 # Cheap enough for some rounds of each mechanism.
 ROUNDS = {"per-step": {}, "per-release": {"noise_multiplier": 20.0}}
 # With the defaults, as the digits' 1297 rows and batches of 32 have it.
@@ -275,6 +276,56 @@ def test_privacy_cannot_begin_or_end_between_two_lives() -> None:
     state["privacy/history"] = state["privacy/history"].float()
     with pytest.raises(LocalError, match="does not say"):
         make().bench.load(save(state))
+
+
+@pytest.mark.parametrize(("before", "after"), [MECHANISM_NAMES, MECHANISM_NAMES[::-1]])
+def test_what_one_mechanism_spent_is_not_gone_on_from_by_another(before: str, after: str) -> None:
+    bench = make(before).bench
+    bench.train(training())
+    other = make(after).bench
+    with pytest.raises(ConfigError, match=f"write {before}, as before, or use another state") as e:
+        other.load(bench.save())
+    assert (e.value.field, e.value.value) == ("privacy.mechanism", after)
+
+
+@MECHANISMS
+def test_what_was_spent_says_what_it_protects(mechanism: str) -> None:
+    bench = make(mechanism).bench
+    bench.train(training())
+    state = load(bench.save())
+    protected = {"per-step": "one row", "per-release": "all rows"}[mechanism]
+    assert bytes(state["privacy/mechanism"].tolist()).decode() == f"{mechanism} {protected}"
+    assert bench.privacy_spent is not None
+    assert bench.privacy_spent.to_json_object()["protected"] == protected
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "mechanism", "is_taken"),
+    [(0.1, "per-step", True), (0.1, "per-release", False), (1.0, "per-step", False)],
+)
+def test_a_save_without_a_mechanism_is_taken_where_there_is_but_one(
+    sample_rate: float, mechanism: str, is_taken: bool
+) -> None:
+    bench = make(privacy={"sample_rate": sample_rate, "noise_multiplier": 20.0}).bench
+    bench.train(training())
+    state = load(bench.save())
+    del state["privacy/mechanism"]
+    other = make(mechanism).bench
+    if is_taken:
+        other.load(save(state))
+        assert releases(other) == 2
+    else:
+        with pytest.raises(ConfigError, match="nobody knows which mechanism"):
+            other.load(save(state))
+
+
+def test_a_mechanism_that_nobody_knows_is_refused() -> None:
+    bench = make().bench
+    state = load(bench.save())
+    for text in (torch.zeros(3, dtype=torch.uint8), torch.zeros(3), torch.tensor(7)):
+        state["privacy/mechanism"] = text
+        with pytest.raises(LocalError, match="by which mechanism"):
+            make().bench.load(save(state))
 
 
 def test_an_outer_step_goes_on_from_what_was_hidden() -> None:
