@@ -159,6 +159,9 @@ class PrivacyTable(_Table):
     validation_is_public: bool = Field(
         default=False, description="whether validation rows may decide what others see"
     )
+    basis_is_public: bool = Field(
+        default=False, description="whether the basis of fed-sb was made without private rows"
+    )
 
 
 class ReputationTable(_Table):

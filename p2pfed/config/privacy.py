@@ -13,6 +13,7 @@ from p2pfed.learn.privacy.guard import PrivacyGuard, PrivateReleases
 from p2pfed.learn.privacy.secret import SecretNumbers
 from p2pfed.learn.privacy.steps import PrivateSteps
 from p2pfed.messages import Role
+from p2pfed.updates.methods import FedSb
 from robust.errors import RuleError
 from robust.registry import accepts
 
@@ -96,6 +97,13 @@ def refuse_side_channels(config: RunConfig) -> None:
     if _scores_models(rule):
         fix = "scores on private labels decide then; write a rule that does not evaluate"
         raise ConfigError("integration.rule", rule, fix)
+    basis = config.method.constants.get("basis")
+    if config.method.name == FedSb.name and basis and not config.privacy.basis_is_public:
+        fix = (
+            "if it was made of gradients of private rows, it tells of them without noise; remove "
+            "it, or set privacy.basis_is_public = true if it was made of public rows"
+        )
+        raise ConfigError("method.basis", basis, fix)
     if config.privacy.validation_is_public:
         return
     fix = "scores on validation rows decide then; drop it, or set privacy.validation_is_public"

@@ -101,7 +101,7 @@ def gradient_basis(
     """Find the factors that hold most of the first step of full training.
 
     Not the same to the bit on another machine, and made from data: one peer makes it, and all
-    others get the file.
+    others get the file. It tells of its examples, and no noise hides them: take public ones.
 
     Args:
         model: As it is before training. Gradients are gone afterwards; all else is as it was.

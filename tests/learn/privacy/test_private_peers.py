@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from p2pfed.learn.learner import JobCancelled
 from p2pfed.learn.privacy.accountant import Accountant, Budget, BudgetSpent, Gaussian
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
+from p2pfed.updates.methods.basis import gradient_basis, save_basis
 from p2pfed.wire.payload import decode_payload
 from tests.learn.peers import digits_task, integration, make_examples, training
 from tests.learn.test_methods_in_runs import CONSTANTS, MIXING, codec_of
@@ -350,6 +352,14 @@ def test_an_outer_step_goes_on_from_what_was_hidden() -> None:
     ("field", "tables"),
     [
         ("integration.weights", {"integration": {"weights": "examples"}}),
+        ("method.basis", {"method": {"name": "fed-sb", "basis": "0" * 64}}),
+        (
+            "method.basis",
+            {
+                "method": {"name": "fed-sb", "basis": "0" * 64},
+                "privacy": {"validation_is_public": True},
+            },
+        ),
         ("integration.rule", {"integration": {"rule": "bristle"}}),
         ("schedule.plateau_evaluations", {"schedule": {"plateau_evaluations": 2}}),
         (
@@ -372,6 +382,22 @@ def test_public_validation_rows_may_decide() -> None:
         schedule={"plateau_evaluations": 2},
         reputation={"enabled": True, "loss_gate": {"enabled": True}},
     )
+
+
+def test_a_basis_of_public_rows_may_be_shared(tmp_path: Path) -> None:
+    public = digits_task().rows("validation").batch(torch.arange(50))
+    bases = gradient_basis(
+        digits_task().create_model(),
+        [public],
+        lambda model, batch: digits_task().loss(model(batch.inputs), batch.labels),
+        rank=2,
+        targets=("0",),
+    )
+    path = tmp_path / "basis.safetensors"
+    method = {"name": "fed-sb", "targets": ["0"], "modules": ["2"], "rank": 2}
+    method |= {"basis": save_basis(bases, path), "basis_file": str(path)}
+    assembly = make(privacy={"basis_is_public": True}, method=method)
+    assert bool(change_in(assembly).isfinite().all())
 
 
 @pytest.mark.filterwarnings("ignore:1 normalization layers")
