@@ -109,15 +109,18 @@ class LedgerBench:
             JobCancelled: If `should_stop` said so between two steps; nothing is changed, but that
                 privacy counts the round.
             BudgetSpent: If privacy leaves nothing for another round; nothing is changed.
-            LocalError: If the learner failed; as if it was canceled.
+            LocalError: If the learner failed; as if it was canceled. Or if the own log is another
+                one than was signed: what follows from it would take back at all others what is
+                missing in it.
         """
         place = self._settled(effect.own)
         writer = Writer(self.exchange.author, place.incarnation)
         log = self.ledger.log(writer)
-        if log.sequence > place.sequence:
+        if log.sequence != place.sequence:
             raise LocalError(
-                f"the ledger has {log.sequence} own updates, the core signed {place.sequence}; "
-                "let it begin another incarnation"
+                f"the model was saved with {log.sequence} own updates, {place.sequence} were "
+                "signed: restore the model that was saved with them, or begin with an empty state "
+                "folder, under another incarnation; others keep the log"
             )
         self._model = self._materialized(self.ledger)
         self._load(self._model)
@@ -126,7 +129,7 @@ class LedgerBench:
         finally:
             self._load(self._model)
         entry: Entry = made.operation
-        if place.needs_full or log.sequence < place.sequence:
+        if place.needs_full:
             entry = Snapshot.of(log.append(made.operation))
         self._pending = Pending(
             incarnation=place.incarnation,

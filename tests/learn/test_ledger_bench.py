@@ -176,18 +176,16 @@ def test_what_comes_before_a_snapshot_may_be_missing() -> None:
     assert newcomer.bench.digest() == author.bench.digest()
 
 
-def test_a_lost_own_log_is_replaced_by_a_snapshot() -> None:
+def test_who_lost_its_own_log_signs_nothing_that_would_take_it_back() -> None:
     author, witness = make_peers("seeds", 2)
     for _ in range(2):
         author.publish()
     witness.integrate(author.said)
     author.bench = author.remake()
-    header = author.publish()
-    assert header.kind is UpdateKind.SNAPSHOT
-    assert reasons(witness.integrate([header])) == [""]
-    author.integrate()
-    assert witness.bench.digest() == author.bench.digest()
-    assert log_of(author).sequence == 3
+    wanted = "saved with 0 own updates, 2 were signed: .* begin with an empty state folder"
+    with pytest.raises(LocalError, match=wanted):
+        author.train()
+    assert witness.bench.ledger.sequence(Writer(author.identity.peer, LIFE)) == 2
 
 
 def test_a_new_incarnation_adds_to_the_old_one() -> None:
