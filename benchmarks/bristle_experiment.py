@@ -5,8 +5,8 @@ consecutive classes; 5 have 2 of all classes and call each by the next one's num
 protocol otherwise. All train the head behind the same frozen layers, one batch of 5 images per
 iteration. Accuracy is that of the honest peers, all of them, on images of all classes.
 
-    python -m benchmarks.bristle_experiment          # writes docs/results/bristle.md
-    python -m benchmarks.bristle_experiment --all    # with ablations and other attacks
+    python -m benchmarks.bristle_experiment --all    # writes docs/results/bristle.md
+    python -m benchmarks.bristle_experiment          # without ablations; prints what it found
     python -m benchmarks.bristle_experiment --seeds 1 --iterations 50 --out bristle.md
 """
 
@@ -226,8 +226,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--iterations", type=int, default=ITERATIONS)
     parser.add_argument("--all", action="store_true", help="ablations and other attacks too")
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    parser.add_argument("--out", type=Path, help="default: the document, of a whole run; or none")
     options = parser.parse_args()
+    is_whole = options.all and (options.seeds, options.iterations) == (SEEDS, ITERATIONS)
+    if options.out is None and is_whole:
+        options.out = DOCUMENT
     torch.set_num_threads(1)
     began = time.process_time()
     digits = load()
@@ -240,6 +243,9 @@ def main() -> int:
         more = run_all(digits, ABLATIONS, seeds=seeds, iterations=options.iterations)
         seconds.append(time.process_time() - began)
     text = bristle_report.document(digits, found, more, missing, seconds)
+    if options.out is None:
+        print(text)
+        return 0
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text, encoding="utf-8")
     print(f"written: {options.out}")

@@ -9,7 +9,7 @@ interrupted table goes on where it ended, and a line whose tables have changed i
 other sources count until `--redo` repeats the runs that are asked for; the document says so. Runs
 that were not asked for now, but are in the file, are in the tables too. `--tune` first tries the
 learning rates of each method, on the validation rows of seeds of their own.
-The tables and the plot go to docs/results/.
+The tables and the plot go to docs/results/; to build/bytes as long as one of their runs is missing.
 """
 
 import argparse
@@ -39,6 +39,7 @@ from benchmarks.bytes_plot import draw
 from benchmarks.sources import ROOT, fingerprint
 
 RESULTS = ROOT / "docs" / "results"
+PARTS = ROOT / "build" / "bytes"  # of the document in RESULTS, which they must not replace
 # What decides a run beside its scenario.
 SOURCES = ("p2pfed", "robust", "sim", "topologies")
 
@@ -83,11 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ],
         sources={line["sources"] for line in found.values()},
     )
+    if options.out is None:
+        options.out = RESULTS if is_whole(found, options.seeds, options.task) else PARTS
     options.out.mkdir(parents=True, exist_ok=True)
     plot = options.out / f"bytes-{options.task}.svg"
     text = bytes_report.document(results, plot.name, describe_place())
     (options.out / f"bytes-{options.task}.md").write_text(text, encoding="utf-8")
     draw(results, plot)
+    print(f"written: {options.out}", file=sys.stderr)
     print(bytes_report.claims(results))
     return 0
 
@@ -103,14 +107,27 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tune", action="store_true", help="try the learning rates, too")
     parser.add_argument("--redo", action="store_true", help="repeat the runs that are asked for")
     parser.add_argument("--store", type=Path, help="file of results; bytes-TASK.jsonl in --out")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--out", type=Path, help="folder of the tables; default: docs/results, or build/bytes"
+    )
     options = parser.parse_args(arguments)
-    options.store = options.store or options.out / f"bytes-{options.task}.jsonl"
+    options.store = options.store or (options.out or RESULTS) / f"bytes-{options.task}.jsonl"
     known = [line.name for line in BENCHES[options.task].lines]
     for name in options.lines or ():
         if name not in known:
             parser.error(f"{name}: the lines of {options.task} are {', '.join(known)}")
     return options
+
+
+def is_whole(found: Found, seeds: Sequence[int], task: str) -> bool:
+    """Tell whether every run of a task's document is there."""
+    bench = BENCHES[task]
+    wanted = [
+        *(Cell(task=task, line=line.name, seed=seed) for seed in SEEDS for line in bench.lines),
+        *peer_count_cells(task, bench),
+        *size_cells(task, bench),
+    ]
+    return tuple(seeds) == SEEDS and all(cell.key() in found for cell in wanted)
 
 
 def cells(options: argparse.Namespace, bench: Bench) -> list[Cell]:

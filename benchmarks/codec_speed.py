@@ -1,7 +1,7 @@
 """How fast the payload codecs are, how small, how precise, and how often they copy their input.
 
     make bench-updates                                    # all of them: about a minute
-    .venv/bin/python -m benchmarks.codec_speed --name int4 --no-document
+    .venv/bin/python -m benchmarks.codec_speed --name int4    # printed only
 
 Every codec is measured in a process of its own, in turns with the plain library call that does the
 bulk of its work.
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.codec_pairs import PAIRS, Pair
-from benchmarks.document import DOCUMENT, write_section
+from benchmarks.document import add_option, publish
 from benchmarks.memory import extra_peak_bytes
 from benchmarks.transfer import describe_machine
 
@@ -166,15 +166,19 @@ def _row(pair: Pair, found: dict[str, Any], size: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def main() -> int:
-    """Measure and write the section; 0 if every requirement is met."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the section or print it; 0 if every requirement is met.
+
+    Args:
+        arguments: Those of the command line; None for the process' own.
+    """
     names = list(dict.fromkeys(pair.codec.name for pair in PAIRS))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--name", action="append", choices=names, help="only this; repeatable")
     parser.add_argument("--values", type=int, default=VALUES, help="size of the vector")
-    parser.add_argument("--no-document", action="store_true", help="print the section instead")
+    add_option(parser)
     parser.add_argument("--cell", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.cell:
         job = json.loads(options.cell)
         by_title = {pair.title: pair for pair in PAIRS}
@@ -182,12 +186,11 @@ def main() -> int:
         return 0
     chosen = [pair for pair in PAIRS if pair.codec.name in (options.name or names)]
     cells = [(pair, run_cell(pair, options.values)) for pair in chosen]
+    lacks = "only some codecs were measured" if options.name else ""
+    if options.values != VALUES:
+        lacks = f"vectors had {options.values:,} values and not {VALUES:,}"
     body = section(cells, options.values)
-    if options.no_document:
-        print(body)
-    else:
-        write_section(TITLE, body)
-        print(f"written: {DOCUMENT}")
+    publish(TITLE, body, lacks=lacks, is_wanted=options.document)
     return 1 if any(list(missed(pair, found, options.values)) for pair, found in cells) else 0
 
 

@@ -5,6 +5,8 @@
     .venv-bench/bin/python -m benchmarks.robust_speed --name krum --name median
     .venv-bench/bin/python -m benchmarks.robust_speed --report-only
 
+A part of it is printed. docs/benchmarks.md is written from all of it, or with --document.
+
 Every measurement runs in a process of its own and is kept in build/robust_speed.jsonl as soon as
 it is there; a run that was stopped goes on where it was. Measurements of other versions of torch,
 of byzfl or of the rules themselves are made anew.
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import byzfl_rules
-from benchmarks.document import DOCUMENT, write_section
+from benchmarks.document import add_option, publish
 from benchmarks.robust_pairs import DIMENSIONS, PAIRS, Pair
 from benchmarks.robust_report import TITLE, Cells, key_of, missed, section
 from benchmarks.transfer import describe_machine
@@ -138,6 +140,21 @@ def measure(names: Sequence[str], dimensions: Sequence[int], cells: Cells) -> in
     return failures
 
 
+def only(cells: Cells, names: Sequence[str], dimensions: Sequence[int]) -> Cells:
+    """Return the measurements of some rules at some dimensions."""
+    chosen = {key_of(**job) for _, job in jobs(names, dimensions)}
+    return {key: found for key, found in cells.items() if key in chosen}
+
+
+def lacking(cells: Cells, names: Sequence[str]) -> str:
+    """Say what is missing for the whole section; empty if nothing is."""
+    if versions()["byzfl"] == "none":
+        return "byzfl is not there to compare with"
+    times = [key_of(**job) for _, job in jobs(names, DIMENSIONS) if job["kind"] == "time"]
+    count = sum(key not in cells for key in times)
+    return f"{count} of {len(times)} timings are missing" if count else ""
+
+
 def _digest_of_rules() -> str:
     digest = hashlib.sha256()
     for file in sorted((ROOT / "robust").rglob("*.py")):
@@ -145,28 +162,34 @@ def _digest_of_rules() -> str:
     return digest.hexdigest()[:12]
 
 
-def main() -> int:
-    """Measure and write the section; 0 if every target is met and nothing failed."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the section or print it; 0 if every target is met and nothing failed.
+
+    Args:
+        arguments: Those of the command line; None for the process' own.
+    """
     known = list(dict.fromkeys(pair.name for pair in PAIRS))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--name", action="append", choices=known, help="only this rule; repeatable")
     parser.add_argument("--dimension", action="append", type=int, choices=DIMENSIONS)
-    parser.add_argument("--report-only", action="store_true", help="write from what is recorded")
-    parser.add_argument("--no-document", action="store_true", help="print the section instead")
-    options = parser.parse_args()
+    parser.add_argument("--report-only", action="store_true", help="measure nothing")
+    add_option(parser)
+    options = parser.parse_args(arguments)
+    names, dimensions = options.name or known, options.dimension or DIMENSIONS
     cells = read_record(RECORD, versions())
     failures = 0
     if not options.report_only:
-        failures = measure(options.name or known, options.dimension or DIMENSIONS, cells)
+        failures = measure(names, dimensions, cells)
+    cells = only(cells, names, dimensions)
     if not cells:
         print(f"nothing is recorded for these versions: {versions()}", file=sys.stderr)
         return 1
-    body = section(cells, versions(), THREADS)
-    if options.no_document:
-        print(body)
-    else:
-        write_section(TITLE, body)
-        print(f"written: {DOCUMENT}")
+    publish(
+        TITLE,
+        section(cells, versions(), THREADS),
+        lacks=lacking(cells, known),
+        is_wanted=options.document,
+    )
     return 1 if failures or missed(cells) else 0
 
 

@@ -18,7 +18,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.document import DOCUMENT, write_section
+from benchmarks.document import add_option, publish
 from benchmarks.transfer import describe_machine
 from p2pfed.updates.seed_ledger import compiled
 from p2pfed.updates.seed_ledger.basis import Basis
@@ -119,7 +119,7 @@ time; there `replay` is that of one seed. Wanted, K = 4,096 and two threads: at 
 def main() -> int:
     """Measure and write the section; 0 if what is wanted is met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--no-document", action="store_true", help="print the section instead")
+    add_option(parser)
     options = parser.parse_args()
     if not compiled.is_available():
         print("numba is not there, or told not to compile: make setup", file=sys.stderr)
@@ -129,12 +129,7 @@ def main() -> int:
         for direction_count in DIRECTION_COUNTS
         for threads in THREADS
     }
-    body = section(found)
-    if options.no_document:
-        print(body)
-    else:
-        write_section(TITLE, body)
-        print(f"written: {DOCUMENT}")
+    publish(TITLE, section(found), lacks="", is_wanted=options.document)
     wanted_of = found[DIRECTION_COUNTS[-1], THREADS[-1]]
     missed = [name for name, least in WANTED.items() if speed(wanted_of[name]) < least]
     for name in missed:
