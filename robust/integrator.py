@@ -89,7 +89,8 @@ class Integrator:
         electing: Makes a rule that reads vectors out of one that reads ranks, where vectors stand
             for rankings, such as a `ScoreVote`; None where they do not.
         observes: Whether to compare the rows, for a `ReputationLedger`.
-        params: Further parameters of a rule given by name; a mapping is one by peer.
+        params: Further parameters of a rule given by name, but not `byzantine_count`, which
+            `beta_max` sets; a mapping is one by peer.
         seed: Secret of this peer, from which a rule given by name that draws gets a seed of its
             own each round. It needs this one, or a `seed` among `params` that serves all rounds.
 
@@ -127,6 +128,7 @@ class Integrator:
                     f"params {sorted(self.params)} are for a rule given by name; it is made"
                 )
         else:  # wrong names fail now
+            self._check_count()
             self._check_seed(self.rule)
             rule = self._create(self.rule, 0, self.evaluate, round=0, progress=0.0)
         self._check_electing(rule)
@@ -211,6 +213,14 @@ class Integrator:
                 kept_own=bool(note),
                 note=note,
                 observations=observations,
+            )
+
+    def _check_count(self) -> None:
+        if "byzantine_count" in self.params:
+            raise RuleError(
+                f"byzantine_count={shown(self.params['byzantine_count'])}: remove it from params; "
+                "f follows from beta_max and the rows of a round, and is only fixed of a rule that "
+                "robust.create made"
             )
 
     def _check_seed(self, name: str) -> None:

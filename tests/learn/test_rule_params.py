@@ -16,6 +16,7 @@ from tests.core.peers import ANNA
         ("nnm+krum", {"neighbors": True}, "= True: is not text"),
         ("bristle", {"class_count": 2.5}, "= 2.5: is not a whole number or None"),
         ("clipping+mean", {"radius": -1.0}, "= -1.0: is not a length > 0"),
+        ("krum", {"byzantine_count": 0}, "= 0: remove it from params; f follows from beta_max"),
         ("krum", {"radius": 1.0}, "= 1.0: remove it; the rule krum has no such parameter"),
     ],
 )

@@ -357,6 +357,12 @@ def test_a_rule_that_draws_needs_a_seed(rule: str) -> None:
     assert Integrator(rule, params={"seed": 0}).seed is None
 
 
+def test_how_many_liars_there_are_is_no_further_parameter() -> None:
+    said = "byzantine_count=0: remove it from params; f follows from beta_max"
+    with pytest.raises(robust.RuleError, match=said):
+        Integrator("krum", params={"byzantine_count": 0})
+
+
 def test_another_seed_is_another_draw() -> None:
     own, rows = torch.tensor([0.0]), make_rows(*([float(2**i)] for i in range(8)))
 
