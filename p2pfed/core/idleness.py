@@ -9,14 +9,15 @@ from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.notices import PartActive, PartIdle
 from p2pfed.core.outbox import Outbox
 
-_GATE: Final = "reputation.loss_gate"  # fields of a run file, which is where people look
+_BANS: Final = "reputation"  # fields of a run file, which is where people look
+_GATE: Final = "reputation.loss_gate"
 _PRIORITIZER: Final = "integration.prioritizer"
 _JUDGED_MIN: Final = 3  # it takes so many rated origins to reject one; see `robust.LossGate`
 
 
 @final
 class Idleness:
-    """Compares the number of neighbors with what the loss gate and the prioritizer need.
+    """Compares the number of neighbors with what bans, the loss gate and the prioritizer need.
 
     Args:
         config: What this peer was told.
@@ -29,6 +30,12 @@ class Idleness:
         self._outbox = outbox
         self._idle: set[str] = set()
         self._needs: dict[str, tuple[int, str]] = {}  # neighbors from which on a part works
+        if config.standing is not None:
+            least = config.standing.policy.ban_peers_min
+            self._needs[_BANS] = (
+                least,
+                f"bans nobody, since it compares at least {least} neighbors",
+            )
         if config.standing is not None and config.standing.loss_gate is not None:
             why = f"judges nobody, since it compares at least {_JUDGED_MIN} neighbors"
             self._needs[_GATE] = (_JUDGED_MIN, why)

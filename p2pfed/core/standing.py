@@ -100,7 +100,8 @@ class Standing:
         if ledger is None:
             return [Place()] * len(rows)
         round_number = self._progress.round
-        # Names without a say would take the probes from the others, and be compared with them.
+        # Names without a say would take the probes from the others, and be compared with them. Who
+        # is worthless may be so because of the gate, and has to be tried again.
         known = [it for it in peers if ledger.status(it, round_number) not in _WITHOUT_MASS]
         news = [peer for peer in known if peer in self._new]
         probed = () if gate is None else gate.probes(round_number, news)
@@ -110,7 +111,7 @@ class Standing:
             status = ledger.status(peer, round_number)
             if peer in rejected:
                 self._refusals[peer] = _TURNED_AWAY
-            elif status in _WITHOUT_MASS:
+            elif status in _WITHOUT_MASS or status is ReputationStatus.WORTHLESS:
                 self._refusals[peer] = str(status)
         return [Place(mass_max=masses[peer], is_probed=peer in probed) for peer in peers]
 

@@ -19,11 +19,12 @@ _NO_GROUPS: Final[Mapping[Any, Collection[str]]] = {}
 
 
 class ReputationStatus(StrEnum):
-    """Where a neighbor stands; the first three have no mass, the others what they earned."""
+    """Where a neighbor stands; the first four have no mass, the others what they earned."""
 
     BANNED = "banned"
     STRANGER = "stranger"  # never observed
     UNPROVEN = "unproven"  # observed, and has yet to show that it agrees
+    WORTHLESS = "worthless"  # observed often enough, and has earned nothing: it never agreed
     NEWCOMER = "newcomer"  # on probation: it counts, within the caps of newcomers
     ESTABLISHED = "established"
 
@@ -170,7 +171,7 @@ class ReputationLedger:
 
         Returns:
             Each neighbor's mixing mass, >= 0; the own row's is 1 minus their sum. 0 for neighbors
-            that are rejected, banned, unknown, or have yet to show that they agree.
+            that are rejected, banned, unknown, worthless, or have yet to show that they agree.
 
         Raises:
             RuleError: If groups are not collections of names, or an argument is not as described.
@@ -283,10 +284,12 @@ class ReputationLedger:
             return ReputationStatus.BANNED
         if record.last_round < record.banned_until:  # not observed since its ban
             return ReputationStatus.UNPROVEN
-        if not record.is_on_probation(self._policy):
-            return ReputationStatus.ESTABLISHED
-        has_paid = record.has_paid_dues(ban_level, self._policy)
-        return ReputationStatus.NEWCOMER if has_paid else ReputationStatus.UNPROVEN
+        is_newcomer = record.is_on_probation(self._policy)
+        if is_newcomer and not record.has_paid_dues(ban_level, self._policy):
+            return ReputationStatus.UNPROVEN
+        if record.earned == 0.0:  # it decays and is never reset: nothing was ever added
+            return ReputationStatus.WORTHLESS
+        return ReputationStatus.NEWCOMER if is_newcomer else ReputationStatus.ESTABLISHED
 
     def _is_banned(self, key: bytes, round_index: int) -> bool:
         record = self._records.get(key)

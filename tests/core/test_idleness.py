@@ -28,12 +28,16 @@ def told_in_round(peer: Solo, number: int, *senders: Identity) -> list[object]:
     return [notice for notice in notices if isinstance(notice, PartIdle | PartActive)]
 
 
-def test_loss_gate_of_two_neighbors_says_once_that_it_judges_nobody() -> None:
+def test_reputation_of_two_neighbors_says_once_what_it_does_not_judge() -> None:
     peer = peer_of(make_config(neighbors=(BERT, CARL), standing=GATE))
     for who in (BERT, CARL):
         peer.greet(who)
-    (notice,) = told_in_round(peer, 0, BERT, CARL)
-    assert notice == PartIdle(
+    bans, gate = told_in_round(peer, 0, BERT, CARL)
+    assert bans == PartIdle(
+        part="reputation",
+        reason="bans nobody, since it compares at least 3 neighbors; there are 2",
+    )
+    assert gate == PartIdle(
         part="reputation.loss_gate",
         reason="judges nobody, since it compares at least 3 neighbors; there are 2",
     )
@@ -46,7 +50,18 @@ def test_loss_gate_says_when_a_third_neighbor_has_come() -> None:
         peer.greet(who)
     told_in_round(peer, 0, BERT, CARL)
     peer.greet(DORA)
-    assert told_in_round(peer, 1, BERT) == [PartActive(part="reputation.loss_gate")]
+    assert told_in_round(peer, 1, BERT) == [
+        PartActive(part="reputation"),
+        PartActive(part="reputation.loss_gate"),
+    ]
+
+
+def test_bans_are_active_where_two_neighbors_are_enough_to_compare() -> None:
+    standing = StandingConfig(policy=ReputationPolicy(ban_peers_min=2))
+    peer = peer_of(make_config(neighbors=(BERT, CARL), standing=standing))
+    for who in (BERT, CARL):
+        peer.greet(who)
+    assert told_in_round(peer, 0, BERT, CARL) == []
 
 
 def test_nothing_is_said_while_nobody_has_sent_a_row() -> None:

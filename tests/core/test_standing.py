@@ -213,3 +213,11 @@ def test_the_oldest_offence_is_forgotten_when_too_many_offend() -> None:
     do_round(peer, 0, ALIKE)
     assert earned(peer, DORA) > 0.0
     assert earned(peer, CARL) == 0.0
+
+
+def test_who_never_agreed_is_worthless_among_two_neighbors() -> None:
+    peer = make_peer(neighbors=(CARL, DORA))
+    for number in range(4):
+        effects = do_round(peer, number, LIAR, senders=(CARL, DORA))
+    assert reasons(effects)[DORA.peer] == "worthless"
+    assert caps(peer)[DORA.peer] == 0.0

@@ -77,9 +77,19 @@ def test_every_parameter_says_what_it_means() -> None:
 
 
 def test_every_reason_has_a_line() -> None:
-    of_a_node = ["stranger", "unproven", "banned", "loss-gate", "gap", "mismatch", "codec"]
+    of_a_node = [
+        "stranger",
+        "unproven",
+        "worthless",
+        "banned",
+        "loss-gate",
+        "gap",
+        "mismatch",
+        "codec",
+    ]
     assert first_cells("Verdicts") == [*map(str, robust.Reason), *of_a_node]
-    assert {ReputationStatus.STRANGER, ReputationStatus.UNPROVEN} <= set(of_a_node)
+    having_mass = {ReputationStatus.NEWCOMER, ReputationStatus.ESTABLISHED}
+    assert set(ReputationStatus) - having_mass <= set(of_a_node)
     kinds = {SpecMismatch.kind, CodecError.kind, GAP, standing._TURNED_AWAY}
     assert kinds <= set(of_a_node)
 

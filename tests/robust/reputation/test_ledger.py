@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robust import Observation, ReputationLedger, ReputationPolicy, RuleError
@@ -178,6 +178,38 @@ def test_newcomers_find_room_in_a_memory_full_of_acquaintances() -> None:
         ledger.observe(index, {"new": seen(0.9)})
     assert ledger.status("new", 14) is ReputationStatus.ESTABLISHED
     assert len(known(ledger)) == 8
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_who_never_agreed_is_worthless_among_too_few_to_ban_it(count: int) -> None:
+    ledger, peers = ReputationLedger(), HONEST[:count]
+    for index in range(30):
+        ledger.observe(index, {**dict.fromkeys(peers, seen(0.8)), "liar": seen(0.0)})
+    assert ledger.status("liar", 30) is ReputationStatus.WORTHLESS
+    assert ledger.masses(30, [*peers, "liar"])["liar"] == 0.0
+
+
+def test_who_agreed_and_never_performed_is_worthless_before_probation_ends() -> None:
+    ledger = grown(20)
+    for index in range(20, 25):
+        ledger.observe(index, {"new": seen(0.9, performance=0.0)})
+    assert ledger.status("new", 25) is ReputationStatus.WORTHLESS
+    ledger.observe(25, {"new": seen(0.9)})
+    assert ledger.status("new", 26) is ReputationStatus.NEWCOMER
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.9]), min_size=4, max_size=4), st.integers(1, 30))
+def test_the_first_four_statuses_have_no_mass_and_the_others_some(
+    agreements: list[float], rounds: int
+) -> None:
+    ledger, peers = ReputationLedger(), [*"abcd"]
+    for index in range(rounds):
+        ledger.observe(index, dict(zip(peers, map(seen, agreements), strict=True)))
+    masses = ledger.masses(rounds, [*peers, "nobody"])
+    without = list(ReputationStatus)[:4]
+    for peer, mass in masses.items():
+        assert (mass == 0.0) is (ledger.status(peer, rounds) in without)
 
 
 # Judged after two observations, and banned for long after two bad ones.
