@@ -215,5 +215,6 @@ def _show_status(console: Console, found: Mapping[str, Any]) -> None:
     rows |= {name: found[name] for name in ("addresses", "trouble")}
     console.print(facts({"running": running, **rows}))
     neighbors = tuple(found["neighbors"]) if found["running"] else ()
-    if neighbors or found["weights_by_peer"]:
-        console.print(neighbor_table(neighbors, found["weights_by_peer"]))
+    reputation = found.get("reputation")  # an earlier version told nothing of it
+    if neighbors or found["weights_by_peer"] or reputation:
+        console.print(neighbor_table(neighbors, found["weights_by_peer"], reputation))

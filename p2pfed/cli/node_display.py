@@ -108,7 +108,8 @@ def _table(status: NodeStatus) -> RenderableType:
         rows["privacy"] = privacy_words(status.privacy)
     if status.trouble is not None:
         rows["last_trouble"] = status.trouble
-    return Group(facts(rows), neighbor_table(status.neighbors, status.weights_by_peer))
+    table = neighbor_table(status.neighbors, status.weights_by_peer, status.reputation)
+    return Group(facts(rows), table)
 
 
 def rejection_lines(counts: Mapping[str, int], peers: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -143,18 +144,42 @@ def privacy_words(privacy: Mapping[str, float | int | str] | None) -> str:
     )
 
 
-def neighbor_table(neighbors: tuple[str, ...], weights: Mapping[str, float]) -> Table:
-    """Return who is there, and what weight each peer's rows got."""
+def neighbor_table(
+    neighbors: tuple[str, ...],
+    weights: Mapping[str, float],
+    reputation: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Table:
+    """Return who is there, what weight each peer's rows got, and what each has earned.
+
+    Args:
+        neighbors: PeerIDs of those connected.
+        weights: Mean coefficients by PeerID.
+        reputation: As in `NodeStatus`; None leaves its columns out.
+    """
+    earned = reputation or {}
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     table.add_column("neighbor", overflow="fold")
     table.add_column("connected")
     table.add_column("mean weight", justify="right")
-    for peer in sorted({*neighbors, *weights}):
-        weight = weights.get(peer)
-        table.add_row(
-            peer, "yes" if peer in neighbors else "no", "-" if weight is None else f"{weight:.3f}"
-        )
+    if reputation is not None:
+        table.add_column("standing")
+        table.add_column("reputation", justify="right")
+        table.add_column("mass", justify="right")
+    for peer in sorted({*neighbors, *weights, *earned}):
+        cells = [peer, "yes" if peer in neighbors else "no", _share(weights.get(peer))]
+        if reputation is not None:
+            one = earned.get(peer, {})
+            cells += [
+                one.get("status", "-"),
+                _share(one.get("reputation")),
+                _share(one.get("mass")),
+            ]
+        table.add_row(*cells)
     return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _line(notice: Notice, status: NodeStatus) -> str | None:

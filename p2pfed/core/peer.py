@@ -29,6 +29,7 @@ from p2pfed.core.events import (
 from p2pfed.core.notices import Left, StopReason
 from p2pfed.core.parts import assemble
 from p2pfed.core.schedule import Phase
+from p2pfed.core.standing import NeighborStanding
 from p2pfed.core.timers import Timer, TimerKind
 from p2pfed.identity import Identity, PeerId
 
@@ -129,6 +130,10 @@ class PeerCore:
             model_job=self._parts.journal.progress.model_job,
             counters=dict(sorted(self._parts.outbox.counters.items())),
         )
+
+    def standings(self) -> tuple[NeighborStanding, ...] | None:
+        """Return what neighbors have earned; None where reputation is switched off."""
+        return self._parts.standing.told()
 
     def own_payload(self) -> PayloadReference | None:
         """Return the payload of the newest own update, which the driver must be able to serve."""

@@ -46,6 +46,25 @@ class Place:
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeighborStanding:
+    """What a neighbor has earned.
+
+    Attributes:
+        peer: Who.
+        status: A `ReputationStatus`, or `loss-gate` if the gate turned it away from the last
+            integration.
+        reputation: In [0, 1].
+        mass_max: Its largest share in the last integration of this life; None if it had no row.
+    """
+
+    peer: PeerId
+    status: str
+    reputation: float
+    mass_max: float | None
+
+
+@final
 class Standing:
     """The reputation of neighbors over the rounds and restarts of a run.
 
@@ -83,6 +102,7 @@ class Standing:
         self._decided: dict[int, dict[PeerId, bool]] = {}
         self._new: dict[PeerId, None] = {}  # those whose row in the last integration was new
         self._obsolete: list[Record] = []  # what the next save removes of an earlier life
+        self._masses: dict[PeerId, float] = {}  # of all that had a row in the last integration
         self._refusals: dict[PeerId, str] = {}  # why those had no mass in the last integration
         if config.standing is not None:
             self._config: StandingConfig = config.standing
@@ -107,6 +127,7 @@ class Standing:
         probed = () if gate is None else gate.probes(round_number, news)
         rejected = () if gate is None else gate.rejected(known)
         masses = ledger.masses(round_number, peers, self._groups(peers), rejected=rejected)
+        self._masses = masses
         for peer in peers:
             status = ledger.status(peer, round_number)
             if peer in rejected:
@@ -147,6 +168,27 @@ class Standing:
             },
         )
         return (*records, *encode_changes(_LEDGER, ledger, observed))
+
+    def told(self) -> tuple[NeighborStanding, ...] | None:
+        """Return where neighbors stand, those connected and those of the last integration.
+
+        Returns:
+            In ascending order of peers; None without reputation.
+        """
+        if self._ledger is None:
+            return None
+        peers = sorted({*self._neighbors.greeted_peers(), *self._masses})
+        return tuple(
+            NeighborStanding(
+                peer=peer,
+                status=_TURNED_AWAY if self._refusals.get(peer) == _TURNED_AWAY else str(status),
+                reputation=reputation,
+                mass_max=self._masses.get(peer),
+            )
+            for peer, (status, reputation) in self._ledger.standings(
+                self._progress.round, peers
+            ).items()
+        )
 
     # Between integrations --------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from p2pfed.core.events import (
 )
 from p2pfed.core.notices import Left, Notice
 from p2pfed.core.peer import PeerCore, PeerStatus
+from p2pfed.core.standing import NeighborStanding
 from p2pfed.core.timers import Timer
 from p2pfed.errors import LocalError, TransportError
 from p2pfed.identity import Identity, PeerId
@@ -133,6 +134,10 @@ class Node:
         if self._core is None:
             raise LocalError("the node does not run yet")
         return self._core.status()
+
+    def standings(self) -> tuple[NeighborStanding, ...] | None:
+        """Return what neighbors have earned; None where reputation is off or the node not on."""
+        return None if self._core is None else self._core.standings()
 
     def privacy_spent(self) -> PrivacySpent | None:
         """Return what was told about training rows so far; None where nobody counts."""

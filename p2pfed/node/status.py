@@ -3,7 +3,7 @@
 import json
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from p2pfed.core.notices import (
     RoundFinished,
     UpdateRejected,
 )
+from p2pfed.core.standing import NeighborStanding
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId, format_peer_id
 from p2pfed.node.awaited import describe_awaited
@@ -62,6 +63,9 @@ class NodeStatus:
         rejected_peers: Whom each reason concerned; see `Rejections.peers`.
         idle: Why parts that the run file switches on have nothing to do, by table of the run file.
         history: Evaluations: round, loss, score, test_score.
+        reputation: What neighbors have earned, by PeerID: `status` (a `robust.ReputationStatus`, or
+            `loss-gate`), `reputation` in [0, 1], and `mass`, the largest share that it might have
+            in the last integration, None if it had no row there; None where reputation is off.
         privacy: What was told about training rows, None where nobody counts: mechanism,
             protected, epsilon, epsilon_left, epsilon_max, delta, releases.
         trouble: The last thing that went wrong, or None.
@@ -90,6 +94,7 @@ class NodeStatus:
     rejected_peers: Mapping[str, Mapping[str, Any]]
     idle: Mapping[str, str]
     history: tuple[Mapping[str, float | int | None], ...]
+    reputation: Mapping[str, Mapping[str, Any]] | None
     privacy: Mapping[str, float | int | str] | None
     trouble: str | None
     stop_reason: str | None
@@ -233,6 +238,7 @@ class Chronicle:
             rejected_peers=self._rejections.peers(),
             idle=dict(self._idle),
             history=tuple(self._history),
+            reputation=_reputation(node.standings()),
             privacy=None if spent is None else spent.to_json_object(),
             trouble=self._trouble,
             stop_reason=self._stop_reason,
@@ -272,3 +278,16 @@ class Chronicle:
                 "test_score": evaluation.test_score,
             }
         )
+
+
+def _reputation(standings: Sequence[NeighborStanding] | None) -> dict[str, dict[str, Any]] | None:
+    if standings is None:
+        return None
+    return {
+        format_peer_id(it.peer): {
+            "status": it.status,
+            "reputation": it.reputation,
+            "mass": it.mass_max,
+        }
+        for it in standings
+    }

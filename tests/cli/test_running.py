@@ -18,6 +18,7 @@ from p2pfed.core.notices import (
     UpdateRejected,
 )
 from p2pfed.core.schedule import Phase
+from p2pfed.core.standing import NeighborStanding
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity, format_peer_id
 from p2pfed.learn.privacy.guard import PrivacySpent
@@ -38,6 +39,9 @@ class StandingNode:
 
     def traffic(self):
         return Traffic(sent_bytes=5, received_bytes=6)
+
+    def standings(self):
+        return None
 
     def addresses(self):
         return ["/ip4/127.0.0.1/tcp/1"]
@@ -101,6 +105,17 @@ def test_lost_reputation_is_trouble():
     chronicle = make_chronicle()
     chronicle.take(ReputationLost(reason="damaged"))
     assert chronicle.status(StandingNode()).trouble == "damaged"
+
+
+def test_what_neighbors_have_earned_is_in_the_status():
+    peer = Identity.create().peer
+    node = StandingNode()
+    assert make_chronicle().status(node).reputation is None
+    standing = NeighborStanding(peer=peer, status="worthless", reputation=0.0, mass_max=None)
+    node.standings = lambda: (standing,)
+    assert make_chronicle().status(node).reputation == {
+        format_peer_id(peer): {"status": "worthless", "reputation": 0.0, "mass": None}
+    }
 
 
 def test_idle_parts_are_in_the_status_until_they_work():

@@ -42,3 +42,12 @@ def test_node_that_has_left_says_when(p2pfed, tmp_path, last):
     assert p2pfed.json("node", "status", tmp_path)["phase"] == "left"
     assert p2pfed("node", "status", tmp_path) == 0
     assert f"no, left {last.updated_at}" in p2pfed.out
+
+
+def test_what_neighbors_have_earned_is_shown(p2pfed, tmp_path, last):
+    earned = {"status": "newcomer", "reputation": 0.25, "mass": 0.125}
+    write_status(tmp_path, replace(last, reputation={"anna": earned}))
+    assert p2pfed("node", "status", tmp_path) == 0
+    (line,) = [it for it in p2pfed.out.splitlines() if it.startswith("anna")]
+    assert line.split() == ["anna", "no", "-", "newcomer", "0.250", "0.125"]
+    assert p2pfed.json("node", "status", tmp_path)["reputation"] == {"anna": earned}

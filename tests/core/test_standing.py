@@ -221,3 +221,24 @@ def test_who_never_agreed_is_worthless_among_two_neighbors() -> None:
         effects = do_round(peer, number, LIAR, senders=(CARL, DORA))
     assert reasons(effects)[DORA.peer] == "worthless"
     assert caps(peer)[DORA.peer] == 0.0
+
+
+def test_standings_are_told_of_those_with_a_connection_or_a_row() -> None:
+    assert make_peer(None).core.standings() is None
+    peer = make_peer()
+    before = {it.peer: (it.status, it.reputation, it.mass_max) for it in peer.core.standings()}
+    assert before == dict.fromkeys(HONEST, ("stranger", 0.0, None))
+    for number in range(4):
+        do_round(peer, number, LIAR)
+    told = {it.peer: it for it in peer.core.standings()}
+    assert list(told) == sorted(HONEST)
+    assert {it.peer: it.mass_max for it in told.values()} == caps(peer)
+    assert (told[BERT.peer].status, told[DORA.peer].status) == ("established", "banned")
+    assert told[BERT.peer].reputation > told[DORA.peer].reputation == 0.0
+
+
+def test_standing_says_whom_the_gate_turned_away() -> None:
+    peer = make_peer(StandingConfig(policy=POLICY, loss_gate=GATE))
+    for number in range(8):
+        do_round(peer, number, ALIKE, HARM)
+    assert {it.peer: it.status for it in peer.core.standings()}[DORA.peer] == "loss-gate"

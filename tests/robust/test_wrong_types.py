@@ -116,6 +116,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
         on(ledger, "masses"),
         {"round_index": 1, "peers": ["anna", "bert"], "groups": {"anna": ["one"]}},
     ),
+    "ReputationLedger.standings": (on(ledger, "standings"), {"round_index": 1, "peers": ["anna"]}),
     "ReputationLedger.quotas": (on(ledger, "quotas"), {"round_index": 1, "peers": ["anna"]}),
     "ReputationLedger.snapshot": (on(ledger, "snapshot"), {}),
     "ReputationLedger.restore": (

@@ -180,6 +180,13 @@ def test_newcomers_find_room_in_a_memory_full_of_acquaintances() -> None:
     assert len(known(ledger)) == 8
 
 
+def test_standings_of_several_are_those_of_each() -> None:
+    ledger = grown(12)
+    assert ledger.standings(12, ["a", "nobody"]) == {
+        peer: (ledger.status(peer, 12), ledger.reputation(peer, 12)) for peer in ("a", "nobody")
+    }
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_who_never_agreed_is_worthless_among_too_few_to_ban_it(count: int) -> None:
     ledger, peers = ReputationLedger(), HONEST[:count]
