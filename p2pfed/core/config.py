@@ -55,7 +55,8 @@ class ScheduleConfig:
             over so many evaluations; None never stops.
         plateau_delta: Growth of the score that counts.
         deadline_s: How long a synchronous round waits for its neighbors, in seconds.
-        linger_s: How long a peer that is done keeps serving, in seconds.
+        linger_s: How long a peer that is done keeps serving, in seconds; where peers keep logs,
+            after the last news of others, and at most ten times as long.
         start_neighbors: Neighbors to wait for before the first round.
         start_deadline_s: How long to wait for them, in seconds.
         start_required: Whether to wait at every start and not only before the first round, and to

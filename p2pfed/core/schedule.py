@@ -25,6 +25,8 @@ from p2pfed.core.transfers import Transfers
 from p2pfed.core.work import Work
 from p2pfed.messages import Role
 
+# A peer whose logs get news goes on serving, so that all have all; no liar holds it for ever.
+_LINGERS_MAX: Final = 10  # guess
 _ROUND_TIMERS: Final = (
     TimerKind.DEADLINE,
     TimerKind.START,
@@ -87,6 +89,7 @@ class Schedule:
         self._present = 0  # neighbors, when the application was last told who is missing
         self._loss: float | None = None
         self._stop: StopReason | None = None
+        self._linger_end_s = 0.0  # until when news of logs let a peer linger anew
         self._since_s: float | None = None  # when the running stretch of training time began
 
     @property
@@ -271,6 +274,8 @@ class Schedule:
             self._integrate()
         elif self.phase is Phase.DONE and self._keeps_logs and self._rows.has_news():
             # Whoever has all logs has the model, however long it has trained itself.
+            if now_s < self._linger_end_s:
+                self._outbox.set_timer(TimerKind.LINGER, self._config.linger_s)
             self.phase = Phase.SETTLING
             self._work.settle(self._progress.round)
         if self.phase is not Phase.IDLE and self._plan.ends_with_others and self._is_alone(now_s):
@@ -351,6 +356,7 @@ class Schedule:
         self._outbox.notify(Finished(reason=reason, rounds=self._progress.round))
         self.phase = Phase.DONE
         linger_s = self._config.linger_s if linger_s is None else linger_s
+        self._linger_end_s = now_s + (_LINGERS_MAX - 1) * linger_s
         self._outbox.set_timer(TimerKind.LINGER, linger_s)
 
     def _count_time(self, now_s: float) -> None:

@@ -125,3 +125,16 @@ def test_all_end_in_the_same_bits_after_crashes_and_lost_disks(
     for host in world.hosts:
         assert isinstance(host.bench, LedgerBench)
         assert len(host.bench.ledger.logs) >= 4
+
+
+def test_who_is_done_long_before_others_still_ends_in_their_bits() -> None:
+    schedule = {
+        "mode": "asynchronous",
+        "rounds_max": 4,
+        "evaluate_every_rounds": 0,
+        "linger_s": 10.0,
+    }
+    slow = {"kind": "slow", "at_s": 0.0, "peers": [3], "speed_ratio": 0.1}  # 6 s a round
+    world = run_until_equal({"schedule": schedule, "faults": [slow]})
+    assert len(digests(world)) == 1
+    assert {world.status(index).round for index in range(4)} == {4}
