@@ -115,11 +115,12 @@ def find_voices(call: Call) -> dict[bytes, float]:
 
     A row speaks by its mass cap, so that new identities do not judge, however many they are; but
     by no more than an equal share, so that those who echo own, and earn the most by it, are no
-    majority. What is left is own's. While few have a mass, as at the start, all speak alike: else
-    a peer with unusual data, alone the judge, would let nobody in.
+    majority. A row without a cap speaks by an equal share, as it pulls by one. What is left is
+    own's. While few have a mass, as at the start, all speak alike: else a peer with unusual data,
+    alone the judge, would let nobody in.
     """
     keys = [peer_key(row.peer) for row in call.accepted]
-    masses = {key: call.mass_caps.get(key, 0.0) for key in keys}
+    masses = {key: call.mass_caps.get(key, 1.0) for key in keys}
     if not call.mass_caps or math.fsum(masses.values()) < _KNOWN_MASS_MIN:
         return dict.fromkeys([b"", *keys], 1.0)
     share = 1.0 / (sum(mass > 0.0 for mass in masses.values()) + 1)

@@ -1,5 +1,7 @@
 """Who speaks how loud where rows are judged by each other, and what follows from it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -39,6 +41,22 @@ def test_masses_are_voices_up_to_an_equal_share_and_own_has_the_rest() -> None:
 def test_all_speak_alike_while_few_are_known() -> None:
     assert set(voices({"a": 0.1, "b": 0.1, "c": 0.0}).values()) == {1.0}
     assert voices({"a": 0.3, "b": 0.0}) == pytest.approx({"": 0.7, "a": 0.3, "b": 0.0})
+
+
+def test_rows_without_a_cap_speak_by_an_equal_share() -> None:
+    call = make_call(dict.fromkeys("abcd", 0.1))
+    named = {peer_key("a"): 0.1, peer_key("b"): 0.0}
+    found = find_voices(replace(call, mass_caps=named))
+    assert found == pytest.approx({b"": 0.4, b"a": 0.1, b"b": 0.0, b"c": 0.25, b"d": 0.25})
+
+
+def test_a_cap_on_one_neighbor_does_not_make_own_the_only_judge() -> None:
+    rows = [Row(f"peer {k}", torch.ones(4) * (1.0 + 0.02 * k)) for k in range(6)]
+    own, caps = torch.full((4,), 0.1), {"peer 0": 0.3}
+    found = Integrator("mean", observes=True).integrate(own, rows, mass_caps=caps)
+    assert {verdict.reason for verdict in found.verdicts} == {Reason.ACCEPTED}
+    assert min(it.agreement for it in found.observations.values()) == pytest.approx(1.0)
+    assert found.observations["peer 5"].norm_ratio == pytest.approx(1.0, abs=0.1)
 
 
 def test_the_norm_cap_is_that_of_those_who_have_a_say() -> None:
