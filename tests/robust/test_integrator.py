@@ -235,6 +235,20 @@ def test_f_is_no_more_than_half_of_the_rows_left() -> None:
     assert not found.kept_own
 
 
+@pytest.mark.parametrize("value", [50.0, math.nan])
+@pytest.mark.parametrize(
+    ("rule", "is_kept"),
+    [("krum", True), ("multi-krum", True), ("bridge", False), ("nnm+trimmed-mean", False)],
+)
+def test_one_of_six_that_is_turned_away_stops_rules_that_need_more_rows(
+    rule: str, is_kept: bool, value: float
+) -> None:
+    rows = [Row(f"peer {k}", torch.ones(4) * (1.0 + 0.01 * k)) for k in range(5)]
+    found = Integrator(rule).integrate(torch.ones(4), [*rows, Row("x", torch.full((4,), value))])
+    assert found.byzantine_count == 2
+    assert found.kept_own is is_kept
+
+
 def test_own_is_kept_when_no_row_is_left() -> None:
     own = torch.tensor([1.0, 2.0])
     integration = Integrator().integrate(own, make_rows([math.nan, 0.0], [1.0]))
