@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from robust.errors import InputError
 from robust.geometry import Geometry, from_gram, measure, measure_about_origin
 from robust.parameters import shown
 from robust.ranks.ranking import check_permutation
+
+# guess: more than rounding in a short type makes of the largest product, less than a mistake does
+_GRAM_SLACK: Final = 1e-3
 
 
 @final
@@ -329,4 +332,16 @@ def _checked_gram(gram: Tensor, row_count: int) -> Tensor:
     products = check_gram(gram, row_count)
     if not bool(torch.isfinite(products).all()):
         raise InputError("gram: NaN or infinity")
+    slack = _GRAM_SLACK * float(products.abs().max())
+    least = float(products.diagonal().min())
+    if least < -slack:
+        raise InputError(
+            f"gram: {least} is no product of a row with itself, which is 0 or more; give "
+            "rows @ rows.T, or what else is a matrix of inner products"
+        )
+    if float((products - products.T).abs().max()) > slack:
+        raise InputError(
+            "gram is not symmetric: the product of two rows does not depend on their order; give "
+            "(gram + gram.T) / 2 if that is rounding"
+        )
     return products

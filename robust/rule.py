@@ -110,8 +110,8 @@ class Rule(ABC):
                 the result independent of the order of the rows to the last bit, and ties are
                 broken by them. Without keys the order of the rows serves.
             gram: Shape (n, n), the rows' inner products where those of the vectors themselves do
-                not measure what the update does (of B A for LoRA). Rules without distances or
-                angles ignore it.
+                not measure what the update does (of B A for LoRA): symmetric, none of a row with
+                itself below 0, but for rounding. Rules without distances or angles ignore it.
 
         Returns:
             Shape (d,), type and device of `vectors`, newly allocated.

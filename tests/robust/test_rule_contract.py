@@ -182,6 +182,11 @@ def test_vectors_that_no_rule_reads_are_refused(
         ({"gram": torch.eye(3, dtype=torch.complex64)}, "gram of torch.complex64"),
         ({"gram": torch.eye(3).to_sparse()}, "gram .* is not dense"),
         ({"gram": torch.eye(3, device="meta")}, "gram .* is not dense"),
+        ({"gram": -torch.eye(3)}, r"gram: -1\.0 is no product of a row with itself"),
+        (
+            {"gram": torch.ones(3, 3).triu()},
+            r"gram is not symmetric.* give \(gram \+ gram\.T\) / 2",
+        ),
         ({"gram": [[1.0]]}, "gram of type list is not a tensor"),
         ({"own": [0.0, 0.0, 0.0]}, "own of type list is not a tensor"),
         ({"own": torch.zeros(3).to_sparse()}, "own .* is not dense"),
@@ -192,6 +197,12 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(robust.InputError, match=complaint):
         rule(torch.zeros(3, 3), **({"own": torch.zeros(3)} | arguments))
+
+
+def test_rounding_of_a_gram_in_a_short_type_is_no_mistake() -> None:
+    gram = torch.tensor([[0.0, 2e-4, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1e-4]], dtype=torch.float16)
+    rule = robust.create("krum", byzantine_count=0)
+    assert rule(torch.zeros(3, 2), gram=gram).tolist() == [0.0, 0.0]
 
 
 def test_unknown_rule_lists_the_known() -> None:
