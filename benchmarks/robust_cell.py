@@ -26,9 +26,12 @@ REPEATS_MAX = 9
 WARM_UP_DIMENSION = 1_000
 
 
-def make_vectors(dimension: int) -> Tensor:
-    """Make the rows, shape (n, d), float32."""
+def make_vectors(pair: Pair, dimension: int) -> Tensor:
+    """Make the rows, shape (n, d), float32, or int64 if they are ranks."""
     generator = torch.Generator().manual_seed(SEED)
+    if pair.reads_ranks:
+        rows = [torch.randperm(dimension, generator=generator) for _ in range(ROW_COUNT)]
+        return torch.stack(rows)
     return torch.randn(ROW_COUNT, dimension, generator=generator)
 
 
@@ -50,8 +53,8 @@ def measure_time(
     Beside them, for our side, `first_cpu_s`: those of the first call, in which it may compile.
     """
     torch.set_num_threads(threads)
-    vectors = make_vectors(dimension)
-    turns = floors(vectors)
+    vectors = make_vectors(pair, dimension)
+    turns = floors(vectors.to(torch.float32))
     turns["ours"] = _bound(pair.ours(), vectors)
     if with_byzfl:
         turns["byzfl"] = _bound(pair.theirs(), vectors)
@@ -79,7 +82,7 @@ def measure_memory(pair: Pair, *, dimension: int, side: str) -> dict[str, Any]:
     make_call = pair.ours if side == "ours" else pair.theirs
     make_call()(_warm_up_vectors(pair))  # loads what is loaded on first use, and compiles
     call = make_call()
-    vectors = make_vectors(dimension)
+    vectors = make_vectors(pair, dimension)
     begin = time.perf_counter()
     peak_bytes = extra_peak_bytes(lambda: call(vectors))
     return {"extra_bytes": peak_bytes, "wall_s": time.perf_counter() - begin}
@@ -98,7 +101,7 @@ def choose_compiler(pair: Pair) -> None:
 
 
 def _warm_up_vectors(pair: Pair) -> Tensor:
-    vectors = make_vectors(WARM_UP_DIMENSION)
+    vectors = make_vectors(pair, WARM_UP_DIMENSION)
     if not pair.is_compiled:
         return vectors
     # As many as it takes to compile, in the memory of one: more would be left to use again.

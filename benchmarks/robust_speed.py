@@ -25,14 +25,13 @@ from typing import Any
 
 from benchmarks import byzfl_rules
 from benchmarks.document import add_option, publish
-from benchmarks.robust_pairs import DIMENSIONS, PAIRS, Pair
+from benchmarks.robust_pairs import DIMENSIONS, PAIRS, THREADS, Pair
 from benchmarks.robust_report import TITLE, Cells, key_of, missed, section
 from benchmarks.transfer import describe_machine
 from robust.compiled import COLUMNS_MIN
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "build" / "robust_speed.jsonl"
-THREADS = (1, 2)
 BYZFL_BYTES_MAX = 12_000_000_000  # half of the memory of an ordinary machine
 BYZFL_CALL_S_MAX = 120.0
 CELL_S_MAX = 60.0  # after the third turn
@@ -67,7 +66,9 @@ def jobs(names: Sequence[str], dimensions: Sequence[int]) -> Iterator[tuple[Pair
     """Yield each measurement, small ones first: they tell which large ones to leave out."""
     for dimension in sorted(dimensions):
         for pair in PAIRS:
-            if pair.name not in names or (pair.is_compiled and dimension < COLUMNS_MIN):
+            if pair.name not in names or dimension > pair.dimension_max:
+                continue
+            if pair.is_compiled and dimension < COLUMNS_MIN:
                 continue
             job = {"name": pair.title, "dimension": dimension}
             for side in ("ours", "byzfl") if pair.byzfl else ("ours",):

@@ -11,8 +11,8 @@ import torch
 import robust
 from benchmarks.document import write_section
 from benchmarks.robust_cell import choose_compiler, measure_memory, measure_time
-from benchmarks.robust_pairs import PAIRS, ROW_COUNT, Pair
-from benchmarks.robust_report import key_of, missed, section
+from benchmarks.robust_pairs import DIMENSIONS, PAIRS, ROW_COUNT, Pair
+from benchmarks.robust_report import key_of, missed, notes, section
 from benchmarks.robust_speed import jobs, reason_to_skip_byzfl, run_cell
 from robust.compiled import COLUMNS_MIN, find_middle
 from robust.inputs import check_inputs
@@ -39,9 +39,7 @@ def timing(ours_s: float, byzfl_s: float | None) -> dict[str, Any]:
 
 
 def test_every_rule_is_measured() -> None:
-    assert {pair.name for pair in PAIRS if "+" not in pair.name} == (
-        set(robust.names()) - {"rank-vote"}  # votes on ranks, and not on vectors
-    )
+    assert {pair.name for pair in PAIRS if "+" not in pair.name} == (set(robust.names()))
     steps = {step for pair in PAIRS for step in pair.name.split("+")[:-1]}
     assert steps == set(robust.pre_aggregation_names())
 
@@ -113,13 +111,52 @@ def test_missed_targets_are_sentences() -> None:
     }
     slow, large = missed(cells)
     assert slow.startswith(
-        "`median, compiled` at d = 1e+07 was 10.0 times as fast as byzfl's Median"
+        "`median, compiled` at d = 1e+07, 1 thread, was 10.0 times as fast as byzfl's Median"
     )
     assert "wanted 20" in slow
     assert large.startswith("`krum` at d = 1e+07 took 70 MB")
     text = section(cells, {"torch": "2", "numba": "0", "byzfl": "0"}, threads=(1, 2))
     assert slow in text
     assert "d = 10,000,000, 1 thread" in text
+
+
+def test_a_target_missed_with_two_threads_is_a_sentence() -> None:
+    cells = {
+        key_of("time", "krum", 10_000_000, threads=1): timing(1.0, 13.0),
+        key_of("time", "krum", 10_000_000, threads=2): timing(1.0, 9.0),
+    }
+    (slow,) = missed(cells)
+    assert slow.startswith("`krum` at d = 1e+07, 2 threads, was 9.0 times as fast")
+
+
+@pytest.mark.parametrize(
+    ("compiled_s", "end"),
+    [
+        (0.25, "the compiled one meets it, with 40.0 times."),
+        (1.0, "the compiled one misses it, with 10.0 times."),
+        (None, "the compiled one was not measured."),
+    ],
+)
+def test_what_torch_alone_misses_says_whether_the_compiled_rule_meets_it(
+    compiled_s: float | None, end: str
+) -> None:
+    cells = {key_of("time", "trimmed-mean", 10_000_000, threads=1): timing(2.0, 10.0)}
+    if compiled_s is not None:
+        key = key_of("time", "trimmed-mean, compiled", 10_000_000, threads=1)
+        cells[key] = timing(compiled_s, 10.0)
+    (note,) = notes(cells)
+    assert note.startswith("`trimmed-mean` at d = 1e+07, 1 thread, was 5.0 times as fast")
+    assert "wanted 20 times" in note
+    assert note.endswith(end)
+    assert note in section(cells, {"torch": "2", "numba": "0", "byzfl": "0"}, threads=(1,))
+
+
+def test_memory_of_a_vote_is_wanted_at_the_most_edges_it_is_measured_with() -> None:
+    assert {job["dimension"] for _, job in jobs(["rank-vote"], DIMENSIONS)} == {100_000, 1_000_000}
+    key = key_of("memory", "rank-vote", 1_000_000, side="ours")
+    assert missed({key: {"extra_bytes": 64_000_000}}) == []
+    (large,) = missed({key: {"extra_bytes": 65_000_000}})
+    assert large.startswith("`rank-vote` at d = 1e+06 took 65 MB")
 
 
 def test_left_out_byzfl_says_so() -> None:
