@@ -13,7 +13,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from robust.errors import InputError, RuleError
-from robust.parameters import check_whole_number, is_whole_number, shown
+from robust.parameters import check_real, check_whole_number, is_whole_number, shown
 
 # With ten samples a score moves in steps of 0.1, and one sample is the difference between a weight
 # of 0.97 and 1.03; with five, two samples are already the difference between 0.26 and 1.
@@ -26,8 +26,12 @@ Shard = TypeVar("Shard", bound=Hashable)
 def score_of_loss(loss_per_token: float) -> float:
     """Turn a mean negative log likelihood in nats into a score: exp(-loss), the mean probability.
 
-    A loss that is not a number scores 0, as the worst does.
+    A loss that is NaN scores 0, as the worst does.
+
+    Raises:
+        RuleError: If it has another type.
     """
+    check_real(loss_per_token, "loss_per_token")
     return 0.0 if math.isnan(loss_per_token) else math.exp(-max(0.0, loss_per_token))
 
 

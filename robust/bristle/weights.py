@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from robust.errors import InputError
-from robust.parameters import check_whole_number, read_numbers
+from robust.parameters import check_real, check_whole_number, is_number, read_numbers, shown
 
 # How many shared classes a peer is taken to have if nobody counted them; the authors' constant.
 OVERLAP_DEFAULT: Final = 3
@@ -53,8 +53,8 @@ def weigh(
         The weights, each at least 0 and below 6.
 
     Raises:
-        InputError: If there are not as many scores of the one as of the other, or one is no
-            number.
+        InputError: If there are not as many scores of the one as of the other, or one is not in
+            [0, 1].
         RuleError: If `overlap` is not a whole number >= 0.
 
     Source: Verbraeken, de Vos and Pouwelse 2021, "Bristle: decentralized federated learning in
@@ -64,8 +64,8 @@ def weigh(
         program takes the classes with the lowest numbers. The paper's own exponents are not those
         of the program; `is_strict` is their form in another public implementation.
     """
-    own_scores = read_numbers(own_scores, "own_scores are")
-    peer_scores = read_numbers(peer_scores, "peer_scores are")
+    own_scores = _read_scores(own_scores, "own_scores")
+    peer_scores = _read_scores(peer_scores, "peer_scores")
     if overlap is not None:
         check_whole_number(overlap, "overlap")
     if len(own_scores) != len(peer_scores):
@@ -88,7 +88,12 @@ def score(own: float, peer: float, *, is_strict: bool = False) -> float:
 
     D^(3 + own) if the peer is better and -D^(4 + own) if not, where D = 10 |peer - own|; in the
     strict form D^3 and minus infinity.
+
+    Raises:
+        InputError: If one of the two is not in [0, 1].
     """
+    _check_score(own, "own")
+    _check_score(peer, "peer")
     difference = 10.0 * abs(peer - own)
     if peer > own:
         return float(difference ** (3.0 if is_strict else 3.0 + own))
@@ -99,7 +104,11 @@ def influence(score: float) -> float:
     """Turn a score, or a sum of scores, into a weight: max(0, 10 sigmoid(score / 100) - 4).
 
     1 at score 0, below 6 for any score, and 0 from -100 ln(1.5) = -40.5 on downwards.
+
+    Raises:
+        RuleError: If `score` is no number.
     """
+    check_real(score, "score")
     exponent = min(max(-score / 100.0, -_EXPONENT_MAX), _EXPONENT_MAX)
     return max(0.0, 10.0 / (1.0 + math.exp(exponent)) - 4.0)
 
@@ -108,9 +117,25 @@ def certainty(scores: Sequence[float]) -> float:
     """Compute max(0, mean - standard deviation) of the classes that a peer speaks on.
 
     The deviation is that of the whole population. 0 without classes.
+
+    Raises:
+        InputError: If a score is not in [0, 1].
     """
+    scores = _read_scores(scores, "scores")
     if not scores:
         return 0.0
     mean = math.fsum(scores) / len(scores)
     variance = math.fsum((value - mean) ** 2 for value in scores) / len(scores)
     return max(0.0, mean - math.sqrt(variance))
+
+
+def _read_scores(given: object, name: str) -> list[float]:
+    scores = read_numbers(given, f"{name} are")
+    for score in scores:
+        _check_score(score, name)
+    return scores
+
+
+def _check_score(value: object, name: str) -> None:
+    if not is_number(value) or not 0.0 <= value <= 1.0:
+        raise InputError(f"{name}: {shown(value)} is no score; give a number in [0, 1]")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import robust
-from robust.bristle.shards import draw_shards
-from robust.bristle.weights import weigh
+from robust.bristle.shards import draw_shards, score_of_loss
+from robust.bristle.weights import certainty, influence, score, weigh
 from robust.ranks import votes
 from robust.reputation.copies import find_copies
 from robust.reputation.groups import address_block, clique_names
@@ -146,6 +146,10 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
         find_copies,
         {"index_sets": {"anna": {1}, "bert": {1}}, "first_seen": {"anna": 0.0, "bert": 1.0}},
     ),
+    "certainty": (certainty, {"scores": [0.5, 0.6]}),
+    "influence": (influence, {"score": -3.0}),
+    "score": (score, {"own": 0.5, "peer": 0.6}),
+    "score_of_loss": (score_of_loss, {"loss_per_token": 0.7}),
     "weigh": (weigh, {"own_scores": [0.5], "peer_scores": [0.5], "overlap": 1}),
     "votes.approval": (votes.approval, {"ballots": BALLOTS, "kept_count": 1}),
     "votes.borda": (votes.borda, {"ballots": BALLOTS, "weights": [1, 2, 3]}),

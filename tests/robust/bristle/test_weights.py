@@ -146,3 +146,10 @@ def test_a_peer_worse_by_a_quarter_counts_nothing(own: list[float], overlap: int
 def test_scores_of_another_count_are_refused() -> None:
     with pytest.raises(robust.InputError, match="2 scores of a peer, 3 of the own model"):
         weigh([0.5] * 3, [0.5] * 2)
+
+
+@pytest.mark.parametrize("value", [-5.0, 1.1, 1e200, math.nan])
+def test_scores_out_of_range_are_refused(value: float) -> None:
+    for own, peer, name in (([value], [0.5], "own_scores"), ([0.5], [value], "peer_scores")):
+        with pytest.raises(robust.InputError, match=rf"{name}: .* is no score; give a number in"):
+            weigh(own, peer)
