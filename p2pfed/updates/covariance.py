@@ -17,7 +17,8 @@ def ridge_correction(
 
     The average of the products of n peers is the product of their average factors plus the
     covariance C = sum_i p_i (B_i - B)(A_i - A). This minimizes |C - dB A|^2 + ridge |dB|^2: at
-    dB = 0 that is the error of plain averaging, so what is left of C is never larger.
+    dB = 0 that is the error of plain averaging, so what is left of C is never larger. About other
+    factors than the average ones C is not what their product lacks: see `residual_gain`.
 
     Args:
         lefts: The B_i, shape (n, rows, rank).
@@ -47,15 +48,44 @@ def ridge_correction(
     return torch.zeros_like(change) if bool(problem) else change
 
 
+def residual_gain(
+    lefts: Tensor, rights: Tensor, weights: Tensor, *, left: Tensor, right: Tensor, change: Tensor
+) -> float:
+    """Measure by how much a change of B brings B A closer to the average of the products.
+
+    Args:
+        lefts: The B_i, shape (n, rows, rank).
+        rights: The A_i, shape (n, rank, columns).
+        weights: The p_i, shape (n,), at least 0, of sum 1.
+        left: B, shape (rows, rank).
+        right: A, shape (rank, columns).
+        change: dB, shape (rows, rank), float64.
+
+    Returns:
+        |W - B A|^2 - |W - (B + dB) A|^2 with W = sum_i p_i B_i A_i, from products of the thin
+        factors only; NaN where numbers are beyond all range.
+    """
+    mean_right = right.double()
+    square = mean_right @ mean_right.T
+    reached = torch.einsum(
+        "n,nor,nrs->os", weights.double(), lefts.double(), rights.double() @ mean_right.T
+    )
+    lacking = reached - left.double() @ square
+    return float((change * (2.0 * lacking - change @ square)).sum())
+
+
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class CovarianceCorrection:
-    """Applies `ridge_correction` to what a peer mixed.
+    """Applies `ridge_correction` to what a peer mixed, where that helps.
 
     A robust rule has limited what each row can do to the mixed vector, and products could undo
     that: the covariance is taken about the mixed factors, and no B moves further than the median
     row's is away from it. Where peers agree as far as training lets them, that is no limit: the
     correction is of second order in how far apart they are.
+
+    A mean of the rows gets closer to the mean of their products by it, always. What other rules,
+    such as a median, make of the rows can get further away from it: such a B stays as it is.
 
     Attributes:
         specification: Of the vectors.
@@ -90,6 +120,8 @@ class CovarianceCorrection:
             length = float(change.norm())
             if length > 0.0:
                 change *= min(1.0, float(distances.median()) / length)
-            left.add_(change.to(left.dtype))
+            gain = residual_gain(lefts, rights, weights, left=left, right=right, change=change)
+            if gain > 0.0:
+                left.add_(change.to(left.dtype))
         vector = self.specification.flatten(corrected)
         return vector if bool(torch.isfinite(vector).all()) else mixed.clone()

@@ -1,11 +1,12 @@
 """The covariance that averages of factors lose, and LoRA-FAIR's correction of it."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from p2pfed.updates.covariance import CovarianceCorrection, ridge_correction
+from p2pfed.updates.covariance import CovarianceCorrection, residual_gain, ridge_correction
 from p2pfed.updates.methods import Lora, LoraFair
 from p2pfed.updates.specification import ParameterEntry, ParameterSpecification
 from tests.updates.tiny import make_model
@@ -105,6 +106,40 @@ def test_only_left_factors_are_corrected() -> None:
     assert torch.equal(mixed, before)
     assert torch.equal(corrected[:11], mixed[:11])
     assert not torch.allclose(corrected[11:], mixed[11:])
+
+
+def distance_to_average(rows: Tensor, shares: Tensor, vector: Tensor) -> float:
+    """Return how far a vector's product is from the average of those of the rows."""
+    wanted = average(shares, torch.stack([product(row) for row in rows]))
+    return float((wanted - product(vector)).norm())
+
+
+def product(vector: Tensor) -> Tensor:
+    parts = ENTRIES.unflatten(vector)
+    return (parts["q.lora_B.weight"] @ parts["q.lora_A.weight"]).double()
+
+
+@pytest.mark.parametrize("trimmed", [0, 1, 2], ids=["mean", "trimmed mean", "median"])
+def test_no_rule_ends_further_from_the_average_of_the_products(trimmed: int) -> None:
+    corrected_count = 0
+    for seed in range(50):
+        rows, shares = draw(5, 21, seed=seed).float(), torch.full((5,), 0.2).double()
+        mixed = rows.sort(dim=0).values[trimmed : 5 - trimmed].mean(dim=0)
+        corrected = CORRECT(rows, shares, mixed)
+        plain = distance_to_average(rows, shares, mixed)
+        assert distance_to_average(rows, shares, corrected) <= plain * (1.0 + 1e-6)
+        corrected_count += not torch.equal(corrected, mixed)
+    assert corrected_count >= (25 if trimmed else 50)
+
+
+def test_worked_gain() -> None:
+    # W = 10 of B A = 6: with dB = 1 it is 9, and 16 - 1 are gained; with dB = -1 it is 3.
+    lefts, rights = torch.tensor([[[2.0]], [[3.0]]]), torch.tensor([[[1.0]], [[6.0]]])
+    half, one = torch.tensor([0.5, 0.5]), torch.ones(1, 1).double()
+    left, right = torch.tensor([[2.0]]), torch.tensor([[3.0]])
+    for change, gain in ((one, 16.0 - 1.0), (-one, 16.0 - 49.0)):
+        found = residual_gain(lefts, rights, half, left=left, right=right, change=change)
+        assert found == pytest.approx(gain)
 
 
 def test_peers_that_agree_are_not_corrected() -> None:

@@ -20,7 +20,8 @@ from p2pfed.updates.specification import ParameterSpecification
 class LoraFair(LowRank):
     """Low-rank adapters whose B is corrected after mixing; on the wire as `lora`.
 
-    See `p2pfed.updates.covariance`.
+    The mixed change is no further from the average of the peers' changes than that of `lora` is,
+    whatever the rule; see `p2pfed.updates.covariance`.
 
     Attributes:
         ridge: Above 0; the larger, the smaller the correction.
