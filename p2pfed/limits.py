@@ -33,6 +33,7 @@ PAYLOAD_BYTES_MAX: Final = 2**53 - 1  # the same; each peer's own limit is far l
 RECORD_VERSION_MAX: Final = 2**53 - 1  # the same; milliseconds since 1970 fit
 GOSSIP_STEP_MAX: Final = 65_535  # far more than any mixing needs in one round
 VERSION_MAX: Final = 65_535  # protocol versions that a Hello can name
+LIVES_PER_AUTHOR_MAX: Final = 8  # of one author in a ledger: guess, lost disks per run
 CLAIMS_BYTES_MAX: Final = 4_096  # self-reported numbers, not data
 SECTIONS_MAX: Final = 15  # of a payload; the longest map with a one-byte msgpack header
 SECTION_BYTES_MAX: Final = 2**32 - 1  # the longest byte string of msgpack
@@ -58,10 +59,12 @@ class Limits:
             neighbor is at most one round ahead, so three hold every round that can matter.
         differences_per_author_max: The same where updates are differences, each of which builds on
             the one before; whoever misses more gets a full update.
-        operations_per_author_max: The same for an author's log, which everybody keeps back to the
-            latest snapshot; who went without one for longer has to send one before it goes on.
+        operations_per_author_max: The same for a log, of an author in one life, which everybody
+            keeps back to the latest snapshot; who went without one for longer has to send one
+            before it goes on.
         log_authors_max: Authors whose logs are kept.
-        headers_per_author_max: Headers remembered per author to detect equivocation.
+        headers_per_author_max: Headers remembered per author to detect equivocation; of a log as
+            many of what was integrated, and of what was not.
         incarnations_per_author_max: Incarnations remembered per author.
         authors_max: Authors remembered; beyond it the one heard of longest ago is forgotten.
         known_peers_max: Peer records remembered for dialing.

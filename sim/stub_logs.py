@@ -87,6 +87,9 @@ class StubLogBench:
             verdicts.append(Verdict(peer=row.peer, weight=weight * is_followed, reason=reason))
         for writer in [writer for writer in self.logs if writer[0] in effect.frozen]:
             del self.logs[writer]
+        last = dict(effect.last_lives)
+        for author, life in [it for it in self.logs if it[1] > last.get(it[0], it[1])]:
+            del self.logs[author, life]
         return StubIntegration(
             verdicts=tuple(verdicts),
             own_weight=1.0 - sum(verdict.weight for verdict in verdicts),

@@ -191,12 +191,10 @@ class AntiEntropy:
     def _want_entries(self, peer: PeerId, there: Head | Sighting, now_s: float) -> None:
         """Ask for what is missing of a log, whichever life of its author it is of."""
         author, incarnation = there.author, there.incarnation
+        if not self._held.may_take_life(author, incarnation):
+            return
         first = self._held.first_wanted(author, incarnation)
-        held = {
-            it.signed.header.sequence
-            for it in self._held.of(author)
-            if it.signed.header.incarnation == incarnation
-        }
+        held = {it.signed.header.sequence for it in self._held.of_life(author, incarnation)}
         if there.sequence < first or there.sequence in held:
             return
         if self._may_ask(peer, author, now_s):

@@ -65,6 +65,9 @@ class Dissemination:
         replaced = self._own.sign(payload, round_number=round_number, is_full=is_full)
         # The sequence number is spent on disk before anybody can see it.
         self._journal.save(model_job=model_job)
+        newest = self._own.newest
+        if self._family is UpdateFamily.LEDGER and newest is not None:
+            self._transfers.count_life(newest.signed)  # among those of earlier lives
         self._push(replaced)
         self._outbox.notify(
             UpdatePublished(
@@ -210,6 +213,9 @@ class Dissemination:
         """Verify a header and return whether its payload is wanted."""
         header = signed.header
         self._check_run(signed)
+        if not self._counts(signed):
+            self._outbox.count("ignored.life")
+            return False
         headers.verify(signed)
         before = self._ledger.known(header.author, header.incarnation, header.sequence)
         may_be_reborn = peer == header.author or not self._neighbors.is_greeted(header.author)
@@ -239,6 +245,11 @@ class Dissemination:
         if header.payload_bytes > limit:
             raise LimitExceeded(f"payload of {header.payload_bytes} bytes, at most {limit}")
 
+    def _counts(self, signed: SignedHeader) -> bool:
+        if self._family is not UpdateFamily.LEDGER:
+            return True
+        return self._held.may_take_life(signed.header.author, signed.header.incarnation)
+
     def _is_of_use(self, signed: SignedHeader) -> bool:
         header = signed.header
         match self._family:
@@ -248,7 +259,7 @@ class Dissemination:
                 is_current = header.incarnation == self._ledger.incarnation(header.author)
                 return is_current and not self._held.is_passed_over(signed)
             case UpdateFamily.LEDGER:
-                return not self._held.is_passed_over(signed)
+                return self._counts(signed) and not self._held.is_passed_over(signed)
 
     def _hold(self, peer: PeerId, signed: SignedHeader, inline: bytes | None) -> None:
         before = self._held.of(signed.header.author)
@@ -256,7 +267,7 @@ class Dissemination:
         if self._family is UpdateFamily.DIFFERENCE:
             self._make_room(signed, before)
         elif self._family is UpdateFamily.LEDGER:
-            self._make_room_in_log(signed, before)
+            self._make_room_in_log(signed)
         elif not self._keeps_rounds:
             # An update not yet begun is superseded, and its place in line with it; one under way
             # is finished: else a fast author would never be heard.
@@ -277,10 +288,10 @@ class Dissemination:
             if held.signed.header.incarnation != incarnation or len(before) >= limit:
                 self._transfers.drop(held)
 
-    def _make_room_in_log(self, signed: SignedHeader, before: list[Held]) -> None:
+    def _make_room_in_log(self, signed: SignedHeader) -> None:
         """Drop the oldest entry that is integrated, or all if so many are waiting for that."""
         incarnation = signed.header.incarnation
-        line = [held for held in before if held.signed.header.incarnation == incarnation]
+        line = self._held.of_life(signed.header.author, incarnation)
         if len(line) < self._config.limits.operations_per_author_max:
             return
         integrated = [held for held in line if self._held.is_passed_over(held.signed)]

@@ -216,6 +216,8 @@ class StartIntegration:
         test: Whether to evaluate it on test data as well.
         own: Which own updates are out; None where every update is full.
         frozen: Authors that are proven to have lied; nothing of their logs counts.
+        last_lives: Authors with as many lives as count, and the last one of each: nothing counts of
+            their logs in incarnations with higher numbers.
     """
 
     job: int
@@ -226,6 +228,7 @@ class StartIntegration:
     test: bool
     own: OwnPlace | None = None
     frozen: tuple[PeerId, ...] = ()
+    last_lives: tuple[tuple[PeerId, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import final
 
+from p2pfed.core.lives import Lives
 from p2pfed.identity import PeerId
 from p2pfed.limits import Limits
 from p2pfed.messages import SignedHeader
@@ -77,10 +78,12 @@ class HeldUpdates:
 
     Attributes:
         round_needed: The oldest round that a synchronous integration can still want.
+        lives: Of authors whose logs are kept.
     """
 
     def __init__(self) -> None:
         self.round_needed = 0
+        self.lives = Lives()
         self._by_author: dict[PeerId, dict[bytes, Held]] = {}
         self._last_number = 0
         self._unusable: dict[PeerId, bytes] = {}  # author to its last update of no use
@@ -113,6 +116,22 @@ class HeldUpdates:
     def of(self, author: PeerId) -> list[Held]:
         """Return the updates of an author, in order of arrival."""
         return list(self._by_author.get(author, {}).values())
+
+    def of_life(self, author: PeerId, incarnation: int) -> list[Held]:
+        """Return the updates of an author in one incarnation, in order of arrival."""
+        return [it for it in self.of(author) if it.signed.header.incarnation == incarnation]
+
+    def may_take_life(self, author: PeerId, incarnation: int) -> bool:
+        """Return whether an entry of a log may turn out to be of a life that counts."""
+        pending = {it.signed.header.incarnation for it in self.of(author)}
+        return self.lives.may_take(author, incarnation, pending)
+
+    def count_life(self, author: PeerId, incarnation: int) -> int | None:
+        """Take note that an entry of a life is valid; return the life that does not count now."""
+        gone = self.lives.count(author, incarnation)
+        if gone is not None:
+            self._passed.get(author, {}).pop(gone, None)
+        return gone
 
     def has_author(self, author: PeerId) -> bool:
         """Return whether something of an author is held or was integrated."""
@@ -172,6 +191,9 @@ class HeldUpdates:
 
     def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:
         """Want nothing up to a sequence any more: it is integrated, or a full update follows."""
+        lives = self.lives.of(author)
+        if lives and incarnation not in lives:
+            return  # it was integrated when a lower one came
         passed = self._passed.setdefault(author, {})
         passed[incarnation] = max(sequence, passed.get(incarnation, 0))
         for oldest in list(passed)[:-_INCARNATIONS_MAX]:
@@ -199,6 +221,7 @@ class HeldUpdates:
         """Forget what was of no use of an author, and what was passed over."""
         self._unusable.pop(author, None)
         self._passed.pop(author, None)
+        self.lives.forget(author)
 
     def forget_holder(self, peer: PeerId) -> None:
         """Note that a peer has nothing to give any more."""

@@ -114,6 +114,10 @@ class Rows:
             self._used.pop(peer, None)
             self._absent.pop(peer, None)
 
+    def last_lives(self) -> tuple[tuple[PeerId, int], ...]:
+        """Return of authors with as many lives as count the last one that does."""
+        return self._held.lives.last()
+
     # News ----------------------------------------------------------------------------------
 
     def has_news(self) -> bool:

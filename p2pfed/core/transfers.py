@@ -139,12 +139,8 @@ class Transfers:
             self.reject(held, f"payload is invalid ({event.offence})")
         elif held is not None and held.stage is Stage.VALIDATING:
             held.stage = Stage.VALID
-            header = signed.header
-            if header.builds_on is None:
-                self._held.pass_over(header.author, header.incarnation, header.sequence - 1)
-            self.trim(held.author)
-            if self._family is UpdateFamily.LEDGER:
-                self._pass_on(held)
+            if self._family is not UpdateFamily.LEDGER or self.count_life(signed):
+                self._take(held)
         self._end_validation(event.job)
         return True
 
@@ -163,6 +159,21 @@ class Transfers:
             self.reject(held, "payload could not be validated here")
         self._end_validation(job)
         return True
+
+    def count_life(self, signed: SignedHeader) -> bool:
+        """Take note that an entry of a log is valid, the first of its life maybe.
+
+        Returns:
+            Whether that life counts. If another one does not any more, its entries are dropped.
+        """
+        author, incarnation = signed.header.author, signed.header.incarnation
+        gone = self._held.count_life(author, incarnation)
+        if gone is None:
+            return True
+        self._outbox.count("dropped.life")
+        for held in self._held.of_life(author, gone):
+            self.drop(held)
+        return gone != incarnation
 
     # Keeping and dropping ------------------------------------------------------------------
 
@@ -195,6 +206,14 @@ class Transfers:
             snapshots = [k for k, it in enumerate(line) if it.signed.header.builds_on is None]
             for held in line[: snapshots[-1] if snapshots else 0]:
                 self.drop(held)
+
+    def _take(self, held: Held) -> None:
+        header = held.signed.header
+        if header.builds_on is None:
+            self._held.pass_over(header.author, header.incarnation, header.sequence - 1)
+        self.trim(held.author)
+        if self._family is UpdateFamily.LEDGER:
+            self._pass_on(held)
 
     def _pass_on(self, held: Held) -> None:
         """Offer an entry of a log to all neighbors that did not offer it."""

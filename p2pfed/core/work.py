@@ -127,6 +127,7 @@ class Work:
                 test=test,
                 own=self._own.place,
                 frozen=self._ledger.frozen() if self._keeps_logs else (),
+                last_lives=self._rows.last_lives(),
             )
         )
 

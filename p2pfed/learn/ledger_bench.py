@@ -183,6 +183,7 @@ class LedgerBench:
             _LIED if row.peer in effect.frozen else self._take_in(draft, row, load_payload, news)
             for row in effect.rows
         ]
+        draft.keep_lives(dict(effect.last_lives))
         model = self._materialized(draft)
         self._load(model)
         is_done = False

@@ -4,9 +4,10 @@ The replicated side of all ledgers: what is in a log and what follows from it is
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
+from itertools import groupby, islice
 from types import MappingProxyType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from p2pfed.errors import CodecError, LocalError
 from p2pfed.identity import PeerId
+from p2pfed.limits import LIVES_PER_AUTHOR_MAX
 from p2pfed.updates import saved_logs
 from p2pfed.updates.log import DIGEST_BYTES, Log, Operation, Receipt, Snapshot, Writer
 
@@ -76,6 +78,14 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
     def frozen(self) -> Mapping[Writer, int]:
         """Writers that are frozen, and the last sequence of each that counts."""
         return MappingProxyType(self._frozen)
+
+    def counting(self) -> Iterator[list[LogT]]:
+        """Return the logs that make the model, of one author after the other.
+
+        An author's lives are in the order of their numbers, and no more than may count.
+        """
+        for _, lives in groupby(sorted(self._logs), key=lambda writer: writer.author):
+            yield [self._logs[writer] for writer in islice(lives, LIVES_PER_AUTHOR_MAX)]
 
     def sequence(self, writer: Writer) -> int:
         """Return the last sequence of a writer, 0 for none."""
@@ -180,6 +190,20 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
             usable = theirs if theirs.sequence <= last else theirs.rolled_back(last)
             if usable is not None and usable.sequence > self.sequence(writer):
                 self._put(writer, usable)
+        self.keep_lives()
+
+    def keep_lives(self, last: Mapping[PeerId, int] | None = None) -> None:
+        """Forget logs of authors that have more lives than count: those with the lowest numbers.
+
+        Args:
+            last: Of some authors the last life that counts, where more is known than stands here.
+        """
+        kept: dict[PeerId, int] = {}
+        for writer in sorted(self._logs):
+            count = kept[writer.author] = kept.get(writer.author, 0) + 1
+            is_late = last is not None and writer.incarnation > last.get(writer.author, 2**64)
+            if is_late or count > LIVES_PER_AUTHOR_MAX:
+                del self._logs[writer]
 
     def without(self, authors: Collection[PeerId]) -> Self:
         """Return a copy without all that some authors wrote; freezing points stay."""

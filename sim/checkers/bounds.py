@@ -8,6 +8,7 @@ from p2pfed.core.config import UpdateFamily
 from p2pfed.core.effects import Effect
 from p2pfed.core.events import Event
 from p2pfed.core.notices import Notice, RoundFinished
+from p2pfed.limits import LIVES_PER_AUTHOR_MAX
 from sim.checkers.invariant import fail
 from sim.host import Host
 from sim.watching import Watcher
@@ -58,7 +59,7 @@ class BoundedState(Watcher):
             kept = rows = limits.differences_per_author_max
             own = limits.differences_per_author_max + 1
         elif family is UpdateFamily.LEDGER:  # and logs are those of everybody, in earlier lives too
-            lives = limits.incarnations_per_author_max
+            lives = 2 * LIVES_PER_AUTHOR_MAX  # that count, and that may
             kept = rows = own = lives * limits.operations_per_author_max + 1
         bounds = {
             "payloads": (

@@ -120,6 +120,7 @@ class LedgerPeer:
         evaluate: bool = False,
         test: bool = False,
         frozen: tuple[PeerId, ...] = (),
+        last_lives: tuple[tuple[PeerId, int], ...] = (),
         should_stop: Callable[[], bool] = never,
     ) -> IntegrationOutcome:
         """Take in one chain of updates of each author."""
@@ -138,6 +139,7 @@ class LedgerPeer:
             test=test,
             own=self.place(),
             frozen=frozen,
+            last_lives=last_lives,
         )
         return self.bench.integrate(effect, self.payloads.__getitem__, should_stop)
 

@@ -149,6 +149,15 @@ def test_nothing_of_a_proven_liar_counts() -> None:
     assert first.bench.ledger.digest() == second.bench.ledger.digest()
 
 
+def test_lives_that_do_not_count_any_more_leave_the_ledger() -> None:
+    author, other = make_peers("seeds", 2)
+    other.integrate([author.publish()])
+    assert other.bench.ledger.sequence(Writer(author.identity.peer, LIFE)) == 1
+    other.integrate(last_lives=((author.identity.peer, LIFE - 1),))
+    assert not other.bench.ledger.logs
+    assert torch.equal(other.bench.learner.vector(), other.bench.initial)
+
+
 def test_who_is_frozen_is_not_heard() -> None:
     liar, other = make_peers("seeds", 2)
     for _ in range(2):

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pfed.limits import LIVES_PER_AUTHOR_MAX
 from p2pfed.updates.log import Receipt
 from p2pfed.updates.registry import METHODS
-from tests.updates.ledger_kinds import KINDS, LENGTH, WRITERS, Entry, Kind, Ledger
+from tests.updates.ledger_kinds import KINDS, LENGTH, WRITERS, Entry, Kind, Ledger, writer
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 # The last writer signed another fourth operation, too, and went on after either.
@@ -167,6 +168,20 @@ def test_a_copy_without_authors_is_a_ledger_of_its_own(kind: Kind) -> None:
     assert are_equal(kind, other, source)
     other.freeze(WRITERS[1], 0)
     assert source.digest() == before
+
+
+@ALL_KINDS
+def test_the_lives_with_the_lowest_numbers_count_whatever_came_first(kind: Kind) -> None:
+    empty = kind.empty()
+    lives = [writer(1, incarnation) for incarnation in range(LIVES_PER_AUTHOR_MAX + 2)]
+    entries = [(who, 1, empty.encode(kind.make(empty, who, who.incarnation))) for who in lives]
+    first, whole = kind.told(entries), kind.told(reversed(entries))
+    few = kind.told(entries[:LIVES_PER_AUTHOR_MAX])
+    whole.keep_lives()
+    first.join(few)
+    assert are_equal(kind, first, whole, few)
+    whole.keep_lives({lives[0].author: 3})
+    assert set(whole.logs) == set(lives[:4])
 
 
 @ALL_KINDS

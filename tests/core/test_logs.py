@@ -1,0 +1,119 @@
+"""Logs that everybody keeps: which lives of an author count, and lies about them that are found."""
+
+from dataclasses import replace
+
+from p2pfed.core.config import CoreConfig, ScheduleConfig, UpdateFamily
+from p2pfed.core.effects import StartIntegration
+from p2pfed.identity import Identity
+from p2pfed.limits import LIVES_PER_AUTHOR_MAX, Limits
+from p2pfed.messages import Announce, Head, Heads, SignedHeader, UpdateKind
+from p2pfed.wire import frames, headers
+from tests.core.peers import BERT, CARL, DORA, LIFE, make_config, make_core, make_update
+from tests.core.solo import Sent, Solo, of_kind
+
+LIVES = range(100, 100 + LIVES_PER_AUTHOR_MAX)
+
+
+def of_logs(*, limits: Limits | None = None) -> CoreConfig:
+    schedule = ScheduleConfig(rounds_max=50)
+    config = make_config(neighbors=(BERT, CARL), schedule=schedule, limits=limits)
+    return replace(config, family=UpdateFamily.LEDGER)
+
+
+def greeted(*, limits: Limits | None = None) -> Solo:
+    peer = Solo(make_core(of_logs(limits=limits)))
+    peer.start()
+    peer.greet(BERT)
+    peer.greet(CARL)
+    return peer
+
+
+def entry(
+    author: Identity, sequence: int = 1, *, life: int = LIFE, payload: bytes = b"row"
+) -> SignedHeader:
+    header = make_update(author, sequence, payload=payload, incarnation=life).header
+    return headers.sign(replace(header, kind=UpdateKind.OPERATION), author)
+
+
+def take(peer: Solo, who: Identity, signed: SignedHeader, payload: bytes = b"row") -> list[object]:
+    """Deliver an entry, and validate it if it is looked at."""
+    effects = peer.deliver(who, signed, payload)
+    while peer.validations:
+        effects += peer.validate()
+    return effects
+
+
+def integrated_lives(peer: Solo) -> list[int]:
+    peer.train()
+    return [row.header.incarnation for row in peer.last(StartIntegration).rows]
+
+
+# How many lives count ---------------------------------------------------------------------------
+
+
+def test_a_life_beyond_those_that_count_is_neither_held_nor_passed_on() -> None:
+    peer = greeted()
+    for life in LIVES:
+        take(peer, BERT, entry(BERT, life=life))
+    effects = take(peer, BERT, entry(BERT, life=LIVES[-1] + 1))
+    assert effects == []
+    assert peer.counted("ignored.life") == 1
+    assert integrated_lives(peer) == [*LIVES]
+
+
+def test_the_lives_with_the_lowest_numbers_count_in_whatever_order_they_come() -> None:
+    found = []
+    for order in (range(12), reversed(range(12)), (3, 11, 0, 7, 2, 10, 1, 9, 4, 8, 5, 6)):
+        peer = greeted()
+        for life in order:
+            take(peer, BERT, entry(BERT, life=life))
+        found.append(integrated_lives(peer))
+    assert found == [[*range(LIVES_PER_AUTHOR_MAX)]] * 3
+
+
+def test_a_life_that_does_not_count_any_more_is_dropped_and_forgotten_by_the_bench() -> None:
+    peer = greeted()
+    for life in LIVES:
+        take(peer, BERT, entry(BERT, life=life))
+    peer.train()
+    assert peer.last(StartIntegration).last_lives == ((BERT.peer, LIVES[-1]),)
+    take(peer, BERT, entry(BERT, life=1))
+    peer.integrate()
+    peer.train()
+    assert peer.last(StartIntegration).last_lives == ((BERT.peer, LIVES[-2]),)
+    assert [row.header.incarnation for row in peer.last(StartIntegration).rows] == [1]
+    assert take(peer, BERT, entry(BERT, 2, life=LIVES[-1])) == []
+
+
+def test_lives_of_one_author_take_none_of_another() -> None:
+    peer = greeted()
+    for life in LIVES:
+        take(peer, BERT, entry(BERT, life=life))
+    take(peer, BERT, entry(DORA, life=LIVES[-1] + 1))
+    peer.train()
+    assert DORA.peer in {row.peer for row in peer.last(StartIntegration).rows}
+
+
+def test_lives_of_which_nothing_is_valid_take_no_place() -> None:
+    # Announced and never served: whoever was not told of it would count another life.
+    peer = greeted()
+    peer.receive(BERT, Announce(update=entry(BERT, life=1, payload=b"withheld")))
+    for life in LIVES:
+        take(peer, BERT, entry(BERT, life=life))
+    assert integrated_lives(peer) == [*LIVES]
+
+
+def test_lives_that_may_turn_out_to_count_are_few() -> None:
+    peer = greeted()
+    for life in range(50):
+        peer.receive(BERT, Announce(update=entry(BERT, life=life, payload=b"withheld")))
+    assert peer.counted("ignored.life") == 50 - LIVES_PER_AUTHOR_MAX
+
+
+def test_of_a_life_that_does_not_count_nothing_is_asked_for() -> None:
+    peer = greeted()
+    for life in LIVES:
+        take(peer, BERT, entry(BERT, life=life))
+    heads = (Head(author=BERT.peer, incarnation=LIVES[-1] + 1, sequence=9),)
+    message = Heads(digest=frames.heads_digest(heads), entries=heads, cursor=None)
+    assert of_kind(peer.receive(CARL, message), Sent) == []
