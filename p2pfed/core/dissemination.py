@@ -219,7 +219,9 @@ class Dissemination:
         headers.verify(signed)
         before = self._ledger.known(header.author, header.incarnation, header.sequence)
         may_be_reborn = peer == header.author or not self._neighbors.is_greeted(header.author)
-        admission = self._ledger.admit(signed, may_be_reborn=may_be_reborn)
+        is_log = self._family is UpdateFamily.LEDGER
+        places = self._held.places(header.author) if is_log else None
+        admission = self._ledger.admit(signed, may_be_reborn=may_be_reborn, places=places)
         if admission is Admission.EQUIVOCATION:
             assert before is not None
             self._equivocation.prove(before, signed)

@@ -126,6 +126,12 @@ class HeldUpdates:
         pending = {it.signed.header.incarnation for it in self.of(author)}
         return self.lives.may_take(author, incarnation, pending)
 
+    def places(self, author: PeerId) -> dict[int, int]:
+        """Return the lives of an author that count or may, and the last sequence integrated."""
+        pending = [it.signed.header.incarnation for it in self.of(author)]
+        lives = (*self.lives.of(author), *pending)
+        return {life: self.first_wanted(author, life) - 1 for life in lives}
+
     def count_life(self, author: PeerId, incarnation: int) -> int | None:
         """Take note that an entry of a life is valid; return the life that does not count now."""
         gone = self.lives.count(author, incarnation)

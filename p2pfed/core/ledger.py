@@ -141,7 +141,13 @@ class Ledger:
             self._forget_headers(entry)
             self._news.pop(peer, None)
 
-    def admit(self, signed: SignedHeader, *, may_be_reborn: bool) -> Admission:
+    def admit(
+        self,
+        signed: SignedHeader,
+        *,
+        may_be_reborn: bool,
+        places: Mapping[int, int] | None = None,
+    ) -> Admission:
         """Take note of a verified header and say what it is.
 
         Args:
@@ -149,6 +155,8 @@ class Ledger:
             may_be_reborn: Whether an incarnation never seen before becomes the author's current
                 one. Only where the author could not tell its incarnation itself: else whoever
                 replays an old life of it would silence the new one.
+            places: Where authors keep logs, this one's lives, and of each the last sequence that
+                was integrated: lies are looked for in all of them.
         """
         header = signed.header
         entry = self._entry(header.author)
@@ -157,10 +165,15 @@ class Ledger:
             same = before.update_id == signed.update_id
             return Admission.DUPLICATE if same else Admission.EQUIVOCATION
         if header.incarnation not in entry.incarnations:
-            if entry.incarnations and not may_be_reborn:
+            if not entry.incarnations or may_be_reborn:
+                self._set_current(entry, header.incarnation)
+            elif places is None:
                 return Admission.STALE
-            self._set_current(entry, header.incarnation)
         self._remember(entry, signed)
+        if places is None:
+            self._forget_oldest(entry)
+        else:
+            self._forget_far(entry, header.incarnation, places)
         is_current = header.incarnation == entry.incarnations[-1]
         newest = entry.newest
         if not is_current or (newest and newest.header.sequence >= header.sequence):
@@ -227,12 +240,32 @@ class Ledger:
         header = signed.header
         entry.headers[header.incarnation, header.sequence] = signed
         self._by_id[signed.update_id] = signed
+
+    def _forget_oldest(self, entry: _Author) -> None:
         if len(entry.headers) <= self._limits.headers_per_author_max:
             return
         # Replays of old headers must not push out the new ones.
         lives = {life: age for age, life in enumerate(entry.incarnations)}
         oldest = min(entry.headers, key=lambda place: (lives.get(place[0], -1), place[1]))
-        del self._by_id[entry.headers.pop(oldest).update_id]
+        self._forget_header(entry, oldest)
+
+    def _forget_far(self, entry: _Author, incarnation: int, places: Mapping[int, int]) -> None:
+        """Forget headers of lives that do not count, and of this one those far from its end.
+
+        The author itself can sign any number of headers, of any lives and sequences: none of them
+        may push out what a second version of an entry is compared with.
+        """
+        sequences = sorted(sequence for life, sequence in entry.headers if life == incarnation)
+        passed, most = places.get(incarnation, 0), self._limits.headers_per_author_max
+        behind = [sequence for sequence in sequences if sequence <= passed]
+        ahead = sequences[len(behind) :]
+        far = [(incarnation, sequence) for sequence in (*behind[:-most], *ahead[most:])]
+        lives = {incarnation, *places}
+        for place in [*far, *(place for place in entry.headers if place[0] not in lives)]:
+            self._forget_header(entry, place)
+
+    def _forget_header(self, entry: _Author, place: tuple[int, int]) -> None:
+        del self._by_id[entry.headers.pop(place).update_id]
 
     def _forget_headers(self, entry: _Author) -> None:
         """Forget all headers but the newest."""

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 from p2pfed.core.config import CoreConfig, ScheduleConfig, UpdateFamily
 from p2pfed.core.effects import StartIntegration
+from p2pfed.core.events import OffenceKind
+from p2pfed.core.notices import PeerOffended
 from p2pfed.identity import Identity
 from p2pfed.limits import LIVES_PER_AUTHOR_MAX, Limits
-from p2pfed.messages import Announce, Head, Heads, SignedHeader, UpdateKind
+from p2pfed.messages import Announce, Head, Heads, RequestUpdates, SignedHeader, UpdateKind
 from p2pfed.wire import frames, headers
 from tests.core.peers import BERT, CARL, DORA, LIFE, make_config, make_core, make_update
-from tests.core.solo import Sent, Solo, of_kind
+from tests.core.solo import Sent, Solo, Told, messages_to, of_kind
 
 LIVES = range(100, 100 + LIVES_PER_AUTHOR_MAX)
 
@@ -46,6 +48,11 @@ def take(peer: Solo, who: Identity, signed: SignedHeader, payload: bytes = b"row
 def integrated_lives(peer: Solo) -> list[int]:
     peer.train()
     return [row.header.incarnation for row in peer.last(StartIntegration).rows]
+
+
+def offences(effects: list[object]) -> list[OffenceKind]:
+    notices = [told.notice for told in of_kind(effects, Told)]
+    return [notice.kind for notice in notices if isinstance(notice, PeerOffended)]
 
 
 # How many lives count ---------------------------------------------------------------------------
@@ -117,3 +124,46 @@ def test_of_a_life_that_does_not_count_nothing_is_asked_for() -> None:
     heads = (Head(author=BERT.peer, incarnation=LIVES[-1] + 1, sequence=9),)
     message = Heads(digest=frames.heads_digest(heads), entries=heads, cursor=None)
     assert of_kind(peer.receive(CARL, message), Sent) == []
+
+
+# Lies that are found -----------------------------------------------------------------------------
+
+
+def test_a_second_version_of_an_entry_is_proof_after_any_number_of_lives() -> None:
+    peer = greeted()
+    take(peer, BERT, entry(BERT, life=LIFE))
+    for life in range(1_000, 1_100):
+        take(peer, BERT, entry(BERT, life=life))
+    effects = take(peer, CARL, entry(BERT, life=LIFE, payload=b"another"), b"another")
+    assert offences(effects) == [OffenceKind.EQUIVOCATION]
+
+
+def test_a_second_version_of_an_entry_is_proof_after_any_number_of_entries_ahead() -> None:
+    peer = greeted()
+    take(peer, BERT, entry(BERT))
+    for sequence in range(100, 200):
+        peer.receive(BERT, Announce(update=entry(BERT, sequence, payload=b"withheld")))
+    effects = take(peer, CARL, entry(BERT, payload=b"another"), b"another")
+    assert offences(effects) == [OffenceKind.EQUIVOCATION]
+
+
+def test_a_second_version_of_an_entry_of_an_earlier_life_is_proof() -> None:
+    # Bert said that he lives under another number now; others pass on what he wrote before.
+    peer = greeted()
+    take(peer, CARL, entry(BERT, life=LIFE + 1))
+    effects = take(peer, CARL, entry(BERT, life=LIFE + 1, payload=b"another"), b"another")
+    assert offences(effects) == [OffenceKind.EQUIVOCATION]
+
+
+def test_headers_of_a_log_are_bounded() -> None:
+    peer = greeted(limits=Limits(headers_per_author_max=4))
+    known = []
+    for sequence in range(1, 21):
+        known.append(entry(BERT, sequence))
+        take(peer, BERT, known[-1])
+        if sequence % 5 == 0:
+            peer.train(b"%d" % sequence)
+            peer.integrate()
+    asked = RequestUpdates(update_ids=tuple(signed.update_id for signed in known))
+    found = messages_to(peer.receive(CARL, asked), CARL)
+    assert [it.update.header.sequence for it in found] == [*range(11, 15), *range(16, 20)]
