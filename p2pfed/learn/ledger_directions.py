@@ -1,7 +1,7 @@
 """The author's side of a SeedLedger: whose directions to move along, and how far at most."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -54,10 +54,11 @@ class Directions(LedgerAuthor[SeedLedger, Operation]):
         should_stop: ShouldStop,
     ) -> Contribution[Operation]:
         epoch, log = self._epoch(round, ledger.terms), ledger.log(writer)
+        others = ledger.other_lives(writer)
 
         def limit(coefficients: Integers) -> Integers:
             wanted = before_publish(torch.from_numpy(coefficients).double())
-            return self._fit(log, epoch, wanted)
+            return self._fit(log, epoch, wanted, others)
 
         proposal = self.training.propose(
             start, round=round, epoch=epoch, limit=limit, should_stop=should_stop
@@ -91,11 +92,13 @@ class Directions(LedgerAuthor[SeedLedger, Operation]):
             return 0
         return round // self._rounds_per_epoch % terms.epoch_count
 
-    def _fit(self, log: AuthorLog, epoch: int, wanted: Tensor) -> Integers:
+    def _fit(
+        self, log: AuthorLog, epoch: int, wanted: Tensor, others: Sequence[AuthorLog]
+    ) -> Integers:
         most = float(log.terms.coefficient_max)
         finite = wanted.nan_to_num(0.0, most, -most).round().clamp(-most, most)
         allowed = finite.to(torch.int64).numpy()
-        fitting = log.fit(epoch, allowed)
+        fitting = log.fit(epoch, allowed, others)
         if not np.array_equal(fitting, allowed) and not self._told_of_budget:
             self._told_of_budget = True
             _log.warning(

@@ -87,6 +87,11 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         for _, lives in groupby(sorted(self._logs), key=lambda writer: writer.author):
             yield [self._logs[writer] for writer in islice(lives, LIVES_PER_AUTHOR_MAX)]
 
+    def other_lives(self, writer: Writer) -> list[LogT]:
+        """Return the logs of a writer's other lives, with which it shares its budget."""
+        others = [it for it in sorted(self._logs) if it.author == writer.author and it != writer]
+        return [self._logs[it] for it in others[:LIVES_PER_AUTHOR_MAX]]
+
     def sequence(self, writer: Writer) -> int:
         """Return the last sequence of a writer, 0 for none."""
         return self.log(writer).sequence

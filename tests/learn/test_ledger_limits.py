@@ -72,6 +72,22 @@ def test_steps_become_shorter_where_the_budget_ends(
     assert "method.budget" in caplog.text
 
 
+def test_steps_of_a_second_life_fit_what_the_first_one_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (peer,) = make_peers("seeds", 1, budget=9_000, coefficient_max=9_000)
+    for _ in range(4):
+        peer.publish()
+    peer.integrate()
+    peer.bench.exchange.training._told_of_budget = False
+    before = peer.bench.ledger.coefficients()[0]
+    peer.incarnation, peer.sequence = LIFE - 1, 0
+    with caplog.at_level(logging.WARNING):
+        again = operation_in(peer.train().payload, peer.bench.ledger.terms).coefficients
+    assert int(np.dot(before + again, before + again)) <= 9_000**2
+    assert "method.budget" in caplog.text
+
+
 def test_a_relay_adds_nothing() -> None:
     relay, other = make_peers("projected", 2)
     outcome = relay.train(train=False)

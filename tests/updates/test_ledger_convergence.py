@@ -177,6 +177,7 @@ def test_the_lives_with_the_lowest_numbers_count_whatever_came_first(kind: Kind)
     entries = [(who, 1, empty.encode(kind.make(empty, who, who.incarnation))) for who in lives]
     first, whole = kind.told(entries), kind.told(reversed(entries))
     few = kind.told(entries[:LIVES_PER_AUTHOR_MAX])
+    assert kind.weight_bytes(whole) == kind.weight_bytes(few)
     whole.keep_lives()
     first.join(few)
     assert are_equal(kind, first, whole, few)

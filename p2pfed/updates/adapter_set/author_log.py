@@ -47,7 +47,7 @@ class AuthorLog:
 
     def reach(self) -> float:
         """Return a bound of what the author could have added to any entry of a weight."""
-        return _reach(self.increments)
+        return reach_of(self.increments)
 
     def then(self, increment: Increment, compaction: Increment | None) -> "AuthorLog":
         """Return the log with one more operation.
@@ -179,11 +179,12 @@ def _check(members: Sequence[Increment], terms: Terms) -> None:
         raise LimitExceeded(
             f"{len(members)} increments of one author, at most {terms.open_max} before a compaction"
         )
-    if _reach(members) > terms.budget:
+    if reach_of(members) > terms.budget:
         raise LimitExceeded(
-            f"increments that could add up to {_reach(members):g}, at most {terms.budget:g}"
+            f"increments that could add up to {reach_of(members):g}, at most {terms.budget:g}"
         )
 
 
-def _reach(members: Sequence[Increment]) -> float:
+def reach_of(members: Sequence[Increment]) -> float:
+    """Return a bound of what increments could add to any entry of a weight, in whatever order."""
     return math.fsum(each.reach() for each in members)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from p2pfed.errors import LocalError
-from p2pfed.updates.adapter_set.author_log import AuthorLog
+from p2pfed.updates.adapter_set.author_log import AuthorLog, reach_of
 from p2pfed.updates.adapter_set.compaction import make_compaction
 from p2pfed.updates.adapter_set.increment import EPOCH_MAX, Increment, make_increment
 from p2pfed.updates.adapter_set.ledger import AdapterSet
@@ -75,7 +75,8 @@ class Contributor:
         wanted, log = self.residual + difference, ledger.log(writer)
         compaction = self._compaction(log, epoch)
         left = log if compaction is None else replace(log, increments=(compaction,))
-        increment = self._increment(wanted, left, epoch)
+        spent = reach_of([each for log in ledger.other_lives(writer) for each in log.increments])
+        increment = self._increment(wanted, left, epoch, spent=spent)
         operation = ledger.next_operation(writer, increment, compaction)
         lost = [] if compaction is None else [*log.increments]
         published = self._sum([increment, *([] if compaction is None else [compaction])])
@@ -90,11 +91,18 @@ class Contributor:
         except LocalError:
             return None
 
-    def _increment(self, wanted: Tensor, log: AuthorLog, epoch: int) -> Increment:
-        """Return the increment that is closest, as far as the limits let it."""
+    def _increment(self, wanted: Tensor, log: AuthorLog, epoch: int, *, spent: float) -> Increment:
+        """Return the increment that is closest, as far as the limits let it.
+
+        Args:
+            wanted: Shape (d,).
+            log: As it is before.
+            epoch: For people.
+            spent: What other lives of this peer have of the budget.
+        """
         terms = self.terms
         nothing = make_increment([None] * len(terms.shapes), terms, epoch=epoch)
-        room = _ROOM * min(terms.entry_max, terms.budget - log.reach())
+        room = _ROOM * min(terms.entry_max, terms.budget - spent - log.reach())
         self.is_spent = room <= 0 or len(log.increments) >= terms.open_max
         if self.is_spent:
             return nothing

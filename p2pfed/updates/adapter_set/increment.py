@@ -14,7 +14,7 @@ of these bytes.
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 import numpy as np
@@ -81,6 +81,10 @@ class Increment:
     def reach(self) -> float:
         """Return a bound of what it could add to any entry of a weight, the same everywhere."""
         return self.weight * max((each.reach() for each in self.layers if each), default=0.0)
+
+    def times(self, factor: float) -> "Increment":
+        """Return it with another weight, of any float64; bytes and id stay those that count."""
+        return replace(self, weight=self.weight * factor)
 
     def product(self, layer: int, device: torch.device) -> Tensor | None:
         """Return what it adds to a layer's weight: float64, the same bits everywhere; or None."""

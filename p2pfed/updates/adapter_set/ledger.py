@@ -8,10 +8,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from p2pfed.errors import LocalError, RemoteError
-from p2pfed.identity import PeerId
 from p2pfed.updates.adapter_set import author_log
 from p2pfed.updates.adapter_set import operation as operations
-from p2pfed.updates.adapter_set.author_log import AuthorLog
+from p2pfed.updates.adapter_set.author_log import AuthorLog, reach_of
 from p2pfed.updates.adapter_set.increment import Increment
 from p2pfed.updates.adapter_set.operation import Operation
 from p2pfed.updates.adapter_set.terms import Terms
@@ -63,18 +62,15 @@ class AdapterSet(AuthorLogs[Terms, AuthorLog, Operation]):
         """Return the increments of which the model is the sum, in the one order of summing.
 
         The budget binds an author in all its incarnations together. Which of their operations came
-        first nobody can say, so they count in the order of their numbers, and one that would exceed
-        it is left out.
+        first nobody can say, so all count, and where they could add up to more than the budget,
+        each weighs less: no life takes another's place.
         """
-        author: PeerId | None = None
-        reached = 0.0
-        for writer in sorted(self._logs):
-            log = self._logs[writer]
-            if writer.author != author:
-                author, reached = writer.author, 0.0
-            if reached + log.reach() <= self.terms.budget:
-                reached += log.reach()
-                yield from log.increments
+        for lives in self.counting():
+            members = [each for log in lives for each in log.increments]
+            reach = reach_of(members)
+            for each in members:
+                is_within = reach <= self.terms.budget
+                yield each if is_within else each.times(self.terms.budget / reach)
 
     @override
     def materialize(self, start: Tensor, *, out: Tensor | None = None) -> Tensor:

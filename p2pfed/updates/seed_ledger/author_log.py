@@ -1,6 +1,7 @@
 """What one author has added up: its sums by epoch, and its last operations, to take them back."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -67,15 +68,26 @@ class AuthorLog:
         history = (*self.history, operations.encode(operation))[-HISTORY_COUNT:]
         return replace(after, history=history)
 
-    def fit(self, epoch: int, coefficients: Integers) -> Integers:
+    def fit(
+        self, epoch: int, coefficients: Integers, others: Sequence["AuthorLog"] = ()
+    ) -> Integers:
         """Return coefficients that the budget has room for: halved until it has.
 
         Args:
             epoch: Whose directions.
             coefficients: Shape (K,), int64.
+            others: Logs of the author's other lives, which share the budget.
         """
-        before = self.sums.get(epoch, np.zeros_like(coefficients))
-        while not is_within_budget(before + coefficients, self.terms):
+        nothing = np.zeros_like(coefficients)
+        before = self.sums.get(epoch, nothing)
+        together = before + sum((other.sums.get(epoch, nothing) for other in others), nothing)
+        # Lives that have spent more than the budget may still come back to it.
+        most = max(self.terms.budget**2, int(np.dot(together, together)))
+        while coefficients.any():
+            after = together + coefficients
+            is_room = int(np.dot(after, after)) <= most
+            if is_room and is_within_budget(before + coefficients, self.terms):
+                break
             coefficients = np.sign(coefficients) * (np.abs(coefficients) // 2)
         return coefficients
 
@@ -179,6 +191,21 @@ def is_within_budget(sums: Integers, terms: Terms) -> bool:
     # Squares of what passes the first test sum to less than 2^62: `Terms` has seen to that.
     is_each = int(np.abs(sums).max()) <= terms.budget
     return is_each and int(np.dot(sums, sums)) <= terms.budget**2
+
+
+def clip(sums: Integers, terms: Terms) -> Integers:
+    """Return what counts of the sums of one author and epoch in all its lives.
+
+    Sums that are longer than the budget are shortened to it, each towards zero: exact, and so the
+    same everywhere.
+    """
+    # Squares of 8 lives within the budget sum to less than 2^62: `Terms` has seen to that.
+    square = int(np.dot(sums, sums))
+    if square <= terms.budget**2:
+        return sums
+    length = math.isqrt(square - 1) + 1  # rounded up
+    shortened: Integers = np.sign(sums) * (np.abs(sums) * terms.budget // length)
+    return shortened
 
 
 def _sums_bytes(sums: Integers) -> bytes:

@@ -10,12 +10,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from p2pfed.errors import LimitExceeded, LocalError
-from p2pfed.identity import PeerId
 from p2pfed.updates.author_logs import AuthorLogs
 from p2pfed.updates.log import Writer
 from p2pfed.updates.seed_ledger import author_log, weights
 from p2pfed.updates.seed_ledger import operation as operations
-from p2pfed.updates.seed_ledger.author_log import AuthorLog, is_within_budget
+from p2pfed.updates.seed_ledger.author_log import AuthorLog, clip
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import STEPS_MAX, Terms
 from p2pfed.updates.seed_ledger.varints import Integers
@@ -73,21 +72,15 @@ class SeedLedger(AuthorLogs[Terms, AuthorLog, Operation]):
         """Return the sums of all authors by epoch, in ascending order, each of shape (K,), int64.
 
         The budget binds an author in all its incarnations together. Which of their operations
-        came first nobody can say, so they count in the order of their numbers, and one that would
-        exceed the budget of an epoch is left out there.
+        came first nobody can say, so all count, and where they are longer together than the budget
+        of an epoch, their sum is shortened to it: no life takes another's place.
         """
         totals: dict[int, Integers] = {}
-        own: dict[int, Integers] = {}
-        author: PeerId | None = None
-        for writer in sorted(self._logs):
-            if writer.author != author:
-                _add(totals, own)
-                author, own = writer.author, {}
-            for epoch, sums in self._logs[writer].sums.items():
-                together = own[epoch] + sums if epoch in own else sums
-                if is_within_budget(together, self.terms):
-                    own[epoch] = together
-        _add(totals, own)
+        for lives in self.counting():
+            own: dict[int, Integers] = {}
+            for log in lives:
+                _add(own, log.sums)
+            _add(totals, {epoch: clip(sums, self.terms) for epoch, sums in own.items()})
         return {epoch: totals[epoch] for epoch in sorted(totals)}
 
     @override

@@ -71,26 +71,37 @@ class Contributor:
         wanted = self.residual * self._decay - difference
         if not bool(torch.isfinite(wanted).all()):
             raise LocalError("the difference has NaN or infinity; did training diverge?")
-        fitting = self._fit(wanted, ledger.log(writer).sums)
+        own = ledger.log(writer).sums
+        together = own + sum(log.sums for log in ledger.other_lives(writer))
+        fitting = self._fit(wanted, own, together)
         operation = ledger.next_operation(writer, self.terms.codec.encode(fitting))
         self.residual = wanted - self.terms.codec.decode(operation.data, self.terms.size)
         return operation
 
-    def _fit(self, wanted: Tensor, sums: Integers) -> Tensor:
-        """Return what an operation may hold: within all limits, however the codec rounds it."""
+    def _fit(self, wanted: Tensor, own: Integers, together: Integers) -> Tensor:
+        """Return what an operation may hold: within all limits, however the codec rounds it.
+
+        Args:
+            wanted: Shape (d,).
+            own: Sums of this life, which everybody refuses beyond the budget.
+            together: Sums of all own lives, which count no further than the budget.
+        """
         terms = self.terms
         most = _ROOM * terms.value_max
         fitting = wanted.clamp(-most, most)
         norm = float(fitting.double().norm())
         if norm > _ROOM * terms.norm_max:
             fitting = fitting * (_ROOM * terms.norm_max / norm)
-        reached = torch.from_numpy(sums).double() * terms.unit
-        room = torch.where(
-            reached.sign() == fitting.sign(), terms.budget - reached.abs(), torch.inf
-        )
+        room = torch.minimum(self._room(fitting, own), self._room(fitting, together))
         is_spent = fitting.abs() > _ROOM * room
         # A kept value takes a magnitude that is at most the largest of all.
         largest = float(fitting.masked_fill(is_spent, 0.0).abs().max())
         is_spent |= (largest > _ROOM * room) & (fitting != 0)
         self.is_spent = bool(is_spent.any())
         return fitting.masked_fill(is_spent, 0.0)
+
+    def _room(self, fitting: Tensor, sums: Integers) -> Tensor:
+        """Return how far each value may go on in its direction."""
+        reached = torch.from_numpy(sums).double() * self.terms.unit
+        is_further = reached.sign() == fitting.sign()
+        return torch.where(is_further, self.terms.budget - reached.abs(), torch.inf)

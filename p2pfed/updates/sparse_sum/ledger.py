@@ -8,7 +8,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from p2pfed.errors import CodecError, LimitExceeded, LocalError
-from p2pfed.identity import PeerId
 from p2pfed.updates.author_logs import AuthorLogs
 from p2pfed.updates.log import DIGEST_BYTES, Writer
 from p2pfed.updates.sparse_sum import operation as operations
@@ -62,8 +61,8 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
         """Return the sums of all authors in units, shape (d,), int64.
 
         The budget binds an author in all its incarnations together. Which of their operations
-        came first nobody can say, so they count in the order of their numbers, and one whose sums
-        would exceed it is left out.
+        came first nobody can say, so all count, and a value that they would move further together
+        is moved as far as the budget goes: no life takes another's place.
 
         Raises:
             LocalError: If there are more than 2^20 authors.
@@ -71,18 +70,12 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
         if len({writer.author for writer in self._logs}) > AUTHORS_MAX:
             raise LocalError(f"more than {AUTHORS_MAX} authors: their sums could overflow")
         total = np.zeros(self.terms.size, dtype=np.int64)
-        own: Integers | None = None
-        author: PeerId | None = None
-        for writer in sorted(self._logs):
-            sums = self._logs[writer].sums
-            if writer.author == author and own is not None:
-                own = own + sums
-                if int(np.abs(own).max()) > self.terms.budget_units:
-                    own -= sums
-                    continue
+        most = self.terms.budget_units
+        for lives in self.counting():
+            if len(lives) == 1:
+                total += lives[0].sums
             else:
-                author, own = writer.author, sums
-            total += sums
+                total += np.clip(sum(log.sums for log in lives), -most, most)
         return total
 
     @override

@@ -67,6 +67,18 @@ def test_steps_become_shorter_where_a_limit_ends() -> None:
     assert float(added(ledger).abs().max()) <= 0.5
 
 
+def test_a_step_fits_what_all_lives_have_left() -> None:
+    terms = replace(TERMS, entry_max=0.3, budget=0.5)
+    ledger = AdapterSet(terms)
+    for life in range(4):
+        contributor = Contributor(terms, rank=4)
+        made = contributor.next_operation(ledger, writer(1, life), noise(life, 1.0), epoch=0)
+        ledger.apply(writer(1, life), 1, made)
+    reach = sum(each.reach() for log in ledger.logs.values() for each in log.increments)
+    assert contributor.is_spent
+    assert 0.49 < reach <= terms.budget
+
+
 def test_who_cannot_compact_adds_nothing_and_goes_on() -> None:
     terms = replace(TERMS, rank_max=1, tolerance=0.01)
     ledger, contributor = AdapterSet(terms), Contributor(terms, rank=1)

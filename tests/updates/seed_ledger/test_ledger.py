@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from p2pfed.errors import CodecError, LimitExceeded, LocalError
+from p2pfed.limits import LIVES_PER_AUTHOR_MAX
 from p2pfed.updates.log import HISTORY_COUNT, Receipt
 from p2pfed.updates.seed_ledger import author_log
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
@@ -95,12 +96,50 @@ def test_squares_of_the_largest_budget_do_not_overflow() -> None:
 def test_new_incarnations_bring_no_new_budget() -> None:
     ledger = SeedLedger(TERMS)
     lives = [writer(1, incarnation) for incarnation in (5, 2, 9)]
-    for life, values in zip(lives, ({1: 1_000}, {1: 1_000}, {3: 700}), strict=True):
+    for life, values in zip(lives, ({1: 1_000}, {1: 1_000}, {3: -750}), strict=True):
         for sequence in range(1, 5):
             made = ledger.next_operation(life, 0, 1, sparse(values))
             ledger.apply(life, sequence, made)
-    # 2 counts first, with 4,000; 5 would make it 8,000; with 9 the length is 4,883.
-    assert ledger.coefficients()[0].tolist() == sparse({1: 4_000, 3: 2_800}).tolist()
+    # 8,000 and -3,000, of length 8,544.004: times 5,000 / 8,545, towards zero
+    assert ledger.coefficients()[0].tolist() == sparse({1: 4_681, 3: -1_755}).tolist()
+
+
+@pytest.mark.parametrize("later", [6, 8])
+def test_a_later_life_takes_no_earlier_ones_place(later: int) -> None:
+    # Whatever its number, which says nothing of what came first.
+    ledger, life = SeedLedger(TERMS), writer(1, later)
+    for sequence in range(1, 5):
+        ledger.apply(A, sequence, ledger.next_operation(A, 0, 1, sparse({1: 1_000})))
+    ledger.apply(life, 1, ledger.next_operation(life, 0, 1, sparse({2: 1_000})))
+    assert ledger.coefficients()[0].tolist() == sparse({1: 4_000, 2: 1_000}).tolist()
+    for sequence in range(2, 5):
+        ledger.apply(life, sequence, ledger.next_operation(life, 0, 1, sparse({2: 1_000})))
+    assert ledger.coefficients()[0].tolist() == sparse({1: 3_535, 2: 3_535}).tolist()
+
+
+def test_a_step_fits_what_all_lives_have_left() -> None:
+    ledger, life = SeedLedger(TERMS), writer(1, 8)
+    for sequence in range(1, 5):
+        ledger.apply(A, sequence, ledger.next_operation(A, 0, 1, sparse({1: 1_000})))
+    log, others = ledger.log(life), ledger.other_lives(life)
+    assert log.fit(0, sparse({1: 1_000}), others)[1] == 1_000
+    assert log.fit(0, sparse({1: 4_000}), others)[1] == 1_000
+    assert log.fit(0, sparse({1: 4_000}))[1] == 4_000
+    assert log.fit(1, sparse({1: 4_000}), others)[1] == 4_000
+    for sequence in range(1, 5):
+        ledger.apply(life, sequence, ledger.next_operation(life, 0, 1, sparse({1: 1_000})))
+    log = ledger.log(life)
+    assert log.fit(0, sparse({1: 4}), others)[1] == 0
+    assert log.fit(0, sparse({1: -4}), others)[1] == -4
+
+
+def test_the_longest_sums_of_all_lives_do_not_overflow() -> None:
+    terms = Terms(run_id=bytes(32), size=150, direction_count=64, budget=2**28 - 1)
+    each = np.full(64, terms.budget // 8, dtype=np.int64)
+    assert author_log.is_within_budget(each, terms)
+    clipped = author_log.clip(each * LIVES_PER_AUTHOR_MAX, terms)
+    assert author_log.is_within_budget(clipped, terms)
+    assert clipped.tolist() == pytest.approx(each.tolist(), rel=1e-6)
 
 
 def test_arrays_of_callers_are_not_those_of_the_ledger() -> None:

@@ -52,6 +52,19 @@ def test_what_a_limit_leaves_out_waits() -> None:
         assert torch.allclose(contributor.residual.double(), due, atol=1e-4)
 
 
+def test_a_step_fits_what_all_lives_have_left() -> None:
+    terms = replace(TERMS, budget=1.0)
+    ledger, contributor = SparseSum(terms), Contributor(terms)
+    moved = torch.zeros(terms.size)
+    moved[0] = -0.6
+    for life in range(3):
+        made = contributor.next_operation(ledger, writer(1, life), moved)
+        ledger.apply(writer(1, life), 1, made)
+    together = sum(int(log.sums[0]) for log in ledger.logs.values())
+    assert contributor.is_spent
+    assert together * terms.unit == pytest.approx(0.6, abs=0.01)
+
+
 def test_one_spent_value_does_not_stop_the_others() -> None:
     terms = replace(TERMS, budget=1.0)
     ledger, contributor = SparseSum(terms), Contributor(terms)

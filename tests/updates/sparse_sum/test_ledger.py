@@ -107,12 +107,12 @@ def test_an_update_longer_than_the_terms_allow_is_refused_by_all() -> None:
 
 
 def test_new_incarnations_bring_no_new_budget() -> None:
-    ledger = SparseSum(TERMS)
+    ledger, found = SparseSum(TERMS), []
     for incarnation, value in ((5, 6.0), (2, 7.0), (9, -9.0 + 2.0)):
         life = writer(1, incarnation)
         ledger.apply(life, 1, ledger.next_operation(life, flat(value)))
-    # 2 counts first, with 7; 5 would make it 13; with 9 it is 0.
-    assert not ledger.sums().any()
+        found.append(ledger.sums()[0] * TERMS.unit)
+    assert found == [6.0, TERMS.budget, 6.0]  # 6, 13 and 13 - 7
 
 
 def test_sums_of_callers_are_not_those_of_the_ledger() -> None:
