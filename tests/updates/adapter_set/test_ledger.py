@@ -142,6 +142,21 @@ def test_a_compaction_that_is_something_else_is_refused_by_all(name: str) -> Non
     assert ledger.digest() == before
 
 
+def test_an_error_of_rank_one_is_found_under_whatever_name() -> None:
+    # One probe is blind to it one time in six, and who lies may try other bytes.
+    terms, truth = replace(TERMS, rank_max=16), change(0, 2, 1)
+    members = [make_increment([truth, None], terms, epoch=0)]
+    error = change(0, 1, 2)
+    share = 0.5 * float((truth.left @ truth.right).norm() / (error.left @ error.right).norm())
+    lie = LowRankChange(
+        torch.cat([truth.left, share * error.left], dim=1),
+        torch.cat([truth.right, error.right], dim=0),
+    )
+    for epoch in range(60):
+        with pytest.raises(CodecError, match="off by"):
+            check_compaction(make_increment([lie, None], terms, epoch=epoch), members, terms)
+
+
 def test_probes_are_those_of_what_is_replaced_too() -> None:
     # Else members could be written to hide in a compaction whose probes are known.
     found = set()
