@@ -10,8 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from robust.blocks import check_finite
-from robust.errors import InfeasibleError
 from robust.inputs import Inputs, check_inputs
+from robust.tolerance import too_few_rows
 
 
 @final
@@ -185,9 +185,8 @@ class Rule(ABC):
         if row_count < self.rows_min:
             if not inputs.is_checked:  # what is wrong with the rows goes first
                 check_finite(inputs.vectors, "vectors")
-            raise InfeasibleError(
-                f"{type(self).__name__} with byzantine_count={self.byzantine_count} needs "
-                f"{self.rows_min} rows, got {row_count}: lower it, or keep the own vector"
+            raise too_few_rows(
+                type(self).__name__, self.byzantine_count, needed=self.rows_min, given=row_count
             )
 
 

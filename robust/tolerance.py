@@ -2,7 +2,7 @@
 
 import math
 
-from robust.errors import RuleError
+from robust.errors import InfeasibleError, RuleError
 from robust.parameters import is_number, is_whole_number, shown
 
 
@@ -40,3 +40,12 @@ def check_byzantine_count(value: object) -> None:
     """Raise RuleError unless `value` is a count of rows."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise RuleError(f"byzantine_count={shown(value)} is not a whole number >= 0")
+
+
+def too_few_rows(who: str, byzantine_count: int, *, needed: int, given: int) -> InfeasibleError:
+    """Return the error that says what would make a rule or a step before it feasible."""
+    fewer = "expect fewer liars, " if byzantine_count > 0 else ""
+    return InfeasibleError(
+        f"{who} with byzantine_count={byzantine_count} needs {needed} rows, got {given}: give it "
+        f"more, {fewer}or take a rule that needs fewer; else keep the own vector"
+    )

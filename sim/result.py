@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Final, final
+from typing import Any, Final, final
 
 from typing_extensions import override
 
 from p2pfed.core.events import Verdict
 from p2pfed.core.notices import Finished, Notice, PeerOffended, RoundFinished, UpdateRejected
+from p2pfed.core.rejections import Rejections
+from p2pfed.core.row_use import RowUse
 from p2pfed.identity import PeerId
 from sim.host import Host
 from sim.watching import Watcher
@@ -68,6 +70,9 @@ class Result:
         rows_used: How many rows had a part in honest peers' integrations, by whose they were:
             `honest` and `hostile`.
         rejected: Likewise how many rows had none or were not even taken, by reason.
+        rejected_peers: Whose they were: by reason `peers`, count by number of the five peers with
+            most of them, and `more`, how many others there are.
+        warning: That no honest peer used any row, and why; None if one did.
         bytes_sent: Per peer, with the framing around frames and chunks.
         trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal.
         model_digests: BLAKE3-256 of each peer's final vector, in hexadecimal.
@@ -79,6 +84,8 @@ class Result:
     peers: tuple[PeerReport, ...]
     rows_used: Mapping[str, int]
     rejected: Mapping[str, Mapping[str, int]]
+    rejected_peers: Mapping[str, Mapping[str, Any]]
+    warning: str | None
     bytes_sent: tuple[int, ...]
     trace_digest: str
     model_digests: tuple[str, ...]
@@ -103,6 +110,9 @@ class Recorder(Watcher):
         self._masses: list[float] = []
         self._used: Counter[str] = Counter()
         self._rejected: dict[str, Counter[str]] = {}
+        numbers = {peer: str(number) for number, peer in enumerate(peers)}
+        self._rejections = Rejections(numbers.__getitem__)
+        self._row_use = RowUse()
 
     @override
     def notice_given(self, host: Host, notice: Notice) -> None:
@@ -132,6 +142,14 @@ class Recorder(Watcher):
         """Return the same of rows that had none, by reason."""
         return {reason: _by_side(self._rejected[reason]) for reason in sorted(self._rejected)}
 
+    def rejected_peers(self) -> dict[str, dict[str, Any]]:
+        """Return by reason whose rows those were; see `Rejections.peers`."""
+        return self._rejections.peers()
+
+    def warning(self) -> str | None:
+        """Say that no honest peer used any row; None if one did."""
+        return self._row_use.warning()
+
     def _take_round(self, host: Host, notice: RoundFinished) -> None:
         report = self.reports[host.index]
         evaluation = notice.evaluation
@@ -145,6 +163,7 @@ class Recorder(Watcher):
             report.scores.append(score)
         if report.hostile is None:
             self._take_verdicts(notice.verdicts)
+            self._row_use.add(notice.verdicts, notice.note)
 
     def _take_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         hostile = [verdict.weight for verdict in verdicts if verdict.peer in self._hostile]
@@ -157,6 +176,7 @@ class Recorder(Watcher):
                 self._reject(verdict.peer, verdict.reason or _NOT_CHOSEN)
 
     def _reject(self, peer: PeerId, reason: str) -> None:
+        self._rejections.add(peer, reason)
         self._rejected.setdefault(reason, Counter())[self._side(peer)] += 1
 
     def _side(self, peer: PeerId) -> str:

@@ -190,6 +190,8 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
         peers=tuple(recorder.reports),
         rows_used=recorder.rows_used(),
         rejected=recorder.rejected(),
+        rejected_peers=recorder.rejected_peers(),
+        warning=recorder.warning(),
         bytes_sent=tuple(world.sent_bytes(host.index) for host in world.hosts),
         trace_digest=world.trace.digest.hex(),
         model_digests=tuple(

@@ -186,6 +186,8 @@ def _show_outcome(console: Console, found: Mapping[str, Any]) -> None:
     rows = {name: found[name] for name in names}
     rows["privacy"] = privacy_words(found["privacy"])
     rows["rejected"] = rejection_lines(found["rejected"], found["rejected_peers"])
+    if found["warning"]:
+        rows["warning"] = found["warning"]
     rows["model_digest"] = found["model_digest"]
     sent, received = size_of(found["bytes_sent"]), size_of(found["bytes_received"])
     console.print(facts({**rows, "bytes": f"{sent} out, {received} in", "state": found["state"]}))
@@ -212,6 +214,8 @@ def _show_status(console: Console, found: Mapping[str, Any]) -> None:
     rows["rejected"] = rejection_lines(found["rejected"], found.get("rejected_peers", {}))
     if found.get("idle"):
         rows["idle"] = found["idle"]
+    if found.get("warning"):
+        rows["warning"] = found["warning"]
     rows |= {name: found[name] for name in ("addresses", "trouble")}
     console.print(facts({"running": running, **rows}))
     neighbors = tuple(found["neighbors"]) if found["running"] else ()

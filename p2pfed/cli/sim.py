@@ -56,6 +56,8 @@ def run(
             raise LocalError(f"cannot write {path}: {error.strerror or error}") from error
         output.people.print(f"wrote {path}")
     output.result(found, lambda console: _show(console, found))
+    if found["warning"]:
+        output.people.print(f"warning: {found['warning']}")
 
 
 def _show(console: Console, found: Mapping[str, Any]) -> None:
@@ -87,6 +89,17 @@ def _reason_table(found: Mapping[str, Any]) -> Table:
     table.add_column("neighbors' rows")
     for side in sides:
         table.add_column(side if has_hostile else "count", justify="right")
+    table.add_column("whose")
     for name, counts in {"used": found["rows_used"], **found["rejected"]}.items():
-        table.add_row(name, *(str(counts[side]) for side in sides))
+        whose = _whose(found["rejected_peers"].get(name))
+        table.add_row(name, *(str(counts[side]) for side in sides), whose)
     return table
+
+
+def _whose(concerned: Mapping[str, Any] | None) -> str:
+    if concerned is None:
+        return ""
+    parts = [f"peer {peer}: {count}" for peer, count in concerned["peers"].items()]
+    if concerned["more"]:
+        parts.append(f"and {concerned['more']} more peers")
+    return ", ".join(parts)

@@ -69,6 +69,6 @@ class NodeOutcome:
         }
         same = ("score", "test_score", "bytes_sent", "bytes_received", "weights_by_peer")
         found |= {name: status[name] for name in same}
-        events = ("rejected", "rejected_peers", "history", "privacy", "trouble")
+        events = ("rejected", "rejected_peers", "history", "privacy", "warning", "trouble")
         found |= {name: status[name] for name in events}
         return found | {"model_digest": self.model_digest, "state": str(self.state)}

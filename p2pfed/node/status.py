@@ -25,12 +25,13 @@ from p2pfed.core.notices import (
     RoundFinished,
     UpdateRejected,
 )
+from p2pfed.core.rejections import Rejections
+from p2pfed.core.row_use import RowUse
 from p2pfed.core.standing import NeighborStanding
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId, format_peer_id
 from p2pfed.node.awaited import describe_awaited
 from p2pfed.node.driver import Node
-from p2pfed.node.rejections import Rejections
 
 STATUS_FILE: Final = "status.json"
 
@@ -68,6 +69,7 @@ class NodeStatus:
             in the last integration, None if it had no row there; None where reputation is off.
         privacy: What was told about training rows, None where nobody counts: mechanism,
             protected, epsilon, epsilon_left, epsilon_max, delta, releases.
+        warning: That no row of a neighbor was used since the process started, and why; or None.
         trouble: The last thing that went wrong, or None.
         stop_reason: Why training ended, None while it goes on.
         pid: Of the process.
@@ -96,6 +98,7 @@ class NodeStatus:
     history: tuple[Mapping[str, float | int | None], ...]
     reputation: Mapping[str, Mapping[str, Any]] | None
     privacy: Mapping[str, float | int | str] | None
+    warning: str | None
     trouble: str | None
     stop_reason: str | None
     pid: int
@@ -175,6 +178,7 @@ class Chronicle:
         self._trouble: str | None = None
         self._weights: dict[PeerId, tuple[float, int]] = {}  # sum, count
         self._rejections = Rejections()
+        self._row_use = RowUse()
         self._idle: dict[str, str] = {}
         self._unreachable: dict[PeerId, str] = {}  # configured neighbors, at most 256
         self._history: deque[dict[str, float | int | None]] = deque(maxlen=_HISTORY_MAX)
@@ -240,6 +244,7 @@ class Chronicle:
             history=tuple(self._history),
             reputation=_reputation(node.standings()),
             privacy=None if spent is None else spent.to_json_object(),
+            warning=self._row_use.warning(),
             trouble=self._trouble,
             stop_reason=self._stop_reason,
             pid=os.getpid(),
@@ -254,6 +259,7 @@ class Chronicle:
 
     def _take_round(self, notice: RoundFinished) -> None:
         self._loss = self._loss if notice.loss is None else notice.loss
+        self._row_use.add(notice.verdicts, notice.note)
         if notice.verdicts:
             self._own_weight = notice.own_weight
         if notice.evaluation is not None:

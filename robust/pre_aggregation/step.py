@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from robust.errors import InfeasibleError, RuleError
+from robust.errors import RuleError
 from robust.inputs import Inputs
 from robust.rule import Aggregation, Rule
+from robust.tolerance import too_few_rows
 
 
 class PreAggregation(ABC):
@@ -94,10 +95,11 @@ class PreAggregated(Rule):
     def _mixed(self, inputs: Inputs) -> Inputs:
         for step in self.steps:
             if inputs.row_count < step.rows_min:
-                raise InfeasibleError(
-                    f"{type(step).__name__} with byzantine_count={step.byzantine_count} needs "
-                    f"{step.rows_min} rows, got {inputs.row_count}: lower it, or keep the own "
-                    "vector"
+                raise too_few_rows(
+                    type(step).__name__,
+                    step.byzantine_count,
+                    needed=step.rows_min,
+                    given=inputs.row_count,
                 )
             inputs = mix(inputs, step.mixing(inputs))
         self.base._check_feasible(inputs)

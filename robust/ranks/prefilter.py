@@ -63,7 +63,8 @@ def spearman_multi_krum(
     if voter_count < 2 * byzantine_count + 3:
         raise InfeasibleError(
             f"the prefilter with byzantine_count={byzantine_count} needs "
-            f"{2 * byzantine_count + 3} voters, got {voter_count}: lower it, or turn it off"
+            f"{2 * byzantine_count + 3} voters, got {voter_count}: give it more, expect "
+            "fewer liars, or turn it off"
         )
     distances = spearman_distances(ranks)
     scores = [

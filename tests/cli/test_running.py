@@ -17,6 +17,7 @@ from p2pfed.core.notices import (
     StopReason,
     UpdateRejected,
 )
+from p2pfed.core.row_use import RowUse
 from p2pfed.core.schedule import Phase
 from p2pfed.core.standing import NeighborStanding
 from p2pfed.errors import LocalError
@@ -116,6 +117,29 @@ def test_what_neighbors_have_earned_is_in_the_status():
     assert make_chronicle().status(node).reputation == {
         format_peer_id(peer): {"status": "worthless", "reputation": 0.0, "mass": None}
     }
+
+
+def test_a_node_that_used_no_row_says_why():
+    peer = Identity.create().peer
+    chronicle = make_chronicle()
+    assert chronicle.status(StandingNode()).warning is None
+    kept = Verdict(peer=peer, weight=0.0, reason="not-integrated")
+    for _ in range(2):
+        chronicle.take(round_finished(kept, note="Krum needs 5 rows, got 3"))
+    chronicle.take(round_finished())
+    warning = chronicle.status(StandingNode()).warning
+    assert "no row of a neighbor was used in 2 integrations" in warning
+    assert "Krum needs 5 rows, got 3" in warning
+    chronicle.take(round_finished(Verdict(peer=peer, weight=0.1, reason="")))
+    assert chronicle.status(StandingNode()).warning is None
+
+
+def test_notes_that_are_kept_are_bounded():
+    use = RowUse()
+    verdicts = (Verdict(peer=b"p" * 32, weight=0.0, reason="not-integrated"),)
+    for number in range(100):
+        use.add(verdicts, f"note {number}")
+    assert "for other reasons" in use.warning()
 
 
 def test_idle_parts_are_in_the_status_until_they_work():

@@ -50,7 +50,10 @@ def test_reasons_are_counted_by_whose_rows_they_concern(p2pfed, tmp_path):
     assert found["rows_used"]["honest"] > 0
     assert p2pfed("sim", "run", "hostile.toml") == 0
     (line,) = [line for line in p2pfed.out.splitlines() if line.startswith("norm-cap")]
-    assert line.split()[1:] == ["0", str(found["rejected"]["norm-cap"]["hostile"])]
+    count = found["rejected"]["norm-cap"]["hostile"]
+    assert line.split()[1:] == ["0", str(count), "peer", "0:", str(count)]
+    assert found["rejected_peers"]["norm-cap"] == {"peers": {"0": count}, "more": 0}
+    assert found["warning"] is None
 
 
 def test_reasons_have_one_column_where_nobody_is_hostile(p2pfed, tmp_path):
@@ -65,3 +68,14 @@ def test_field_that_does_not_exist(p2pfed, tmp_path):
     (tmp_path / "bad.toml").write_text(SCENARIO + "degre = 4\n[network]\nlatency = 1\n")
     error = p2pfed.error("sim", "run", "bad.toml", code=2)
     assert error["field"] == "network.latency"
+
+
+def test_a_run_in_which_no_row_was_used_says_so(p2pfed, tmp_path):
+    rule = '[integration]\nrule = "bucketing+median"\n'
+    in_step = SCENARIO.replace("rounds_max = 2", 'rounds_max = 2\nmode = "synchronous"')
+    (tmp_path / "short.toml").write_text(in_step + rule)
+    found = p2pfed.json("sim", "run", "short.toml")
+    assert found["rows_used"] == {"honest": 0, "hostile": 0}
+    assert "Bucketing with byzantine_count=1 needs 5 rows, got 3" in found["warning"]
+    assert p2pfed("sim", "run", "short.toml") == 0
+    assert f"warning: {found['warning']}" in p2pfed.out

@@ -44,6 +44,12 @@ def test_node_that_has_left_says_when(p2pfed, tmp_path, last):
     assert f"no, left {last.updated_at}" in p2pfed.out
 
 
+def test_that_no_row_was_used_is_shown(p2pfed, tmp_path, last):
+    write_status(tmp_path, replace(last, warning="no row of a neighbor was used"))
+    assert p2pfed("node", "status", tmp_path) == 0
+    assert "no row of a neighbor was used" in p2pfed.out
+
+
 def test_what_neighbors_have_earned_is_shown(p2pfed, tmp_path, last):
     earned = {"status": "newcomer", "reputation": 0.25, "mass": 0.125}
     write_status(tmp_path, replace(last, reputation={"anna": earned}))

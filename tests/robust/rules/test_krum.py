@@ -125,7 +125,8 @@ def test_a_wild_row_is_refused_though_it_would_not_be_taken() -> None:
 
 def test_fewer_rows_than_the_bound_needs_are_infeasible() -> None:
     for name in ("krum", "multi-krum"):
-        with pytest.raises(robust.InfeasibleError, match="needs 7 rows, got 6"):
+        said = "needs 7 rows, got 6: give it more, expect fewer liars, or take a rule"
+        with pytest.raises(robust.InfeasibleError, match=said):
             robust.create(name, byzantine_count=2)(make_vectors(6, 3))
     with pytest.raises(robust.InfeasibleError, match="needs 9 rows"):
         robust.create("multi-krum", byzantine_count=1, kept_count=9)(make_vectors(8, 3))
@@ -170,3 +171,9 @@ def test_rows_are_those_with_the_lowest_scores(
     multi = robust.create("multi-krum", byzantine_count=f, neighbors=neighbors)
     expected = vectors[best[: n - f]].mean(dim=0)
     torch.testing.assert_close(multi(vectors, own=own), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_without_liars_fewer_of_them_are_no_way_out() -> None:
+    said = "byzantine_count=0 needs 3 rows, got 2: give it more, or take a rule that needs fewer"
+    with pytest.raises(robust.InfeasibleError, match=said):
+        robust.create("krum", byzantine_count=0)(torch.ones(2, 3))

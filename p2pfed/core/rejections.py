@@ -1,6 +1,7 @@
 """Whose updates were not used and why, counted for people."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from p2pfed.identity import PeerId, format_peer_id
@@ -13,9 +14,14 @@ _OTHER: Final = "other"
 
 @final
 class Rejections:
-    """Counts updates that were not used, by reason and peer."""
+    """Counts updates that were not used, by reason and peer.
 
-    def __init__(self) -> None:
+    Args:
+        name: What to call a peer.
+    """
+
+    def __init__(self, name: Callable[[PeerId], str] = format_peer_id) -> None:
+        self._name = name
         self._counts: Counter[str] = Counter()
         self._peers: dict[str, dict[PeerId, int]] = {}
 
@@ -40,13 +46,12 @@ class Rejections:
         """Return by reason whom it concerned.
 
         Returns:
-            `peers`: count by PeerID of the five with most updates, the most frequent first;
+            `peers`: count by name of the five with most updates, the most frequent first;
             `more`: how many other peers there are.
         """
-        return {reason: _named(self._peers[reason]) for reason in sorted(self._peers)}
+        return {reason: self._named(self._peers[reason]) for reason in sorted(self._peers)}
 
-
-def _named(counts: dict[PeerId, int]) -> dict[str, Any]:
-    order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = {format_peer_id(peer): count for peer, count in order[:_PEERS_SHOWN]}
-    return {"peers": shown, "more": len(counts) - len(shown)}
+    def _named(self, counts: dict[PeerId, int]) -> dict[str, Any]:
+        order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        shown = {self._name(peer): count for peer, count in order[:_PEERS_SHOWN]}
+        return {"peers": shown, "more": len(counts) - len(shown)}
