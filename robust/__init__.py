@@ -17,8 +17,8 @@ it is for:
   away who steadily harms the own held-out loss, a `NormGate` updates of unusual length that come
   one by one.
 * Errors: `InputError` (a `RankError` of ranks) for vectors and arguments that cannot be read,
-  `RuleError` for names and parameters, `InfeasibleError` for too few rows: then keep the own
-  vector.
+  `RuleError` for names and parameters (a `SnapshotError` of snapshots), `InfeasibleError` for too
+  few rows: then keep the own vector.
 
 A round, in which three agree and the fourth does not:
 
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from robust.reputation.norm_gate import NormGate as NormGate
     from robust.reputation.policy import ReputationPolicy as ReputationPolicy
     from robust.reputation.record import Observation as Observation
+    from robust.reputation.snapshot import SnapshotError as SnapshotError
     from robust.rule import Aggregation as Aggregation
     from robust.rule import Rule as Rule
     from robust.sanitizer import Reason as Reason
@@ -91,6 +92,7 @@ _PUBLIC: Final = {
     "Row": "robust.sanitizer",
     "Rule": "robust.rule",
     "RuleError": "robust.errors",
+    "SnapshotError": "robust.reputation.snapshot",
     "Verdict": "robust.verdicts",
     "byzantine_count": "robust.tolerance",
     "create": "robust.registry",

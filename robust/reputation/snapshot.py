@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from robust.errors import RuleError
+from robust.parameters import shown
 from robust.peers import by_key
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ def read_snapshot(
         raise SnapshotError(f"snapshot: {type(snapshot).__name__} is not a table")
     for name, wanted in (("schema", SCHEMA), ("kind", kind), ("genesis", genesis)):
         found = snapshot.get(name)
+        if name == "genesis" and genesis == "" and isinstance(found, str) and found:
+            raise SnapshotError(
+                f"snapshot: genesis={shown(found)}, and none was given; give genesis=, the one "
+                "that it was made with, if that run goes on, else start without it"
+            )
         if found != wanted or isinstance(found, bool):
             raise SnapshotError(f"snapshot: {name}={found!r} is not {wanted!r}; start without it")
     peers = snapshot.get("peers")

@@ -16,6 +16,7 @@ from p2pfed.core.events import GAP
 from p2pfed.errors import CodecError, SpecMismatch
 from p2pfed.learn import draws
 from robust import ReputationStatus, compiled
+from robust.registry import accepts
 from tests import robust_caps as caps
 from tests.docs import robust_parameters
 
@@ -44,10 +45,12 @@ def first_cells_by_line(title: str) -> list[list[str]]:
 
 def test_examples_do_what_they_say() -> None:
     names: dict[str, Any] = {}
-    alone, strangers, loop = blocks("python")
+    alone, ranks, strangers, loop, restored = blocks("python")
     exec(alone, names)  # noqa: S102  # the guide's own text
     assert names["center"].tolist() == pytest.approx([1.1, 2.0], abs=0.1)
     assert sum(names["found"].coefficients.tolist()) == pytest.approx(1.0)
+    exec(ranks, names)  # noqa: S102
+    assert names["elected"].tolist() == [0, 1, 2, 3]
     exec(strangers, names)  # noqa: S102
     reasons = {verdict.peer: verdict.reason for verdict in names["result"].verdicts}
     assert reasons["carl"] == robust.Reason.NOT_FINITE
@@ -57,12 +60,34 @@ def test_examples_do_what_they_say() -> None:
     status = {peer: names["ledger"].status(peer, 39) for peer in names["peers"]}
     assert status.pop("dora") == robust.ReputationStatus.BANNED
     assert set(status.values()) == {robust.ReputationStatus.ESTABLISHED}
+    before = names["ledger"], names["gate"]
+    exec(restored, names)  # noqa: S102
+    after = names["ledger"], names["gate"]
+    assert all(new is not old for new, old in zip(after, before, strict=True))
+    assert [it.snapshot() for it in after] == [it.snapshot() for it in before]
     assert names["own"].tolist() == pytest.approx(names["right"].tolist(), abs=0.2)
 
 
 def test_tables_name_every_rule_and_pre_aggregation() -> None:
     named = first_cells("Rules")
     assert sorted(named) == sorted([*robust.names(), *robust.pre_aggregation_names()])
+
+
+@pytest.mark.parametrize("name", [*robust.names(), *robust.pre_aggregation_names()])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_rows_needed_are_those_of_the_classes(name: str, count: int) -> None:
+    (line,) = [it for it in section("Rules").splitlines() if it.startswith(f"| `{name}` |")]
+    formula = line.split(" | ")[2].partition(";")[0]
+    needed = 1
+    for number in re.findall(r"\d+|[fs]", formula.partition("+")[0]):
+        needed *= {"f": count, "s": 2}.get(number) or int(number)
+    needed += int(formula.partition("+")[2] or 0)
+    rule = name if name in robust.names() else f"{name}+mean"
+    given = {"evaluate": lambda _: 0.0, "seed": 1}
+    if name == "clipping":  # it has no other rows_min with another radius
+        given["radius"] = 1.0
+    known = {key: value for key, value in given.items() if accepts(rule, key)}
+    assert robust.create(rule, byzantine_count=count, **known).rows_min == needed
 
 
 def test_parameters_are_those_of_the_classes() -> None:

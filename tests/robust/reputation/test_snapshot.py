@@ -198,5 +198,5 @@ def test_gate_goes_through_json_as_well() -> None:
     assert restored.rating("a") == gate.rating("a")
     with pytest.raises(SnapshotError, match="kind"):
         ReputationLedger.restore(None, gate.snapshot(), genesis="digits")
-    with pytest.raises(SnapshotError, match="genesis"):
+    with pytest.raises(SnapshotError, match="genesis='digits', and none was given; give genesis="):
         LossGate.restore(7, gate.snapshot())
