@@ -1,13 +1,16 @@
-"""The document of the attack matrix, and what it says about the default rule."""
+"""The document of the attack matrix, all of it from what its CSV file holds."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from benchmarks.attack_cells import ATTACKS, PARTITIONS, SILENT
+from benchmarks.attack_cells import ATTACKS, PARTITIONS, SILENT, TOPOLOGIES
 from benchmarks.attack_results import JUDGED_TOPOLOGY, SETTINGS, Results, setting_of
+from benchmarks.attack_summary import LOSS_POINTS_MAX, summary
+from benchmarks.attack_text import mean, shares, spread, table
 
-LOSS_POINTS_MAX = 3.0  # wanted: the default on 6-regular loses no more than this to silent liars
+ALONE_RATIO_MIN = 0.5  # of the integrations that kept own: from here on, a run shows no integration
 
 _HEAD = """\
 # Who survives whom
@@ -30,14 +33,21 @@ of a seed. Figures over several seeds are mean (least to most).
 Attacks on rankings and on the columns of heads (`half-swap`, `foreign-trojan` and the like) are not
 here: these models are neither.
 
-{place} Seeds {seeds}: {first} for the whole, all of them for the default and the best rules.
+{place} Seeds {seeds}: {first} for the whole, all of them for {chosen}.
 """
 _VERDICTS = """\
 ## Does the default lose more than {points:g} points to silent liars?
 
 Points of mean honest accuracy that `{rule}` loses on {topology}, over the paired seeds.
 "Covered" leaves out peers with more lying neighbors than their f, to whom no such rule promises
-anything.
+anything. A mean over {honest} honest peers hides what becomes of one of them: the next table tells.
+"""
+_WORST = """\
+### What the worst honest peer loses
+
+The least accuracy of an honest peer with silent liars, less the least one under attack, in points;
+they need not be of the same peer. Honest peers that hear more liars than f, and follow them, on
+{topology}: {overrun}. What is lost without these ("covered") is lost by the rule.
 """
 _DISTANCES = """\
 ## Why skewed data cost more
@@ -57,18 +67,30 @@ Liar weight is the share of an integration that the liars' rows have together, f
 share of honest rows that were turned away, false bans (with a ledger) the share of honest neighbors
 that were ever banned, trigger the share of triggered test rows that the backdoor got; means over
 the attacks, too. Seconds are those of one thread per run, on a machine with other work.
+
+"Own kept" is the share of integrations in which a peer kept its own vector and went on alone,
+because there were too few rows for the rule and its f, or none. Where it is large, nobody believes
+a liar because nobody believes anybody: the accuracy is that of training on own data, which says
+nothing for the rule. In the tables per attack, runs in which it is {alone:.0%} or more have a `*`.
+"""
+_STATES = """\
+## Which runs are of which state of the sources
+
+What decides a run (rules, attacks, learning, graphs) changed between some of these. A run is made
+anew where a change concerns it; the column `sources` of the CSV file says of which state each is.
 """
 
 
-def document(results: Results, chosen: Sequence[str], default: str, place: str) -> str:
+def document(results: Results, default: str, place: str, failures: Sequence[str] = ()) -> str:
     """Return the whole document.
 
     Args:
-        results: The runs.
-        chosen: The rules with all seeds.
-        default: The one that is judged.
+        results: The runs, as the CSV file has them.
+        default: The rule that is judged.
         place: Machine and versions.
+        failures: What to say of runs that are not among the results.
     """
+    chosen = results.chosen(default)
     meanings = "\n".join(
         f"- `{name}`: {ATTACKS[name].meaning}" for name in results.attacks if name in ATTACKS
     )
@@ -79,15 +101,19 @@ def document(results: Results, chosen: Sequence[str], default: str, place: str) 
         place=place,
         seeds=", ".join(map(str, results.seeds)),
         first=results.seeds[0],
+        chosen=", ".join(f"`{rule}`" for rule in chosen) or "none",
     )
     parts = [
         head,
+        summary(results, default),
         verdicts(results, default),
+        worst_peers(results, default),
         distances(results, default),
         ranking(results),
         seeds_of_chosen(results, chosen),
         matrices(results),
-        notes(results),
+        states(results),
+        "\n".join(["## Failed\n", *failures, ""]) if failures else "",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -96,22 +122,47 @@ def verdicts(results: Results, rule: str) -> str:
     """Return one line per attack: does the default lose at most three points?"""
     lines = []
     for attack in results.lies:
-        losses = [
-            results.losses(rule, attack, (it, JUDGED_TOPOLOGY), covered=False) for it in PARTITIONS
-        ]
-        covered = [
-            results.losses(rule, attack, (it, JUDGED_TOPOLOGY), covered=True) for it in PARTITIONS
-        ]
+        losses, covered = (
+            [results.losses(rule, attack, (it, JUDGED_TOPOLOGY), of) for it in PARTITIONS]
+            for of in ("mean_accuracy", "covered_accuracy")
+        )
         if all(losses):
             is_met = all(fmean(it) <= LOSS_POINTS_MAX for it in losses)
             verdict = "yes" if is_met else "**no**"
-            lines.append([attack, verdict, *map(_spread, losses), *map(_spread, covered)])
+            lines.append([attack, verdict, *map(spread, losses), *map(spread, covered)])
     if not lines:
         return ""
     titles = ["attack", f"at most {LOSS_POINTS_MAX:g}?", *(f"lost, {it}" for it in PARTITIONS)]
     titles += [f"lost, {it}, covered" for it in PARTITIONS]
-    head = _VERDICTS.format(points=LOSS_POINTS_MAX, rule=rule, topology=JUDGED_TOPOLOGY)
-    return f"{head}\n{_table(titles, lines)}"
+    head = _VERDICTS.format(
+        points=LOSS_POINTS_MAX,
+        rule=rule,
+        topology=JUDGED_TOPOLOGY,
+        honest=results.shape["peers"] - results.shape["liars"],
+    )
+    return f"{head}\n{table(titles, lines)}"
+
+
+def worst_peers(results: Results, rule: str) -> str:
+    """Return what each attack costs the honest peer that fares worst."""
+    lines = []
+    for attack in results.lies:
+        losses = [
+            results.losses(rule, attack, (it, JUDGED_TOPOLOGY), of)
+            for of in ("worst_accuracy", "worst_covered_accuracy")
+            for it in PARTITIONS
+        ]
+        if any(losses):
+            lines.append([attack, *map(spread, losses)])
+    if not lines:
+        return ""
+    titles = ["attack", *(f"worst peer lost, {it}" for it in PARTITIONS)]
+    titles += [f"worst covered peer lost, {it}" for it in PARTITIONS]
+    overrun = [
+        f"{len(results.overrun(JUDGED_TOPOLOGY, it))} with seed {it}" for it in results.seeds
+    ]
+    head = _WORST.format(topology=JUDGED_TOPOLOGY, overrun=", ".join(overrun))
+    return f"{head}\n{table(titles, lines)}"
 
 
 def distances(results: Results, rule: str) -> str:
@@ -138,12 +189,13 @@ def distances(results: Results, rule: str) -> str:
     for partition in PARTITIONS:
         titles += [f"error in spreads, {partition}", f"spread, {partition}", f"error, {partition}"]
     head = _DISTANCES.format(rule=rule, topology=JUDGED_TOPOLOGY)
-    return f"{head}\n{_table(titles, lines)}"
+    return f"{head}\n{table(titles, lines)}"
 
 
 def ranking(results: Results) -> str:
     """Return the rules in order, with what they cost."""
     titles = ["rule", "worst", *map(", ".join, SETTINGS), "ring, covered", SILENT]
+    titles += [f"own kept, {it}" for it in TOPOLOGIES]
     titles += ["liar weight", "false rejections", "false bans", "trigger", "weakest run", "s"]
     lines = []
     for rule in results.ranked():
@@ -161,24 +213,28 @@ def ranking(results: Results) -> str:
                     "worst_covered_accuracy",
                 ),
                 _mean_worst(results.runs(rule, of=[SILENT])),
-                _mean(runs, "liar_weight"),
-                _mean(runs, "false_rejected_ratio"),
-                _mean(runs, "false_ban_ratio"),
-                _mean(runs, "attack_success"),
+                *(
+                    mean((run for run in runs if setting_of(run)[1] == it), "kept_own_ratio", 2)
+                    for it in TOPOLOGIES
+                ),
+                mean(runs, "liar_weight"),
+                mean(runs, "false_rejected_ratio"),
+                mean(runs, "false_ban_ratio"),
+                mean(runs, "attack_success"),
                 f"{_mean_worst([weakest])}: {weakest['cell']['attack']}, "
                 + ", ".join(setting_of(weakest)),
                 f"{fmean(run['cpu_seconds'] for run in runs):.2f}",
             ]
         )
-    head = _RANKING.format(seed=results.seeds[0], topology=JUDGED_TOPOLOGY)
-    return f"{head}\n{_table(titles, lines)}"
+    head = _RANKING.format(seed=results.seeds[0], topology=JUDGED_TOPOLOGY, alone=ALONE_RATIO_MIN)
+    return f"{head}\n{table(titles, lines)}"
 
 
 def seeds_of_chosen(results: Results, chosen: Sequence[str]) -> str:
     """Return the accuracies of some rules over all seeds."""
-    if len(results.seeds) == 1:
+    if len(results.seeds) == 1 or not chosen:
         return ""
-    parts = ["## The default and the best rules, all seeds: mean and worst accuracy\n"]
+    parts = ["## All seeds: mean and worst accuracy\n"]
     for setting in SETTINGS:
         lines = []
         for attack in results.attacks:
@@ -186,10 +242,10 @@ def seeds_of_chosen(results: Results, chosen: Sequence[str]) -> str:
             for rule in chosen:
                 runs = [results.result(rule, attack, setting, seed) for seed in results.seeds]
                 for name in ("mean_accuracy", "worst_accuracy"):
-                    cells.append(_spread([100.0 * run[name] for run in runs if run]))
+                    cells.append(spread([100.0 * run[name] for run in runs if run]))
             lines.append(cells)
         titles = ["attack", *(title for rule in chosen for title in (f"{rule}, mean", "worst"))]
-        parts.append(f"### {', '.join(setting)}\n\n{_table(titles, lines)}")
+        parts.append(f"### {', '.join(setting)}\n\n{table(titles, lines)}")
     return "\n".join(parts)
 
 
@@ -197,7 +253,8 @@ def matrices(results: Results) -> str:
     """Return the whole matrix of the first seed: accuracies, then the weight of the liars."""
 
     def accuracies(result: Mapping[str, Any]) -> str:
-        return f"{100.0 * result['mean_accuracy']:.0f} / {100.0 * result['worst_accuracy']:.0f}"
+        mark = " *" if result["kept_own_ratio"] >= ALONE_RATIO_MIN else ""
+        return f"{shares(result['mean_accuracy'], result['worst_accuracy'])}{mark}"
 
     def weight(result: Mapping[str, Any]) -> str:
         return "" if result["liar_weight"] is None else f"{result['liar_weight']:.2f}"
@@ -215,42 +272,48 @@ def matrices(results: Results) -> str:
                     results.result(rule, it, setting, results.seeds[0]) for it in results.attacks
                 ]
                 lines.append([rule, *("" if run is None else show(run) for run in runs)])
-            table = _table(["rule", *results.attacks], lines)
-            parts.append(f"### {', '.join(setting)}: {title}\n\n{table}")
+            cells = table(["rule", *results.attacks], lines)
+            parts.append(f"### {', '.join(setting)}: {title}\n\n{cells}")
     return "\n".join(parts)
 
 
-def notes(results: Results) -> str:
-    """Return what went wrong, and whether the runs belong together."""
-    lines = [
-        f"- Failed: {line['cell']}: {line['result']['error']}"
+def states(results: Results) -> str:
+    """Return which runs are of which state of the sources."""
+    lines = results.lines()
+    counts = Counter(line["sources"] for line in lines)
+    if len(counts) < 2:
+        return ""
+    attacks = _of_one_state(lines, "attack")
+    rest = [line for line in lines if line["cell"]["attack"] not in attacks]
+    rules = _of_one_state(rest, "rule")
+    others = Counter(line["sources"] for line in rest if line["cell"]["rule"] not in rules)
+    parts = [_STATES]
+    for state, count in counts.most_common():
+        said = [f"all under `{name}`" for name, its in attacks.items() if its == state]
+        said += [f"all others of `{name}`" for name, its in rules.items() if its == state]
+        said += [f"{others[state]:,} more"] if said and others[state] else []
+        of_what = ", ".join(said) or "some of other rules and attacks"
+        parts.append(f"- `{state}`, {count:,} runs: {of_what}")
+    return "\n".join([*parts, ""])
+
+
+def _of_one_state(lines: Iterable[Mapping[str, Any]], field: str) -> dict[str, str]:
+    """Return the state of each attack or rule whose runs are all of the same."""
+    found: dict[str, set[str]] = {}
+    for line in lines:
+        found.setdefault(line["cell"][field], set()).add(line["sources"])
+    return {name: min(states) for name, states in sorted(found.items()) if len(states) == 1}
+
+
+def failures(results: Results) -> list[str]:
+    """Return what went wrong, a line per run."""
+    return [
+        f"- {line['cell']}: {line['result']['error']}"
         for line in results.lines()
         if "error" in line["result"]
     ]
-    states = {line["sources"] for line in results.lines()}
-    if len(states) > 1:
-        lines.append(f"- The runs are of {len(states)} states of the sources; see the CSV file.")
-    return "\n".join(["## Notes\n", *lines, ""]) if lines else ""
-
-
-def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [titles, ["---"] * len(titles), *lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _mean_worst(runs: Iterable[Mapping[str, Any]], name: str = "worst_accuracy") -> str:
     worsts = [run["result"][name] for run in runs if run["result"][name] is not None]
     return f"{100.0 * fmean(worsts):.1f}" if worsts else ""
-
-
-def _mean(runs: Iterable[Mapping[str, Any]], name: str) -> str:
-    values = [run["result"][name] for run in runs if run["result"][name] is not None]
-    return f"{fmean(values):.3f}" if values else ""
-
-
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})"

@@ -1,14 +1,14 @@
-"""The runs of the attack matrix: looking them up, comparing them, and as one table."""
+"""The runs of the attack matrix: looking them up, comparing them, and to and from one table."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from statistics import fmean
 from typing import Any
 
-from benchmarks.attack_cells import NONE, PARTITIONS, SILENT, TOPOLOGIES, Cell
+from benchmarks.attack_cells import ATTACKS, NONE, PARTITIONS, SILENT, TOPOLOGIES, Cell
 
 # Key of a cell to its line in the store.
 Found = dict[tuple[Any, ...], dict[str, Any]]
@@ -20,6 +20,7 @@ _CELL_COLUMNS = ("rule", "attack", "partition", "topology", "seed")
 _COLUMNS = (
     "mean_accuracy",
     "worst_accuracy",
+    "covered_accuracy",
     "worst_covered_accuracy",
     "liar_weight",
     "liar_rejected_ratio",
@@ -33,6 +34,7 @@ _COLUMNS = (
     "bytes_per_peer",
     "attack_success",
 )
+_OTHER_COLUMNS = ("overrun_peers", "cpu_seconds", "sources")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,24 @@ class Results:
         result: dict[str, Any] = line["result"]
         return result
 
+    def chosen(self, default: str) -> list[str]:
+        """Return the rules that were run with every seed on the judged graph, the default first."""
+        rest = list(product(self.attacks, PARTITIONS, self.seeds[1:]))
+        chosen = [
+            rule
+            for rule in self.ranked()
+            if all(self.result(rule, it, (split, JUDGED_TOPOLOGY), s) for it, split, s in rest)
+        ]
+        return sorted(chosen, key=lambda rule: rule != default)
+
+    def overrun(self, topology: str, seed: int) -> list[int]:
+        """Return the honest peers with more lying neighbors than f, whatever rule they use."""
+        for line in self.lines():
+            cell, result = line["cell"], line["result"]
+            if (cell["topology"], cell["seed"]) == (topology, seed) and cell["attack"] in self.lies:
+                return list(result.get("overrun_peers", ()))
+        return []
+
     def ranked(self) -> list[str]:
         """Order the rules by the mean of the worst honest accuracy.
 
@@ -115,50 +135,107 @@ class Results:
         return sorted(self.rules, key=lambda rule: (-criterion(rule), rule))
 
     def losses(
-        self, rule: str, attack: str, setting: tuple[str, str], *, covered: bool
+        self,
+        rule: str,
+        attack: str,
+        setting: tuple[str, str],
+        of: str = "mean_accuracy",
     ) -> list[float]:
-        """Return what an attack costs the honest peers against silent liars, one per seed.
+        """Return what an attack costs the honest peers against silent liars.
 
         Args:
             rule: The rule.
             attack: The attack.
             setting: Partition and topology.
-            covered: Leave out peers with more lying neighbors than their f.
+            of: The accuracy that is compared: that of all, of the worst, or of those peers with no
+                more lying neighbors than their f ("covered").
 
         Returns:
-            Points of mean accuracy.
+            Points, one number per seed that was run.
         """
         losses = []
         for seed in self.seeds:
             lied = self.result(rule, attack, setting, seed)
             silent = self.result(rule, SILENT, setting, seed)
-            if lied is None or silent is None:
+            if lied is None or silent is None or lied[of] is None or silent[of] is None:
                 continue
-            left_out = {str(it) for it in lied["overrun_peers"]} if covered else set()
-            pairs = [
-                (silent["accuracies"][peer], accuracy)
-                for peer, accuracy in lied["accuracies"].items()
-                if peer not in left_out
-            ]
-            if pairs:
-                losses.append(100.0 * fmean(before - after for before, after in pairs))
+            losses.append(100.0 * (silent[of] - lied[of]))
         return losses
 
     def csv(self) -> str:
-        """Return all sound runs as a table."""
+        """Return all sound runs as a table, of which `read_csv` makes runs again."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*_CELL_COLUMNS, *_COLUMNS, "overrun_peers", "cpu_seconds", "sources"])
+        writer.writerow([*_CELL_COLUMNS, *_COLUMNS, *_OTHER_COLUMNS])
         for line in self.lines():
-            cell, result = line["cell"], line["result"]
+            cell, result = line["cell"], self._covered(line)
             if "error" in result:
                 continue
             numbers = ["" if result[it] is None else f"{result[it]:.5g}" for it in _COLUMNS]
-            others = [len(result["overrun_peers"]), f"{line['cpu_seconds']:.2f}", line["sources"]]
+            overrun = " ".join(map(str, result["overrun_peers"]))
+            others = [overrun, f"{line['cpu_seconds']:.2f}", line["sources"]]
             writer.writerow([*(cell[name] for name in _CELL_COLUMNS), *numbers, *others])
         return text.getvalue()
+
+    def _covered(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a run's result with the accuracies of the peers that its rule covers.
+
+        In a run with silent liars nobody hears one, and yet those peers are compared that are
+        covered where the liars speak: the same ones under every attack.
+        """
+        cell, result = line["cell"], line["result"]
+        heard = replace(Cell(**cell), attack=NONE)
+        spoken = self.found.get(heard.key(), line)["result"]
+        if "error" in result or "error" in spoken:
+            return dict(result)
+        left_out = {str(it) for it in spoken["overrun_peers"]}
+        covered = [it for peer, it in result["accuracies"].items() if peer not in left_out]
+        return {
+            **result,
+            "overrun_peers": spoken["overrun_peers"],
+            "covered_accuracy": fmean(covered) if covered else None,
+            "worst_covered_accuracy": min(covered, default=None),
+        }
 
 
 def setting_of(line: Mapping[str, Any]) -> tuple[str, str]:
     """Return the partition and the topology of a run."""
     return line["cell"]["partition"], line["cell"]["topology"]
+
+
+def results_of(text: str, shape: Mapping[str, int]) -> Results:
+    """Return all that a table of `Results.csv` holds, attacks in the order of `ATTACKS`."""
+    found = read_csv(text, shape)
+    cells = [line["cell"] for line in found.values()]
+    order = {attack: number for number, attack in enumerate(ATTACKS)}
+    return Results(
+        found=found,
+        rules=sorted({cell["rule"] for cell in cells}),
+        attacks=sorted(
+            {cell["attack"] for cell in cells}, key=lambda it: (order.get(it, len(order)), it)
+        ),
+        seeds=sorted({cell["seed"] for cell in cells}),
+        shape=shape,
+    )
+
+
+def read_csv(text: str, shape: Mapping[str, int]) -> Found:
+    """Read what `Results.csv` wrote.
+
+    Args:
+        text: The table.
+        shape: Peers, liars and rounds of its runs.
+    """
+    found: Found = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        names = {name: row[name] for name in _CELL_COLUMNS if name != "seed"}
+        cell = Cell(**names, seed=int(row["seed"]), **shape)
+        result: dict[str, Any] = {it: float(row[it]) if row[it] else None for it in _COLUMNS}
+        result["overrun_peers"] = [int(peer) for peer in row["overrun_peers"].split()]
+        found[cell.key()] = {
+            "cell": asdict(cell),
+            "result": result,
+            "cpu_seconds": float(row["cpu_seconds"]),
+            "sources": row["sources"],
+        }
+    return found

@@ -19,7 +19,8 @@ from benchmarks.attack_cells import (
     run_cell,
     why_unusable,
 )
-from benchmarks.attack_results import SETTINGS, Found, Results
+from benchmarks.attack_results import SETTINGS, Found, Results, results_of
+from benchmarks.attack_summary import nearly_best, record_of, scope, summary
 
 SHAPE = {"peers": 16, "liars": 4, "rounds": 1}
 
@@ -141,7 +142,7 @@ def make_line(cell: Cell, accuracy: float, **changes: Any) -> dict[str, Any]:
         "honest_spread": 0.25 if cell.partition == "iid" else 0.5,
         "result_error": 0.4 if is_lie else 0.2,
         "bytes_per_peer": 100.0,
-        "overrun_peers": [5] if is_lie else [],
+        "overrun_peers": [] if cell.attack == SILENT else [5],
     }
     line = {"cell": asdict(cell), "result": result, "cpu_seconds": 1.0, "sources": "a"}
     return {**line, **changes}
@@ -166,20 +167,59 @@ def test_rules_are_ranked_by_the_worst_peer() -> None:
     key = next(key for key in alike.found if key[:3] == ("good", "nan", "iid") and key[3] != "ring")
     alike.found[key]["result"] = {"error": "Broken: it"}
     assert alike.ranked() == ["poor", "good"]
-    assert "- Failed: {'rule': 'good', 'attack': 'nan'" in attack_report.notes(alike)
+    (failure,) = attack_report.failures(alike)
+    assert failure.startswith("- {'rule': 'good', 'attack': 'nan'")
+    assert failure in attack_report.document(as_table(alike), "good", "", [failure])
+
+
+def as_table(results: Results) -> Results:
+    return results_of(results.csv(), SHAPE)
 
 
 def test_the_verdict_compares_with_silent_liars() -> None:
-    results = make_results(by_attack)
+    results = as_table(make_results(by_attack))
     setting = ("iid", "6-regular")
     # (0.02 + 0.12) / 2, and 0.02 without the peer that hears too many liars.
-    assert results.losses("good", "alie", setting, covered=False) == pytest.approx([7.0, 7.0])
-    assert results.losses("good", "alie", setting, covered=True) == pytest.approx([2.0, 2.0])
+    assert results.losses("good", "alie", setting) == pytest.approx([7.0, 7.0])
+    covered = results.losses("good", "alie", setting, "covered_accuracy")
+    assert covered == pytest.approx([2.0, 2.0])
     table = attack_report.verdicts(results, "good")
     assert "| alie | **no** | 7.0 (7.0 to 7.0) | 7.0 (7.0 to 7.0) | 2.0 (2.0 to 2.0) |" in table
-    lifted = make_results(lambda it: 0.9 if it.attack in (SILENT, NONE) else 0.93)
+    lifted = as_table(make_results(lambda it: 0.9 if it.attack in (SILENT, NONE) else 0.93))
     assert "| nan | yes | 2.0 (2.0 to 2.0) |" in attack_report.verdicts(lifted, "good")
     assert attack_report.verdicts(results, "unknown") == ""
+
+
+def test_the_worst_peer_stands_beside_the_mean() -> None:
+    text = attack_report.worst_peers(as_table(make_results(by_attack)), "good")
+    # 0.9 - 0.78, and 0.9 - 0.88 without the peer that hears too many liars.
+    twice = "| 12.0 (12.0 to 12.0) | 12.0 (12.0 to 12.0) | 2.0 (2.0 to 2.0) | 2.0 (2.0 to 2.0) |"
+    assert f"| alie {twice}" in text
+    assert "1 with seed 0, 1 with seed 1" in text
+    assert attack_report.worst_peers(make_results(by_attack, seeds=(0,)), "unknown") == ""
+
+
+def test_silent_liars_are_compared_over_the_peers_that_are_covered_otherwise() -> None:
+    results = make_results(by_attack)
+    for line in results.found.values():
+        if line["cell"]["attack"] == SILENT:
+            line["result"]["accuracies"]["5"] = 0.1  # the peer that hears too many liars
+    covered = as_table(results).losses("good", "alie", ("iid", "ring"), "worst_covered_accuracy")
+    assert covered == pytest.approx([2.0, 2.0])
+
+
+def test_runs_in_which_peers_went_on_alone_are_marked() -> None:
+    results = make_results(by_attack)
+    for line in results.found.values():
+        if line["cell"]["rule"] == "poor" and line["cell"]["attack"] == "nan":
+            line["result"]["kept_own_ratio"] = 0.5 if line["cell"]["topology"] == "ring" else 0.4
+    parts = attack_report.matrices(results).split("### ")
+    ring = next(part for part in parts if part.startswith("iid, ring: mean"))
+    regular = next(part for part in parts if part.startswith("iid, 6-regular: mean"))
+    assert "| poor | 90 / 90 | 90 / 90 | 65 / 60 | 85 / 80 * |" in ring
+    assert "*" not in regular
+    # A mean over the attacks, of which one is nan, and both splits.
+    assert "| 0.20 | 0.25 | 0.250 |" in attack_report.ranking(results)
 
 
 def test_distances_tell_what_the_rule_and_what_the_data_do() -> None:
@@ -207,16 +247,66 @@ def test_a_rule_may_be_run_with_all_seeds_beside_the_best(tmp_path: Path) -> Non
 
 
 def test_the_document_holds_all_runs() -> None:
-    results = make_results(by_attack)
-    text = attack_report.document(results, ["good"], "good", "A machine.")
-    assert "A machine. Seeds 0, 1: 0 for the whole" in text
+    table = make_results(by_attack).csv()
+    text = attack_report.document(results_of(table, SHAPE), "good", "A machine.")
+    assert "A machine. Seeds 0, 1: 0 for the whole, all of them for `good`, `poor`." in text
     assert "| poor | 70.0 | " in text
     assert "### dirichlet, ring: weight of the liars" in text
     assert "| good |  |  | 0.25 | 0.25 |" in text
-    assert "## Notes" not in text
-    assert len(results.csv().splitlines()) == 1 + 2 * 4 * 4 * 2
-    single = make_results(by_attack, seeds=(0,))
-    assert "all seeds" not in attack_report.document(single, ["good"], "good", "")
-    mixed = make_results(by_attack)
-    next(iter(mixed.found.values()))["sources"] = "b"
-    assert "2 states of the sources" in attack_report.notes(mixed)
+    assert "## Failed" not in text
+    assert len(table.splitlines()) == 1 + 2 * 4 * 4 * 2
+    single = as_table(make_results(by_attack, seeds=(0,)))
+    assert "## All seeds" not in attack_report.document(single, "good", "")
+
+
+def test_a_table_is_read_as_it_was_written() -> None:
+    results = make_results(by_attack)
+    again = as_table(results)
+    assert again.found.keys() == results.found.keys()
+    assert (again.attacks, again.seeds) == ([SILENT, NONE, "nan", "alie"], [0, 1])
+    (line,) = (
+        it
+        for it in again.lines()
+        if it["cell"]["attack"] == "alie"
+        and it["cell"]
+        == {**it["cell"], "rule": "good", "partition": "iid", "topology": "ring", "seed": 1}
+    )
+    assert line["result"]["mean_accuracy"] == pytest.approx(0.83)
+    assert line["result"]["overrun_peers"] == [5]
+    assert line["result"]["attack_success"] is None
+    assert again.ranked() == results.ranked()
+
+
+def test_the_summary_counts_what_the_texts_quote() -> None:
+    results = as_table(make_results(by_attack))
+    assert scope(results, "good").startswith("2 pipelines against 2 attacks, 16 peers with 4 liars")
+    record = record_of(results, "good", "iid")
+    assert record is not None
+    assert record.above == ("nan", "alie")
+    assert (record.largest_attack, record.worst_peer_attack) == ("alie", "alie")
+    assert record.largest == pytest.approx(7.0)
+    assert record.worst_peer == pytest.approx(12.0)
+    assert "| good | iid | 2 | 7.0: alie | 12.0: alie | 84.0 | 79.0 | 90.0 | 90.0 |" in summary(
+        results, "good"
+    )
+    assert record_of(results, "unknown", "iid") is None
+    assert summary(as_table(make_results(by_attack, seeds=())), "good") == ""
+    assert [rule for rule, _ in nearly_best(results)] == ["good"]
+    assert len(nearly_best(as_table(make_results(lambda _: 0.9)))) == 2
+
+
+def test_runs_of_several_states_of_the_sources_are_told_apart() -> None:
+    results = make_results(by_attack)
+    assert attack_report.states(results) == ""
+    for line in results.found.values():
+        cell = line["cell"]
+        if cell["attack"] == "nan":
+            line["sources"] = "b"
+        elif cell["rule"] == "poor":
+            line["sources"] = "c"
+        elif cell["seed"] == 1 and cell["topology"] == "ring":
+            line["sources"] = "d"
+    text = attack_report.states(results)
+    assert "- `b`, 16 runs: all under `nan`\n" in text
+    assert "- `c`, 24 runs: all others of `poor`\n" in text
+    assert "- `d`, 6 runs: some of other rules and attacks\n" in text
