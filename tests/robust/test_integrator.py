@@ -462,8 +462,8 @@ def test_observations_tell_a_liar_from_the_others_and_need_no_weight() -> None:
     rows += [Row("liar", -torch.ones(8)), Row("broken", torch.full((8,), math.nan))]
     integrator = Integrator("mean", observes=True)
     found = integrator.integrate(own, rows, mass_caps={"peer 0": 0.0}).observations
-    # Also the one that has no mass yet.
-    agreeing = {peer for peer, it in found.items() if it.agreement > 0.9}
+    # Also the one that has no mass yet. Of the liar's voice, a fifth, f cuts one of six away.
+    agreeing = {peer for peer, it in found.items() if it.agreement > 0.8}
     assert agreeing == {f"peer {i}" for i in range(4)}
     assert found["liar"].agreement == 0.0
     assert found["broken"].validity == 0.0
