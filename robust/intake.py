@@ -192,17 +192,28 @@ def find_without_mass(call: Call) -> dict[bytes, Reason]:
 def find_too_long(
     call: Call, norms: Mapping[bytes, float], *, own_norm: float, norm_cap_ratio: float | None
 ) -> dict[bytes, Reason]:
-    """Name the peers whose rows `find_above_cap` finds; nobody without a cap."""
+    """Name the peers whose rows `find_above_cap` finds; nobody without a cap.
+
+    Where the caller measures products, both what is averaged and what it does are to be of the
+    usual length: huge factors of a small change spoil an average of factors, and factors of the
+    usual length can make a change many times as long as others'.
+    """
     if norm_cap_ratio is None:
         return {}
     voices = find_voices(call)
-    above = find_above_cap(
-        {peer_key(row.peer): norms[peer_key(row.peer)] for row in call.accepted},
-        own_norm,
-        norm_cap_ratio=norm_cap_ratio,
-        voices=voices,
-        own_voice=voices[b""],
-    )
+    lengths = [{**norms, b"": own_norm}]
+    if call.products is not None:
+        lengths.append(call.products.lengths())
+    keys = [peer_key(row.peer) for row in call.accepted]
+    above: set[bytes] = set()
+    for each in lengths:
+        above |= find_above_cap(
+            {key: each[key] for key in keys},
+            each[b""],
+            norm_cap_ratio=norm_cap_ratio,
+            voices=voices,
+            own_voice=voices[b""],
+        )
     return dict.fromkeys(above, Reason.NORM_CAP)
 
 

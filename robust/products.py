@@ -38,6 +38,11 @@ class Products:
             return set()
         return {key for key, place in self.places.items() if is_wild[place]}
 
+    def lengths(self) -> dict[bytes, float]:
+        """Return what is the length of each row by these products, by peer key, own's at b""."""
+        roots = self.matrix.diagonal().sqrt()
+        return {key: float(roots[place]) for key, place in self.places.items()}
+
     def of(self, keys: Sequence[bytes]) -> Tensor:
         """Return the inner products of the own row and some others, own first.
 

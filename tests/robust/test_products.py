@@ -109,3 +109,57 @@ def test_own_row_beyond_squares_rejects_nobody() -> None:
     own = torch.full((2,), 1e200, dtype=torch.float64)
     found = reasons([Row("a", own * 1.1)], own, rule="mean")
     assert found == {"a": Reason.ACCEPTED}
+
+
+RANK, SIDE = 2, 6
+FIRST = torch.randn(RANK, SIDE, generator=torch.Generator().manual_seed(0))
+START = torch.cat([torch.zeros(SIDE * RANK), FIRST.flatten()])
+
+
+def adapter(left: Tensor, right: Tensor) -> Tensor:
+    return torch.cat([left.flatten(), right.flatten()])
+
+
+def product(vector: Tensor) -> Tensor:
+    left, right = vector[: SIDE * RANK].view(SIDE, RANK), vector[SIDE * RANK :].view(RANK, SIDE)
+    return (left @ right).flatten().double()
+
+
+def by_products(drifts: Tensor) -> Tensor:
+    changes = torch.stack([product(drift + START) for drift in drifts])
+    return changes @ changes.T
+
+
+def verdict_beside_honest_adapters(vector: Tensor, **changes: object) -> str:
+    generator = torch.Generator().manual_seed(1)
+    left = 0.1 * torch.randn(SIDE, RANK, generator=generator)
+    own, *others = (
+        adapter(
+            left + 0.01 * torch.randn(SIDE, RANK, generator=generator),
+            FIRST + 0.01 * torch.randn(RANK, SIDE, generator=generator),
+        )
+        for _ in range(7)
+    )
+    rows = [Row(f"peer {index}", each) for index, each in enumerate(others)] + [Row("it", vector)]
+    found = Integrator("mean", **{"gram": by_products, **changes})
+    verdicts = found.integrate(own, rows, genesis=START).verdicts
+    return next(str(verdict.reason) for verdict in verdicts if verdict.peer == "it")
+
+
+def aligned(length: float) -> Tensor:
+    """Return an adapter whose left factor is along what the right one amplifies most."""
+    directions = torch.linalg.svd(FIRST).U
+    left = torch.ones(SIDE, 1) @ directions[:, :1].T
+    return adapter(left * (length / left.norm()), FIRST)
+
+
+def test_usual_factors_of_an_unusually_long_change_are_beyond_the_cap() -> None:
+    vector = aligned(0.7)
+    assert verdict_beside_honest_adapters(vector) == "norm-cap"
+    assert verdict_beside_honest_adapters(vector, gram=None) == "accepted"
+
+
+def test_huge_factors_of_a_usual_change_are_beyond_the_cap() -> None:
+    vector = adapter(20.0 * torch.full((SIDE, RANK), 0.1), FIRST / 20.0)
+    assert verdict_beside_honest_adapters(vector) == "norm-cap"
+    assert verdict_beside_honest_adapters(vector, norm_cap_ratio=None) == "accepted"
