@@ -1,7 +1,8 @@
 """The adapter set: increments of all peers, from which everyone computes the same model."""
 
 from collections.abc import Iterator
-from typing import final
+from itertools import zip_longest
+from typing import Final, final
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from p2pfed.updates.adapter_set.operation import Operation
 from p2pfed.updates.adapter_set.terms import Terms
 from p2pfed.updates.author_logs import AuthorLogs
 from p2pfed.updates.log import Writer
+
+# Of how many lives all increments count: the one that a lost disk ended, and the one after it.
+_FULL_LIVES: Final = 2
 
 
 @final
@@ -63,10 +67,13 @@ class AdapterSet(AuthorLogs[Terms, AuthorLog, Operation]):
 
         The budget binds an author in all its incarnations together. Which of their operations came
         first nobody can say, so all count, and where they could add up to more than the budget,
-        each weighs less: no life takes another's place.
+        each weighs less: no life takes another's place. Of more lives than two, only as many
+        increments count as two can have, the first ones of each: those cost time, however small.
         """
         for lives in self.counting():
-            members = [each for log in lives for each in log.increments]
+            in_turn = zip_longest(*(log.increments for log in lives))
+            members = [each for turn in in_turn for each in turn if each is not None]
+            del members[_FULL_LIVES * self.terms.open_max :]
             reach = reach_of(members)
             for each in members:
                 is_within = reach <= self.terms.budget

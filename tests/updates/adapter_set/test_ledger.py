@@ -207,6 +207,15 @@ def test_new_incarnations_bring_no_new_budget() -> None:
     torch.testing.assert_close(ledger.materialize(START).double(), wanted, atol=1e-6, rtol=0)
 
 
+def test_increments_of_many_lives_are_no_more_than_those_of_two() -> None:
+    logs = [write(writer(1, life), TERMS.open_max, seed=life) for life in range(4)]
+    two, four = (told(entry for log in each for entry in log) for each in (logs[:2], logs))
+    assert len(list(two.increments())) == 2 * TERMS.open_max
+    found = [each.id for each in four.increments()]
+    firsts = [log[place][2].increment.id for place in range(2) for log in logs]
+    assert found == firsts[: 2 * TERMS.open_max]
+
+
 def test_the_last_operations_can_be_taken_back_through_compactions() -> None:
     entries = write(A, 9)
     for last in range(10):
