@@ -17,7 +17,15 @@ from p2pfed.config.files import load
 from p2pfed.config.learning import Assembly, adapt_model, assemble, assemble_learner
 from p2pfed.config.model import RunConfig
 from p2pfed.core.events import Command, Verdict
-from p2pfed.core.notices import Finished, Left, Notice, PartIdle, RoundFinished, StopReason
+from p2pfed.core.notices import (
+    Finished,
+    Left,
+    LogsLeftOut,
+    Notice,
+    PartIdle,
+    RoundFinished,
+    StopReason,
+)
 from p2pfed.core.peer import PeerStatus
 from p2pfed.errors import LocalError
 from p2pfed.identity import format_peer_id
@@ -235,6 +243,8 @@ class Session:
             self._notices.put(notice)
         elif isinstance(notice, PartIdle):
             _log.warning("%s %s", notice.part, notice.reason)
+        elif isinstance(notice, LogsLeftOut):
+            _log.warning("%s", notice.reason)
 
     def _next_notice(self) -> RoundFinished | Finished | Left:
         while True:

@@ -62,7 +62,8 @@ class Limits:
         operations_per_author_max: The same for a log, of an author in one life, which everybody
             keeps back to the latest snapshot; who went without one for longer has to send one
             before it goes on.
-        log_authors_max: Authors whose logs are kept.
+        log_authors_max: Authors whose logs are kept, beside neighbors. Models of peers may differ
+            where there are more: a peer says so.
         headers_per_author_max: Headers remembered per author to detect equivocation; of a log as
             many of what was integrated, and of what was not.
         incarnations_per_author_max: Incarnations remembered per author.
@@ -91,7 +92,7 @@ class Limits:
     updates_per_author_max: int = 3
     differences_per_author_max: int = 16  # guess: a slow peer's round lasts as long as 16 fast ones
     operations_per_author_max: int = 64  # DESIGN: the window kept before compaction
-    log_authors_max: int = 256  # guess: 2 MB each of headers and operations that come inline
+    log_authors_max: int = 256  # guess: 2 MB of headers and inline operations each, in every life
     headers_per_author_max: int = 64  # DESIGN: the window kept before compaction
     incarnations_per_author_max: int = 8  # guess: lost disks per run
     authors_max: int = 4_096  # two per node of the largest network simulated on one machine

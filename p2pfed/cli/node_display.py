@@ -12,6 +12,7 @@ from p2pfed.cli.output import Output, facts, size_of
 from p2pfed.core.notices import (
     Finished,
     JobTrouble,
+    LogsLeftOut,
     NeighborJoined,
     NeighborLost,
     NeighborsAwaited,
@@ -201,7 +202,7 @@ def _line(notice: Notice, status: NodeStatus) -> str | None:
         case PeerOffended(peer=peer, kind=kind, detail=detail, banned_s=banned_s):
             ban = f"; banned for {banned_s:.0f} s" if banned_s else ""
             return f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}{ban}"
-        case JobTrouble(reason=reason) | ReputationLost(reason=reason):
+        case JobTrouble(reason=reason) | ReputationLost(reason=reason) | LogsLeftOut(reason=reason):
             return f"trouble: {reason}"
         case PartIdle(part=part, reason=reason):
             return f"{part} {reason}"

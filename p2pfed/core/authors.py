@@ -12,7 +12,10 @@ from p2pfed.identity import PeerId
 class Authors:
     """Neighbors; or everybody whose log there is room for, where logs have to reach everybody."""
 
-    def __init__(self, config: CoreConfig, neighbors: Neighbors, held: HeldUpdates) -> None:
+    def __init__(
+        self, config: CoreConfig, own_peer: PeerId, neighbors: Neighbors, held: HeldUpdates
+    ) -> None:
+        self._own_peer = own_peer
         self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._authors_max = config.limits.log_authors_max
         self._neighbors = neighbors
@@ -24,7 +27,13 @@ class Authors:
             return True
         if not self._keeps_logs:
             return False
-        return self._held.has_author(peer) or self._held.author_count() < self._authors_max
+        # What this peer wrote itself, before its disk was lost, finds room always.
+        return peer == self._own_peer or self._held.has_author(peer) or not self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is room for no more logs, but for those of neighbors."""
+        return self._keeps_logs and self._held.author_count() >= self._authors_max
 
     def outlives_its_links(self, peer: PeerId) -> bool:
         """Return whether what a peer signed matters when it is no neighbor any more."""

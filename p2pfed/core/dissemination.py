@@ -11,7 +11,12 @@ from p2pfed.core.held import Held, HeldUpdates, Stage
 from p2pfed.core.journal import Journal
 from p2pfed.core.ledger import Admission, Ledger
 from p2pfed.core.neighbors import Neighbors
-from p2pfed.core.notices import IncarnationStarted, UpdatePublished, UpdateRejected
+from p2pfed.core.notices import (
+    IncarnationStarted,
+    LogsLeftOut,
+    UpdatePublished,
+    UpdateRejected,
+)
 from p2pfed.core.outbox import Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.standing import Standing
@@ -56,6 +61,7 @@ class Dissemination:
         self._equivocation = equivocation
         self._standing = standing
         self._outbox = outbox
+        self._is_told_of_full_logs = False
 
     # Own updates ---------------------------------------------------------------------------
 
@@ -120,6 +126,7 @@ class Dissemination:
             return
         if not self._authors.is_author(header.author):
             self._outbox.count("ignored.stranger")
+            self._tell_of_full_logs(signed)
             return
         if self._ledger.is_banned(header.author, now_s):
             self._outbox.count("ignored.banned")
@@ -204,6 +211,25 @@ class Dissemination:
         if self._own.is_behind(header.incarnation, header.sequence):
             headers.verify(signed)
             self.on_claim(header.incarnation, header.sequence)
+
+    def _tell_of_full_logs(self, signed: SignedHeader) -> None:
+        """Tell once that a log is left out: others, who heard of authors in another order, have it.
+
+        Raises:
+            RemoteError: If nobody wrote it.
+        """
+        if self._is_told_of_full_logs or not self._authors.is_full:
+            return
+        self._check_run(signed)
+        headers.verify(signed)
+        self._is_told_of_full_logs = True
+        most = self._config.limits.log_authors_max
+        reason = (
+            f"logs of {most} authors are kept here (limits.log_authors_max), and now there are "
+            "more: models of peers may differ from now on; begin a run with fewer authors, or let "
+            "certificates say who takes part"
+        )
+        self._outbox.notify(LogsLeftOut(reason=reason))
 
     def _is_verified(self, signed: SignedHeader) -> bool:
         header = signed.header

@@ -126,6 +126,17 @@ class IncarnationStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogsLeftOut:
+    """At a limit, logs are left out: models of peers of a ledger may differ from now on.
+
+    Attributes:
+        reason: Which limit, and what to do.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReputationLost:
     """Saved reputation of neighbors could not be read; they are strangers again, bans included."""
 
@@ -183,6 +194,7 @@ Notice = (
     | UpdateRejected
     | PeerOffended
     | IncarnationStarted
+    | LogsLeftOut
     | ReputationLost
     | PartIdle
     | PartActive

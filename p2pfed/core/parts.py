@@ -101,7 +101,7 @@ def assemble(
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
 
     held = HeldUpdates()
-    authors = Authors(config, neighbors, held)
+    authors = Authors(config, me, neighbors, held)
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
     uploads = Uploads(config, own, held, neighbors, standing, outbox)
     equivocation = Equivocation(me, config.run_id, authors, ledger, neighbors, membership, outbox)

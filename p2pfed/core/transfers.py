@@ -17,11 +17,12 @@ from p2pfed.core.held import Held, HeldUpdates, Stage
 from p2pfed.core.jobs import Jobs
 from p2pfed.core.membership import Membership
 from p2pfed.core.neighbors import Neighbors
-from p2pfed.core.notices import UpdateRejected
+from p2pfed.core.notices import LogsLeftOut, UpdateRejected
 from p2pfed.core.outbox import Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.timers import TimerKind
 from p2pfed.identity import PeerId
+from p2pfed.limits import LIVES_PER_AUTHOR_MAX
 from p2pfed.messages import SignedHeader
 
 _REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; doubles
@@ -66,6 +67,7 @@ class Transfers:
         self._partials: dict[bytes, _Partial] = {}  # by content hash
         self._validations: dict[int, SignedHeader] = {}  # by job
         self._in_use: tuple[bytes, ...] = ()  # payloads that a running integration reads
+        self._is_told_of_own_life = False
 
     # Step by step --------------------------------------------------------------------------
 
@@ -171,9 +173,23 @@ class Transfers:
         if gone is None:
             return True
         self._outbox.count("dropped.life")
+        self._tell_of_own_life(author, gone)
         for held in self._held.of_life(author, gone):
             self.drop(held)
         return gone != incarnation
+
+    def _tell_of_own_life(self, author: PeerId, gone: int) -> None:
+        """Tell once that this very life does not count."""
+        own = self._own.newest
+        if own is None or (author, gone) != (own.signed.header.author, self._own.incarnation):
+            return
+        if not self._is_told_of_own_life:
+            self._is_told_of_own_life = True
+            reason = (
+                f"{LIVES_PER_AUTHOR_MAX} earlier lives of this peer are known, whose disks were "
+                "lost, and others leave out what it writes in another one: take a new identity"
+            )
+            self._outbox.notify(LogsLeftOut(reason=reason))
 
     # Keeping and dropping ------------------------------------------------------------------
 

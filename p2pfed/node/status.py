@@ -13,6 +13,7 @@ from p2pfed.core.events import Evaluation
 from p2pfed.core.notices import (
     Finished,
     JobTrouble,
+    LogsLeftOut,
     NeighborJoined,
     NeighborsAwaited,
     NeighborUnreachable,
@@ -200,7 +201,11 @@ class Chronicle:
                 self._trouble = f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}"
             case PeerRefused(peer=peer, reason=reason):
                 self._trouble = f"{format_peer_id(peer)} was refused: {reason}"
-            case JobTrouble(reason=reason) | ReputationLost(reason=reason):
+            case (
+                JobTrouble(reason=reason)
+                | ReputationLost(reason=reason)
+                | LogsLeftOut(reason=reason)
+            ):
                 self._trouble = reason
             case NeighborUnreachable(peer=peer, reason=reason):
                 self._unreachable[peer] = reason

@@ -3,7 +3,7 @@
 from p2pfed.cli.node_display import NodeDisplay, rejection_lines
 from p2pfed.cli.output import Output
 from p2pfed.core.events import Verdict
-from p2pfed.core.notices import NeighborsAwaited, PartActive, PartIdle, RoundFinished
+from p2pfed.core.notices import LogsLeftOut, NeighborsAwaited, PartActive, PartIdle, RoundFinished
 from p2pfed.identity import format_peer_id
 from p2pfed.node.awaited import describe_awaited
 from p2pfed.node.outcome import NodeEvent
@@ -39,6 +39,10 @@ def test_part_that_is_idle_again_is_told_of_once(capsys):
     idle = PartIdle(part="reputation.loss_gate", reason="judges nobody")
     lines = lines_of(idle, PartActive(part=idle.part), idle, capsys=capsys)
     assert lines == ["reputation.loss_gate judges nobody"]
+
+
+def test_logs_that_are_left_out_are_trouble(capsys):
+    assert lines_of(LogsLeftOut(reason="too many"), capsys=capsys) == ["trouble: too many"]
 
 
 def test_reasons_name_their_peers():

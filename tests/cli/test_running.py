@@ -10,6 +10,7 @@ from p2pfed.config.templates import template
 from p2pfed.core.events import Verdict
 from p2pfed.core.notices import (
     JobTrouble,
+    LogsLeftOut,
     PartActive,
     PartIdle,
     ReputationLost,
@@ -100,6 +101,12 @@ def test_what_was_told_of_private_rows_is_shown():
     words = "epsilon 1.500 spent, 2.500 left of 4 at delta 1e-05, per-step"
     assert privacy_words(status.privacy) == words
     assert privacy_words(None) == "off"
+
+
+def test_logs_that_are_left_out_are_trouble():
+    chronicle = make_chronicle()
+    chronicle.take(LogsLeftOut(reason="too many authors"))
+    assert chronicle.status(StandingNode()).trouble == "too many authors"
 
 
 def test_lost_reputation_is_trouble():

@@ -5,12 +5,23 @@ from dataclasses import replace
 from p2pfed.core.config import CoreConfig, ScheduleConfig, UpdateFamily
 from p2pfed.core.effects import StartIntegration
 from p2pfed.core.events import OffenceKind
-from p2pfed.core.notices import PeerOffended
+from p2pfed.core.notices import LogsLeftOut, PeerOffended
 from p2pfed.identity import Identity
 from p2pfed.limits import LIVES_PER_AUTHOR_MAX, Limits
 from p2pfed.messages import Announce, Head, Heads, RequestUpdates, SignedHeader, UpdateKind
 from p2pfed.wire import frames, headers
-from tests.core.peers import BERT, CARL, DORA, LIFE, make_config, make_core, make_update
+from tests.core.peers import (
+    ANNA,
+    BERT,
+    CARL,
+    DORA,
+    LIFE,
+    flip,
+    make_config,
+    make_core,
+    make_update,
+    stranger,
+)
 from tests.core.solo import Sent, Solo, Told, messages_to, of_kind
 
 LIVES = range(100, 100 + LIVES_PER_AUTHOR_MAX)
@@ -167,3 +178,47 @@ def test_headers_of_a_log_are_bounded() -> None:
     asked = RequestUpdates(update_ids=tuple(signed.update_id for signed in known))
     found = messages_to(peer.receive(CARL, asked), CARL)
     assert [it.update.header.sequence for it in found] == [*range(11, 15), *range(16, 20)]
+
+
+# Limits that are told of --------------------------------------------------------------------------
+
+
+def left_out(effects: list[object]) -> list[str]:
+    notices = [told.notice for told in of_kind(effects, Told)]
+    return [notice.reason for notice in notices if isinstance(notice, LogsLeftOut)]
+
+
+def test_authors_beyond_the_limit_are_left_out_and_that_is_told_once() -> None:
+    peer = greeted(limits=Limits(log_authors_max=3))
+    for number in range(3):
+        assert left_out(take(peer, BERT, entry(stranger(number)))) == []
+    (reason,) = left_out(take(peer, BERT, entry(DORA)))
+    assert "3 authors are kept here (limits.log_authors_max)" in reason
+    assert left_out(take(peer, BERT, entry(stranger(9)))) == []
+    assert len(integrated_lives(peer)) == 3
+    assert peer.counted("ignored.stranger") == 2
+
+
+def test_a_log_that_nobody_wrote_does_not_tell_of_the_limit() -> None:
+    peer = greeted(limits=Limits(log_authors_max=1))
+    take(peer, BERT, entry(stranger(0)))
+    effects = take(peer, BERT, flip(entry(DORA)))
+    assert (left_out(effects), offences(effects)) == ([], [OffenceKind.SIGNATURE])
+
+
+def test_logs_of_neighbors_and_earlier_own_ones_find_room_beyond_the_limit() -> None:
+    peer = greeted(limits=Limits(log_authors_max=1))
+    take(peer, BERT, entry(stranger(0)))
+    for who in (BERT, CARL, ANNA):
+        take(peer, CARL, entry(who, life=3))
+    assert len(integrated_lives(peer)) == 4
+
+
+def test_a_peer_that_lost_too_many_disks_is_told() -> None:
+    peer = greeted()
+    peer.train()
+    told = [left_out(take(peer, BERT, entry(ANNA, life=life))) for life in range(9)]
+    assert [len(reasons) for reasons in told] == [0] * 7 + [1, 0]
+    assert "take a new identity" in told[7][0]
+    peer.integrate()
+    assert left_out(peer.train(b"again")) == []

@@ -10,7 +10,7 @@ from torch.nn import functional
 import p2pfed
 from p2pfed.config.files import parse
 from p2pfed.config.model import MethodTable
-from p2pfed.core.notices import PartIdle, StopReason
+from p2pfed.core.notices import LogsLeftOut, PartIdle, StopReason
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.learn.application import ApplicationLearner
 from p2pfed.learn.learner import JobCancelled, TrainingReport
@@ -235,6 +235,12 @@ def test_lora_session_saves_an_adapter_that_peft_loads(tmp_path):
         folder = session.save_pretrained(tmp_path / "adapter")
     loaded = PeftModel.from_pretrained(fresh, str(folder))
     assert torch.allclose(loaded(torch.ones(3, 4)), expected, atol=1e-6)
+
+
+def test_logs_that_are_left_out_are_warned_of(tmp_path, caplog):
+    with join(MemoryNetwork(), tmp_path) as session:
+        session._take_notice(LogsLeftOut(reason="too many authors"))
+    assert "too many authors" in caplog.messages
 
 
 def test_idle_parts_are_warned_of(tmp_path, caplog):
