@@ -5,6 +5,7 @@ from dataclasses import replace
 from p2pfed.core.config import CoreConfig, ScheduleConfig, UpdateFamily
 from p2pfed.core.effects import StartIntegration
 from p2pfed.core.events import OffenceKind
+from p2pfed.core.held import HeldUpdates
 from p2pfed.core.notices import LogsLeftOut, PeerOffended
 from p2pfed.identity import Identity
 from p2pfed.limits import LIVES_PER_AUTHOR_MAX, Limits
@@ -101,6 +102,16 @@ def test_a_life_that_does_not_count_any_more_is_dropped_and_forgotten_by_the_ben
     assert peer.last(StartIntegration).last_lives == ((BERT.peer, LIVES[-2]),)
     assert [row.header.incarnation for row in peer.last(StartIntegration).rows] == [1]
     assert take(peer, BERT, entry(BERT, 2, life=LIVES[-1])) == []
+
+
+def test_of_a_life_that_does_not_count_no_place_is_kept() -> None:
+    # It was being integrated when a lower one came.
+    held = HeldUpdates()
+    for life in (*LIVES, 1):
+        held.count_life(BERT.peer, life)
+    held.pass_over(BERT.peer, LIVES[-1], 3)
+    held.pass_over(BERT.peer, LIVES[0], 3)
+    assert [held.first_wanted(BERT.peer, life) for life in (LIVES[-1], LIVES[0])] == [1, 4]
 
 
 def test_lives_of_one_author_take_none_of_another() -> None:
