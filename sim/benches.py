@@ -93,6 +93,13 @@ class Bench(Protocol):
             RemoteError: If it cannot.
         """
 
+    def remake(self, header: UpdateHeader) -> bytes | None:
+        """Make a snapshot of the own ledger, None if that has not come as far.
+
+        Raises:
+            RemoteError: If the ledger has another one.
+        """
+
     def integrate(
         self,
         effect: StartIntegration,
@@ -215,6 +222,10 @@ class StubBench:
         """
         del header
         self._decode(payload)
+
+    def remake(self, header: UpdateHeader) -> bytes | None:  # noqa: ARG002 - as a ledger's
+        """Make nothing: every update of this kind is fetched."""
+        return None
 
     def integrate(
         self,

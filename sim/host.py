@@ -249,7 +249,7 @@ class Host:
             case StartIntegration():
                 self._workshop.integrate(effect)
             case StartValidation():
-                self._workshop.validate(effect, self.shelf.get(effect.header.payload_hash))
+                self._workshop.validate(effect)
             case CancelJob():
                 self._workshop.cancel(effect.job)
             case _:

@@ -154,8 +154,10 @@ class Workshop:
         seconds = self._model.integration_s + evaluations * self._model.evaluation_s
         self._main.add(self._job(effect.job, seconds, lambda: self._integrated(effect)))
 
-    def validate(self, effect: StartValidation, payload: bytes) -> None:
-        """Start a validation."""
+    def validate(self, effect: StartValidation) -> None:
+        """Start a validation, of the payload as it is now; or the making of one."""
+        content_hash = effect.header.payload_hash
+        payload = self._shelf.get(content_hash) if effect.is_here else None
         work = self._job(
             effect.job, self._model.validation_s, lambda: self._validated(effect, payload)
         )
@@ -209,10 +211,16 @@ class Workshop:
             note=outcome.note,
         )
 
-    def _validated(self, effect: StartValidation, payload: bytes) -> Event:
+    def _validated(self, effect: StartValidation, payload: bytes | None) -> Event:
         offence = None
         try:
-            self._bench.validate(effect.header, payload)
+            if payload is not None:
+                self._bench.validate(effect.header, payload)
+            elif (made := self._bench.remake(effect.header)) is not None:
+                self._shelf.put(effect.header.payload_hash, made)
+            else:
+                reason = "the own ledger is not that far"
+                return JobFailed(job=effect.job, reason=reason, cancelled=False)
         except RemoteError as error:
             offence = OffenceKind(error.kind)
         return ValidationFinished(job=effect.job, offence=offence)

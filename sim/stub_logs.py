@@ -50,13 +50,12 @@ class StubLogBench:
         self._settle(effect.own)
         writer = (self._own, effect.own.incarnation)
         sequence, total = self.logs.get(writer, (0, 0))
-        added = 1 + (self._index + effect.round) % 5 if effect.train else 0
-        is_full = effect.own.needs_full or sequence != effect.own.sequence
-        self._pending = (writer, effect.own.sequence + 1, total + added)
-        number = total + added if is_full else added
-        label = f"{self._index}/{effect.own.incarnation}/{effect.own.sequence}".encode()
-        size = self._payload_bytes - len(_MAGIC) - _NUMBER.size
-        payload = _MAGIC + _NUMBER.pack(number) + blake3(label).digest(length=size)
+        assert sequence == effect.own.sequence
+        is_full = effect.own.needs_full
+        # A snapshot adds nothing: who has the log can make it.
+        added = 1 + (self._index + effect.round) % 5 if effect.train and not is_full else 0
+        self._pending = (writer, sequence + 1, total + added)
+        payload = self._encode(writer, sequence + 1, total if is_full else added)
         report = StubReport(loss=None, examples=int(effect.train))
         return StubTraining(payload=payload, report=report, is_full=is_full)
 
@@ -69,6 +68,21 @@ class StubLogBench:
         if header.kind not in (UpdateKind.OPERATION, UpdateKind.SNAPSHOT):
             raise CodecError(f"a log has no update of kind {header.kind}")
         self._decode(payload)
+
+    def remake(self, header: UpdateHeader) -> bytes | None:
+        """Make a snapshot of a log; None if that has not come as far.
+
+        Raises:
+            CodecError: If it is another one than was signed.
+        """
+        writer = (header.author, header.incarnation)
+        sequence, total = self.logs.get(writer, (0, 0))
+        if sequence != header.sequence - 1:
+            return None
+        payload = self._encode(writer, header.sequence, total)
+        if blake3(payload).digest() != header.payload_hash:
+            raise CodecError("a snapshot of another log")
+        return payload
 
     def integrate(
         self,
@@ -144,6 +158,11 @@ class StubLogBench:
         loss = abs(_TARGET - sum(total for _, total in self.logs.values()))
         score = -float(loss)
         return Evaluation(score=score, loss=float(loss), test_score=score if effect.test else None)
+
+    def _encode(self, writer: Writer, sequence: int, number: int) -> bytes:
+        size = self._payload_bytes - len(_MAGIC) - _NUMBER.size
+        label = f"{writer[0].hex()}/{writer[1]}/{sequence}".encode()
+        return _MAGIC + _NUMBER.pack(number) + blake3(label).digest(length=size)
 
     def _decode(self, payload: bytes) -> int:
         if len(payload) != self._payload_bytes or not payload.startswith(_MAGIC):

@@ -176,11 +176,20 @@ class StartValidation:
     """Decode the payload of an update and check it against the genesis.
 
     Answered by `ValidationFinished`, or by `JobFailed` when this machine could not do it.
+
+    Attributes:
+        job: To be repeated in the answer.
+        update_id: Of the update.
+        header: Its header.
+        is_here: Whether the payload is in the payload store. Else it is a snapshot of a log of
+            which all before is integrated: make it of that, and store it. Where the log has another
+            one that is an offence, and where the log has not come as far, `JobFailed`.
     """
 
     job: int
     update_id: bytes
     header: UpdateHeader
+    is_here: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

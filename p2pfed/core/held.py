@@ -15,13 +15,14 @@ class Stage(StrEnum):
 
     WAITING = "waiting"  # for its payload to be fetched
     FETCHING = "fetching"
+    MAKING = "making"  # the payload, of the own ledger
     ARRIVED = "arrived"  # the payload is here, not yet looked into
     VALIDATING = "validating"
     VALID = "valid"
 
 
 _PENDING = (Stage.WAITING, Stage.ARRIVED)
-_UNDER_WAY = (Stage.FETCHING, Stage.ARRIVED, Stage.VALIDATING)
+_UNDER_WAY = (Stage.FETCHING, Stage.MAKING, Stage.ARRIVED, Stage.VALIDATING)
 _HERE = (Stage.ARRIVED, Stage.VALIDATING, Stage.VALID)
 _INCARNATIONS_MAX = Limits().incarnations_per_author_max
 
@@ -36,6 +37,7 @@ class Held:
         stage: How far it has come.
         holders: Peers that said they have the payload; whoever failed stands last.
         attempts: Fetches begun.
+        is_foreign: Whether the payload could not be made of the own ledger.
         inline: The payload when it came in a frame, so that it can be passed on that way.
     """
 
@@ -44,6 +46,7 @@ class Held:
     stage: Stage = Stage.WAITING
     holders: list[PeerId] = field(default_factory=list)
     attempts: int = 0
+    is_foreign: bool = False
     inline: bytes | None = None
 
     @property

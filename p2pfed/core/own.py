@@ -17,11 +17,10 @@ from p2pfed.wire import headers
 # guess: however often neighbors lose track, a full update is one of five at most. It has eight
 # times the bytes of an int4 difference, so that together they have two and a half times as many.
 _DIFFERENCES_BETWEEN_FULLS: Final = 4
-# guess: everybody keeps what came since, to give it to newcomers: a few kilobytes per author
-_OPERATIONS_PER_SNAPSHOT: Final = 16
-# Where a snapshot is larger than all these operations together, most bytes would be snapshots. But
-# everybody keeps 64 operations, and a restart counts anew.
-_OPERATIONS_PER_SNAPSHOT_MAX: Final = 48
+# Everybody keeps 64 operations, to give them to newcomers, and a restart forgets how many came
+# since the last snapshot.
+_OPERATIONS_PER_SNAPSHOT: Final = 48
+_OPERATIONS_AFTER_RESTART: Final = 16
 # By whether an update is full.
 _KINDS: Final = {
     UpdateFamily.WHOLE: {True: UpdateKind.FULL},
@@ -72,9 +71,7 @@ class OwnUpdates:
         self._random = generator
         self._served_max = _served_max(config)
         self._is_asked_for_full = False
-        self._since_full = 0  # differences in this life since the last full update
-        self._bytes_since_full = 0  # of these
-        self._full_bytes = 0  # of the last full update in this life
+        self._since_full = 0  # differences since the last full update, as far as they are known
         self._served: list[OwnUpdate] = []  # the newest last
         self._drawn_in_this_life = record is None
         self._told = 0  # the newest sequence of a restored incarnation that others can have
@@ -96,6 +93,8 @@ class OwnUpdates:
                 )
             self._served = [OwnUpdate(signed=record.own, inline=record.inline)]
             self._told = self.sequence
+            if record.own.header.kind is UpdateKind.OPERATION:
+                self._since_full = _OPERATIONS_PER_SNAPSHOT - _OPERATIONS_AFTER_RESTART
 
     @property
     def newest(self) -> OwnUpdate | None:
@@ -113,7 +112,8 @@ class OwnUpdates:
         family = self._config.family
         if family is UpdateFamily.WHOLE:
             return None
-        is_due = family is UpdateFamily.LEDGER and self._is_snapshot_due()
+        is_ledger = family is UpdateFamily.LEDGER
+        is_due = is_ledger and self._since_full >= _OPERATIONS_PER_SNAPSHOT
         is_wanted = self._is_asked_for_full and self._since_full >= _DIFFERENCES_BETWEEN_FULLS
         return OwnPlace(
             incarnation=self.incarnation,
@@ -153,17 +153,16 @@ class OwnUpdates:
         """Sign a new update; return the hashes of payloads that need not be served any more."""
         if is_full:
             self._is_asked_for_full = False
-            self._since_full, self._bytes_since_full = 0, 0
-            self._full_bytes = payload.size_bytes
+            self._since_full = 0
         else:
             self._since_full += 1
-            self._bytes_since_full += payload.size_bytes
-        inline = payload.inline
+        kind = _KINDS[self._config.family][is_full]
+        # Whoever has the log makes a snapshot of that; who has not fetches it.
+        inline = None if kind is UpdateKind.SNAPSHOT else payload.inline
         if inline is not None:
             assert len(inline) == payload.size_bytes
             if len(inline) > INLINE_PAYLOAD_BYTES_MAX:
                 inline = None
-        kind = _KINDS[self._config.family][is_full]
         signed = self._signed(payload, kind, round_number=round_number)
         self._served.append(OwnUpdate(signed=signed, inline=inline))
         # A snapshot says all that is before it.
@@ -199,6 +198,7 @@ class OwnUpdates:
         """
         self.incarnation = self._random.getrandbits(64)
         self._drawn_in_this_life = True
+        self._since_full = 0
         before, self._served = self._served, []
         if not before:
             return []
@@ -213,12 +213,6 @@ class OwnUpdates:
         )
         self.sign(payload, round_number=header.round)
         return [update.signed.header.payload_hash for update in before[:-1]]
-
-    def _is_snapshot_due(self) -> bool:
-        if self._since_full < _OPERATIONS_PER_SNAPSHOT:
-            return False
-        is_worth_it = self._bytes_since_full >= self._full_bytes
-        return is_worth_it or self._since_full >= _OPERATIONS_PER_SNAPSHOT_MAX
 
     def _signed(
         self, payload: PayloadReference, kind: UpdateKind, *, round_number: int

@@ -9,7 +9,7 @@ from p2pfed.core.authors import Authors
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import IntegrationRow
 from p2pfed.core.events import GAP, Verdict
-from p2pfed.core.held import HeldUpdates, Stage
+from p2pfed.core.held import Held, HeldUpdates, Stage
 from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Link, Neighbor, Neighbors
 from p2pfed.identity import PeerId
@@ -173,13 +173,27 @@ class Rows:
         return signed.update_id, len(self._before(signed))
 
     def _new_entries(self) -> list[SignedHeader]:
-        """Return the newest entry of each incarnation of each author, if it is new."""
+        """Return how far each log of each author goes on, or its newest entry, if that is new."""
         newest = [
-            line[-1].signed
+            self._last_connected(line)
             for author in self._authors()
             for _, line in sorted(self._held.lines(author).items())
         ]
         return [signed for signed in newest if not self._held.is_passed_over(signed)]
+
+    def _last_connected(self, line: list[Held]) -> SignedHeader:
+        """Return the last entry up to which nothing is missing, or the newest.
+
+        A snapshot waits for what is before it, and what is after it must not stand in the way.
+        """
+        held = {it.signed.header.sequence: it.signed for it in line}
+        header = line[-1].signed.header
+        sequence = self._held.first_wanted(header.author, header.incarnation)
+        if sequence not in held:
+            return line[-1].signed
+        while sequence + 1 in held:
+            sequence += 1
+        return held[sequence]
 
     def _row_of(self, author: PeerId, round_number: int) -> SignedHeader | None:
         if not self._is_synchronous:

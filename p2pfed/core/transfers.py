@@ -26,6 +26,7 @@ from p2pfed.limits import LIVES_PER_AUTHOR_MAX
 from p2pfed.messages import SignedHeader
 
 _REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; doubles
+_IN_VALIDATION: Final = (Stage.MAKING, Stage.VALIDATING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,9 @@ class Transfers:
         if held.stage is not Stage.WAITING:
             self._outbox.count("duplicate.update")
             return
+        if self._is_said_by_log(held):
+            self._outbox.count("ignored.snapshot")  # it has to be what the log says
+            return
         held.inline = payload
         held.stage = Stage.ARRIVED
         self._forget_partial(held.content_hash)
@@ -84,7 +88,9 @@ class Transfers:
     def advance(self, now_s: float) -> None:
         """Begin every step that can begin now."""
         for held in self._held.pending():
-            if held.stage is Stage.WAITING:
+            if held.stage is Stage.WAITING and self._is_said_by_log(held):
+                self._try_making(held)
+            elif held.stage is Stage.WAITING:
                 self._try_fetch(held, now_s)
             if held.stage is Stage.ARRIVED:
                 self._try_validation(held)
@@ -139,7 +145,7 @@ class Transfers:
         if held is not None and event.offence is not None:
             self._held.mark_unusable(signed)
             self.reject(held, f"payload is invalid ({event.offence})")
-        elif held is not None and held.stage is Stage.VALIDATING:
+        elif held is not None and held.stage in _IN_VALIDATION:
             held.stage = Stage.VALID
             if self._family is not UpdateFamily.LEDGER or self.count_life(signed):
                 self._take(held)
@@ -149,6 +155,8 @@ class Transfers:
     def handle_validation_failed(self, job: int) -> bool:
         """Give up an update that this machine could not validate; nobody is to blame.
 
+        A snapshot that could not be made here is fetched.
+
         Returns:
             False when there is no such job.
         """
@@ -156,7 +164,9 @@ class Transfers:
         if signed is None:
             return False
         held = self._held.get(signed)
-        if held is not None:
+        if held is not None and held.stage is Stage.MAKING:
+            held.stage, held.is_foreign = Stage.WAITING, True
+        elif held is not None:
             self._held.mark_unusable(signed)
             self.reject(held, "payload could not be validated here")
         self._end_validation(job)
@@ -266,6 +276,40 @@ class Transfers:
 
     # Inside --------------------------------------------------------------------------------
 
+    def _is_said_by_log(self, held: Held) -> bool:
+        """Return whether a snapshot says what is integrated here, or soon will be.
+
+        It adds nothing to the log, so whoever has that can make the payload.
+        """
+        header = held.signed.header
+        is_snapshot = self._family is UpdateFamily.LEDGER and header.builds_on is None
+        first = self._held.first_wanted(header.author, header.incarnation)
+        if not is_snapshot or held.is_foreign or not self._is_near(header.sequence, first):
+            return False
+        coming = {
+            other.signed.header.sequence
+            for other in self._held.of(header.author)
+            if other.signed.header.incarnation == header.incarnation
+            and (other.stage is not Stage.WAITING or self._is_offered(other))
+        }
+        return coming.issuperset(range(first, header.sequence))
+
+    def _is_near(self, sequence: int, first: int) -> bool:
+        return first <= sequence <= first + self._limits.operations_per_author_max
+
+    def _is_offered(self, held: Held) -> bool:
+        return any(self._neighbors.is_greeted(peer) for peer in held.holders)
+
+    def _try_making(self, held: Held) -> None:
+        header = held.signed.header
+        first = self._held.first_wanted(header.author, header.incarnation)
+        if first == header.sequence and self._has_room(held):
+            self._try_validation(held, Stage.MAKING)
+
+    def _has_room(self, held: Held) -> bool:
+        stored_bytes = self._held.payload_bytes() + held.signed.header.payload_bytes
+        return stored_bytes <= self._limits.payload_store_bytes_max
+
     def _try_fetch(self, held: Held, now_s: float) -> None:
         header = held.signed.header
         stored_bytes = self._stored_bytes(held.content_hash)
@@ -297,28 +341,32 @@ class Transfers:
         )
 
     def _may_fetch(self, held: Held) -> bool:
-        stored_bytes = self._held.payload_bytes() + held.signed.header.payload_bytes
         return (
             len(self._fetches) < self._limits.fetches_max
             and held.content_hash not in self._fetches
             and not self._outbox.has_timer(TimerKind.REFETCH, content_hash=held.content_hash)
             and not any(other.is_under_way for other in self._held.of(held.author))
-            and stored_bytes <= self._limits.payload_store_bytes_max
+            and self._has_room(held)
         )
 
     def _may_fetch_from(self, peer: PeerId) -> bool:
         busy = sum(1 for fetch in self._fetches.values() if fetch.peer == peer)
         return self._neighbors.is_greeted(peer) and busy < self._limits.fetches_per_peer_max
 
-    def _try_validation(self, held: Held) -> None:
+    def _try_validation(self, held: Held, stage: Stage = Stage.VALIDATING) -> None:
         authors = [signed.header.author for signed in self._validations.values()]
         if len(authors) >= self._limits.validations_max or held.author in authors:
             return
-        held.stage = Stage.VALIDATING
+        held.stage = stage
         job = self._jobs.next()
         self._validations[job] = held.signed
         self._outbox.add(
-            StartValidation(job=job, update_id=held.signed.update_id, header=held.signed.header)
+            StartValidation(
+                job=job,
+                update_id=held.signed.update_id,
+                header=held.signed.header,
+                is_here=stage is Stage.VALIDATING,
+            )
         )
 
     def _end_validation(self, job: int) -> None:

@@ -16,7 +16,14 @@ from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.ledger_author import BeforePublish, Contribution, LedgerAuthor
-from p2pfed.learn.ledger_entries import AnyLedger, Entry, decode_entry, encode_entry, take_in
+from p2pfed.learn.ledger_entries import (
+    AnyLedger,
+    Entry,
+    decode_entry,
+    encode_entry,
+    remake_snapshot,
+    take_in,
+)
 from p2pfed.learn.ledger_pending import Pending, pending_of
 from p2pfed.learn.privacy.guard import PrivacySpent, check_never_private
 from p2pfed.messages import UpdateHeader, UpdateKind
@@ -82,7 +89,7 @@ class LedgerBench:
     Robust rules have no say here: they would have to be the same at all peers. What one author can
     do is bounded by the budget of the terms.
 
-    Only `validate` may be called while another call is running.
+    Only `validate` and `remake` may be called while another call is running.
 
     Args:
         learner: As it was created: its vector is taken for the run's initial one.
@@ -105,6 +112,8 @@ class LedgerBench:
     def train(self, effect: StartTraining, should_stop: ShouldStop = never) -> TrainingOutcome:
         """Take the round's local steps and encode what they add to the model.
 
+        A round of which a snapshot is wanted takes none: others must not need it.
+
         Raises:
             JobCancelled: If `should_stop` said so between two steps; nothing is changed, but that
                 privacy counts the round.
@@ -122,26 +131,15 @@ class LedgerBench:
                 "signed: restore the model that was saved with them, or begin with an empty state "
                 "folder, under another incarnation; others keep the log"
             )
+        if place.needs_full:
+            return self._outcome(place, Snapshot.of(log), TrainingReport(loss=None, examples=0))
         self._model = self._materialized(self.ledger)
         self._load(self._model)
         try:
             made = self._contribute(effect, writer, should_stop)
         finally:
             self._load(self._model)
-        entry: Entry = made.operation
-        if place.needs_full:
-            entry = Snapshot.of(log.append(made.operation))
-        self._pending = Pending(
-            incarnation=place.incarnation,
-            sequence=place.sequence + 1,
-            entry=entry,
-            waiting=made.waiting,
-        )
-        return TrainingOutcome(
-            payload=encode_entry(self.ledger, entry),
-            report=made.report,
-            is_full=isinstance(entry, Snapshot),
-        )
+        return self._outcome(place, made.operation, made.report, made.waiting)
 
     def validate(self, header: UpdateHeader, payload: bytes) -> None:
         """Check that an update could be an entry of the ledger, whatever is in the ledger.
@@ -154,6 +152,17 @@ class LedgerBench:
             RemoteError: If it cannot; nothing else, whatever the bytes.
         """
         self._decode(header, payload)
+
+    def remake(self, header: UpdateHeader) -> bytes | None:
+        """Make the payload of a snapshot of the ledger; None if that has not come as far.
+
+        Args:
+            header: Of the snapshot; the payload has the hash that it names.
+
+        Raises:
+            RemoteError: If the ledger has another one: its author lies.
+        """
+        return remake_snapshot(self.ledger, header)
 
     def integrate(
         self,
@@ -257,6 +266,22 @@ class LedgerBench:
             self._pending = None
         return place
 
+    def _outcome(
+        self, place: OwnPlace, entry: Entry, report: TrainingReport, waiting: Tensor | None = None
+    ) -> TrainingOutcome:
+        """Keep an entry until it is known to be signed."""
+        self._pending = Pending(
+            incarnation=place.incarnation,
+            sequence=place.sequence + 1,
+            entry=entry,
+            waiting=waiting,
+        )
+        return TrainingOutcome(
+            payload=encode_entry(self.ledger, entry),
+            report=report,
+            is_full=isinstance(entry, Snapshot),
+        )
+
     def _contribute(
         self, effect: StartTraining, writer: Writer, should_stop: ShouldStop
     ) -> Contribution[Any]:
@@ -295,9 +320,7 @@ class LedgerBench:
         Returns:
             Why not to its end, or nothing.
         """
-        headers = (*row.before, row.header)
-        alone = [index for index, it in enumerate(headers) if it.kind is UpdateKind.SNAPSHOT]
-        for header in headers[alone[-1] if alone else 0 :]:
+        for header in _to_take(row, draft):
             writer = Writer(row.peer, header.incarnation)
             if header.sequence <= draft.sequence(writer):
                 continue
@@ -321,6 +344,19 @@ class LedgerBench:
         if digest == self._model.ledger_digest:
             return self._model
         return _Model(vector=ledger.materialize(self.initial), ledger_digest=digest)
+
+
+def _to_take(row: IntegrationRow, ledger: AnyLedger) -> Sequence[UpdateHeader]:
+    """Return all of a row where it goes on from its author's log, else its last snapshot and on.
+
+    Who has what comes before a snapshot need not believe it.
+    """
+    headers = (*row.before, row.header)
+    writer = Writer(row.peer, row.header.incarnation)
+    if headers[0].sequence <= ledger.sequence(writer) + 1:
+        return headers
+    alone = [index for index, it in enumerate(headers) if it.kind is UpdateKind.SNAPSHOT]
+    return headers[alone[-1] if alone else 0 :]
 
 
 def _weigh(

@@ -2,7 +2,9 @@
 
 from typing import Any, TypeAlias
 
-from p2pfed.errors import SpecMismatch
+from blake3 import blake3
+
+from p2pfed.errors import CodecError, SpecMismatch
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.author_logs import AuthorLogs
 from p2pfed.updates.log import Operation, Receipt, Snapshot, Writer
@@ -51,6 +53,28 @@ def decode_entry(
     return ledger.decode_snapshot(decode_payload(payload, section_bytes_max=limits).main)
 
 
+def remake_snapshot(ledger: AnyLedger, header: UpdateHeader) -> bytes | None:
+    """Make the payload of an author's snapshot, which adds nothing, of its log as it is here.
+
+    Args:
+        ledger: Which may have that log.
+        header: Of the snapshot.
+
+    Returns:
+        The payload, or None where the log has not come as far, or is further.
+
+    Raises:
+        CodecError: If the log is what the snapshot is of and the payload another one.
+    """
+    log = ledger.log(Writer(header.author, header.incarnation))
+    if log.sequence != header.sequence - 1:
+        return None
+    payload = encode_entry(ledger, Snapshot.of(log))
+    if blake3(payload).digest() != header.payload_hash:
+        raise CodecError(f"snapshot {header.sequence} is not that of its author's log")
+    return payload
+
+
 def main_bytes_max(ledger: AnyLedger) -> int:
     """Return the most bytes that an entry can have in its main section."""
     return max(ledger.operation_bytes_max, ledger.snapshot_bytes_max)
@@ -60,8 +84,11 @@ def take_in(ledger: AnyLedger, writer: Writer, sequence: int, entry: Entry) -> R
     """Apply an operation, or adopt a snapshot.
 
     Raises:
-        RemoteError: If the ledger refuses it; nothing is changed then.
+        RemoteError: If the ledger refuses it, or has the log up to a snapshot that says something
+            else; nothing is changed then.
     """
     if isinstance(entry, Snapshot):
+        if sequence == ledger.sequence(writer) + 1:
+            return ledger.confirm(writer, sequence, entry.digest)
         return ledger.adopt(writer, sequence, entry.sums, entry.digest)
     return ledger.apply(writer, sequence, entry)

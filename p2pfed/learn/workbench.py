@@ -188,6 +188,10 @@ class Workbench:
         """
         self._decode(header, lambda _: payload)
 
+    def remake(self, header: UpdateHeader) -> bytes | None:  # noqa: ARG002 - as a ledger's
+        """Make nothing: every update of this kind is fetched."""
+        return None
+
     def integrate(
         self,
         effect: StartIntegration,

@@ -49,6 +49,13 @@ class Bench(Protocol):
     def validate(self, header: UpdateHeader, payload: bytes) -> None:
         """Decode a neighbor's payload; raise RemoteError if that cannot be done."""
 
+    def remake(self, header: UpdateHeader) -> bytes | None:
+        """Make a snapshot of the own ledger, None if that has not come as far.
+
+        Raises:
+            RemoteError: If the ledger has another one.
+        """
+
     def integrate(
         self,
         effect: StartIntegration,
@@ -169,8 +176,14 @@ class JobRunner:
 
     def _validate(self, effect: StartValidation) -> Event:
         try:
-            payload = self._payloads.get(effect.header.payload_hash)
-            self._bench.validate(effect.header, payload)
+            if effect.is_here:
+                payload = self._payloads.get(effect.header.payload_hash)
+                self._bench.validate(effect.header, payload)
+            elif (made := self._bench.remake(effect.header)) is not None:
+                self._payloads.put(effect.header.payload_hash, made)
+            else:
+                reason = "the own ledger is not that far"
+                return JobFailed(job=effect.job, reason=reason, cancelled=False)
         except RemoteError as error:
             _log.info("update of %s: %s", effect.header.author.hex()[:8], error)
             return ValidationFinished(job=effect.job, offence=OffenceKind(error.kind))

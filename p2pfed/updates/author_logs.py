@@ -164,6 +164,25 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         self._logs[writer] = self._restore(sequence, snapshot, digest)
         return Receipt.APPLIED
 
+    def confirm(self, writer: Writer, sequence: int, digest: bytes) -> Receipt:
+        """Take in an entry of a writer that adds nothing and says what its log holds.
+
+        Raises:
+            CodecError: If the log holds something else: else who lies about what it wrote before
+                would have one model at those who saw that, and another at those who come later.
+        """
+        log = self.log(writer)
+        if sequence <= log.sequence:
+            return Receipt.DUPLICATE
+        if sequence > self._frozen.get(writer, sequence):
+            return Receipt.FROZEN
+        if sequence > log.sequence + 1:
+            return Receipt.GAP
+        if digest != log.digest():
+            raise CodecError(f"snapshot {sequence} is not that of its author's log")
+        self._logs[writer] = replace(log, sequence=sequence, history=())  # type: ignore[type-var]
+        return Receipt.APPLIED
+
     def freeze(self, writer: Writer, last_sequence: int) -> None:
         """Let nothing of a writer count that comes after an operation.
 

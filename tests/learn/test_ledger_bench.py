@@ -5,18 +5,20 @@ import torch
 from torch import Tensor
 
 from p2pfed.core.effects import StartIntegration, StartTraining
-from p2pfed.errors import LocalError
+from p2pfed.errors import CodecError, LocalError
 from p2pfed.learn.learner import TrainingReport
-from p2pfed.messages import UpdateKind
-from p2pfed.updates.log import Writer
+from p2pfed.messages import UpdateHeader, UpdateKind
+from p2pfed.updates.log import Snapshot, Writer
 from tests.learn.ledger_peers import (
     KINDS,
     LIFE,
+    LedgerPeer,
     log_of,
     main_of,
     make_peers,
     model_of,
     reasons,
+    sign_entry,
 )
 
 METHODS = pytest.mark.parametrize("name", KINDS)
@@ -164,6 +166,55 @@ def test_a_snapshot_stands_alone(name: str) -> None:
     digests = {peer.bench.digest() for peer in (author, newcomer, witness)}
     assert len(digests) == 1
     assert log_of(author).sequence == 5
+
+
+@METHODS
+def test_who_has_the_log_makes_the_snapshot(name: str) -> None:
+    author, witness, late = make_peers(name)
+    author.publish()
+    author.publish()
+    snapshot = author.publish(needs_full=True)
+    assert witness.bench.remake(snapshot) is None
+    witness.integrate(author.said[:2])
+    late.integrate(author.said)
+    assert witness.bench.remake(snapshot) == author.payloads[snapshot.payload_hash]
+    assert late.bench.remake(snapshot) is None
+    assert late.bench.digest() == witness.bench.digest()  # it adds nothing
+
+
+def log_of_another(name: str) -> tuple[LedgerPeer, LedgerPeer, UpdateHeader]:
+    """Return a liar, who has it, and the snapshot of another log that the liar signs next."""
+    liar, witness, other = make_peers(name)
+    for _ in range(3):
+        liar.publish()
+    for _ in range(3):
+        other.publish()
+    other.integrate()
+    witness.integrate(liar.said[:2])
+    return liar, witness, sign_entry(liar, Snapshot.of(log_of(other)), 4)
+
+
+@METHODS
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_snapshot_that_the_log_does_not_lead_to_is_a_lie(name: str, count: int) -> None:
+    liar, witness, lie = log_of_another(name)
+    witness.integrate(liar.said[:count])
+    before = witness.bench.digest()
+    if count == 3:
+        with pytest.raises(CodecError, match="snapshot 4 is not that of its author's log"):
+            witness.bench.remake(lie)
+    chain = [*liar.said[:3], lie]
+    assert reasons(witness.integrate(chain)) == ["codec"]
+    if count == 3:
+        assert witness.bench.digest() == before
+    assert witness.bench.ledger.sequence(Writer(liar.identity.peer, LIFE)) == 3
+
+
+def test_a_round_of_a_snapshot_trains_nothing() -> None:
+    (peer,) = make_peers("projected", 1)
+    peer.publish()
+    outcome = peer.train(needs_full=True)
+    assert (outcome.is_full, outcome.report.loss, outcome.report.examples) == (True, None, 0)
 
 
 def test_what_comes_before_a_snapshot_may_be_missing() -> None:

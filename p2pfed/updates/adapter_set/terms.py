@@ -37,7 +37,7 @@ class Terms:
     rank_max: int = 64
     entry_max: float = 16.0  # guess: weights are smaller
     budget: float = 64.0  # guess: four such increments, or a long way of small ones
-    open_max: int = 16  # as many operations as an author sends between two snapshots
+    open_max: int = 16  # guess: who comes late loads as many of each author
     tolerance: float = 0.1  # 8 bits and a cut-off tail of singular values stay below
 
     def __post_init__(self) -> None:
