@@ -31,7 +31,6 @@ from p2pfed.updates.log import Operation, Receipt, Snapshot, Writer
 
 # Why the rest of a row is not in the ledger.
 _LIED: Final = str(OffenceKind.EQUIVOCATION)
-_REASONS: Final = {Receipt.GAP: GAP, Receipt.FROZEN: _LIED}
 
 # Where the parts of a saved state stand, beside what the learner saves.
 _LOGS: Final = "ledger/logs/"
@@ -329,8 +328,8 @@ class LedgerBench:
                 receipt = take_in(draft, writer, header.sequence, entry)
             except RemoteError as error:
                 return error.kind
-            if receipt in _REASONS:
-                return _REASONS[receipt]
+            if receipt is Receipt.GAP:
+                return GAP
             if not isinstance(entry, Snapshot):
                 news.append(entry)
         return ""

@@ -1,4 +1,4 @@
-"""Logs of authors that every peer keeps alike, and the points at which liars are frozen.
+"""Logs of authors that every peer keeps alike.
 
 The replicated side of all ledgers: what is in a log and what follows from it is theirs.
 """
@@ -36,15 +36,15 @@ OperationT = TypeVar("OperationT", bound=Operation)
 
 
 class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
-    """A replicated set of logs, one of each writer, and of the points at which liars are frozen.
+    """A replicated set of logs, one of each writer.
 
     One implementation is one kind of ledger: what an operation says, what it adds to the log of
     its author, and which model follows from all logs.
 
-    Two sets that were told the same, in any order and however often, are equal: logs of
-    different writers do not touch each other, operations of one apply in sequence or not at all,
-    and the lowest freezing point of a writer counts. (A join-semilattice: the longest log up to
-    the lowest freezing point.)
+    Two sets that hold the same logs, in whatever order they came and however often, are equal: logs
+    of different writers do not touch each other, and operations of one apply in sequence or not at
+    all. (A join-semilattice: the longest log of each writer.) An author who signed two logs is
+    left out of it, with all that it wrote, by `without`.
 
     Source: Shapiro et al. 2011, "Conflict-free replicated data types", sec. 3.
 
@@ -57,7 +57,6 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         self.terms = terms
         self._empty = empty
         self._logs: dict[Writer, LogT] = {}
-        self._frozen: dict[Writer, int] = {}
 
     # What is known -------------------------------------------------------------------------
 
@@ -73,11 +72,6 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
     def log(self, writer: Writer) -> LogT:
         """Return the log of a writer; an empty one if there is none."""
         return self._logs.get(writer) or self._empty
-
-    @property
-    def frozen(self) -> Mapping[Writer, int]:
-        """Writers that are frozen, and the last sequence of each that counts."""
-        return MappingProxyType(self._frozen)
 
     def counting(self) -> Iterator[list[LogT]]:
         """Return the logs that make the model, of one author after the other.
@@ -96,25 +90,16 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         """Return the last sequence of a writer, 0 for none."""
         return self.log(writer).sequence
 
-    def snapshot(self, writer: Writer, sequence: int) -> bytes | None:
-        """Return a writer's sums after an operation for a newcomer; None if not known any more."""
-        log = self.log(writer)
-        earlier = log.rolled_back(sequence) if 1 <= sequence <= log.sequence else None
-        return None if earlier is None else earlier.snapshot()
-
     def digest(self) -> bytes:
         """Return the BLAKE3-256 of the whole state: equal ledgers have equal ones."""
         state = blake3()
-        for table in (
-            {writer: (log.sequence, log.digest()) for writer, log in self._logs.items()},
-            {writer: (last, b"") for writer, last in self._frozen.items()},
-        ):
-            state.update(len(table).to_bytes(8, "little"))
-            for writer in sorted(table):
-                sequence, digest = table[writer]
-                numbers = (len(writer.author), writer.incarnation, sequence)
-                state.update(b"".join(number.to_bytes(8, "little") for number in numbers))
-                state.update(writer.author + digest)
+        state.update(len(self._logs).to_bytes(8, "little"))
+        for writer in sorted(self._logs):
+            log = self._logs[writer]
+            numbers = (len(writer.author), writer.incarnation, log.sequence)
+            state.update(b"".join(number.to_bytes(8, "little") for number in numbers))
+            state.update(writer.author + log.digest())
+        state.update(bytes(8))  # the format has room for a second table, which is empty
         return state.digest()
 
     # What happens --------------------------------------------------------------------------
@@ -135,8 +120,6 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         log = self.log(writer)
         if sequence <= log.sequence:
             return Receipt.DUPLICATE
-        if sequence > self._frozen.get(writer, sequence):
-            return Receipt.FROZEN
         if sequence > log.sequence + 1:
             return Receipt.GAP
         self._logs[writer] = log.append(operation)
@@ -159,8 +142,6 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         """
         if sequence <= self.sequence(writer):
             return Receipt.DUPLICATE
-        if sequence > self._frozen.get(writer, sequence):
-            return Receipt.FROZEN
         self._logs[writer] = self._restore(sequence, snapshot, digest)
         return Receipt.APPLIED
 
@@ -174,47 +155,12 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         log = self.log(writer)
         if sequence <= log.sequence:
             return Receipt.DUPLICATE
-        if sequence > self._frozen.get(writer, sequence):
-            return Receipt.FROZEN
         if sequence > log.sequence + 1:
             return Receipt.GAP
         if digest != log.digest():
             raise CodecError(f"snapshot {sequence} is not that of its author's log")
-        self._logs[writer] = replace(log, sequence=sequence, history=())  # type: ignore[type-var]
+        self._logs[writer] = replace(log, sequence=sequence)  # type: ignore[type-var]
         return Receipt.APPLIED
-
-    def freeze(self, writer: Writer, last_sequence: int) -> None:
-        """Let nothing of a writer count that comes after an operation.
-
-        Where the log goes further and that operation is forgotten, all of it goes: then some
-        other peer's snapshot must bring it back.
-
-        Args:
-            writer: Who signed two updates with one sequence.
-            last_sequence: The one before, from 0.
-        """
-        last = min(last_sequence, self._frozen.get(writer, last_sequence))
-        self._frozen[writer] = last
-        log = self.log(writer)
-        if log.sequence > last:
-            earlier = log.rolled_back(last)
-            self._put(writer, self._empty if earlier is None else earlier)
-
-    def join(self, other: Self) -> None:
-        """Take in all that another ledger of this program knows.
-
-        Raises:
-            LocalError: If it has other terms.
-        """
-        self._check(other)
-        for writer, last in other._frozen.items():
-            self.freeze(writer, last)
-        for writer, theirs in other._logs.items():
-            last = self._frozen.get(writer, theirs.sequence)
-            usable = theirs if theirs.sequence <= last else theirs.rolled_back(last)
-            if usable is not None and usable.sequence > self.sequence(writer):
-                self._put(writer, usable)
-        self.keep_lives()
 
     def keep_lives(self, last: Mapping[PeerId, int] | None = None) -> None:
         """Forget logs of authors that have more lives than count: those with the lowest numbers.
@@ -230,10 +176,9 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
                 del self._logs[writer]
 
     def without(self, authors: Collection[PeerId]) -> Self:
-        """Return a copy without all that some authors wrote; freezing points stay."""
+        """Return a copy without all that some authors wrote."""
         other = copy(self)
         other._logs = {it: log for it, log in self._logs.items() if it.author not in authors}
-        other._frozen = dict(self._frozen)
         return other
 
     # Bytes ---------------------------------------------------------------------------------
@@ -298,8 +243,8 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
     # Saving --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Tensor]:
-        """Return all logs and freezing points, as tensors by name."""
-        return saved_logs.save(self._logs, self._frozen)
+        """Return all logs, as tensors by name."""
+        return saved_logs.save(self._logs)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned.
@@ -307,7 +252,7 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         Raises:
             LocalError: If it is something else, or of other terms.
         """
-        self._logs, self._frozen = saved_logs.load(state, self._restore_with_history)
+        self._logs = saved_logs.load(state, self._restore)
 
     # Inside --------------------------------------------------------------------------------
 
@@ -320,34 +265,12 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
             LimitExceeded: If they are beyond a limit that binds the writer.
         """
 
-    def _check_history(self, data: bytes) -> None:
-        """Refuse bytes that take no operation of these terms back.
-
-        Raises:
-            RemoteError: If they do not.
-        """
-        self.decode(data)
-
-    def _restore_with_history(
-        self, sequence: int, snapshot: Snapshot, history: tuple[bytes, ...]
-    ) -> LogT:
-        for data in history:
-            self._check_history(data)
-        log = self._restore(sequence, snapshot.sums, snapshot.digest)
-        return replace(log, history=history)  # type: ignore[type-var]  # a dataclass
-
     def _check_start(self, start: Tensor) -> None:
         if tuple(start.shape) != (self.terms.size,) or start.dtype != torch.float32:
             raise LocalError(
                 f"start of shape {tuple(start.shape)} and {start.dtype}, expected "
                 f"({self.terms.size},) and torch.float32"
             )
-
-    def _put(self, writer: Writer, log: LogT) -> None:
-        if log.sequence:
-            self._logs[writer] = log
-        else:
-            self._logs.pop(writer, None)
 
     def _check(self, other: Self) -> None:
         if other.terms != self.terms:

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple, Protocol, Self, TypeVar, final
 
 from p2pfed.identity import PeerId
 
-HISTORY_COUNT: Final = 64  # as many as one request for a range of updates asks for
 DIGEST_BYTES: Final = 32
 
 
@@ -23,7 +22,6 @@ class Receipt(StrEnum):
     APPLIED = "applied"
     DUPLICATE = "duplicate"
     GAP = "gap"  # fetch what is missing before it, or a snapshot
-    FROZEN = "frozen"  # it comes after the author's proven lie
 
 
 class Operation(Protocol):
@@ -44,10 +42,6 @@ class Log(Protocol[OperationIn]):
     def sequence(self) -> int:
         """Of its last operation; 0 before the first."""
 
-    @property
-    def history(self) -> tuple[bytes, ...]:
-        """What takes its last operations back, the newest last."""
-
     def digest(self) -> bytes:
         """Return the BLAKE3-256 of its sums."""
 
@@ -57,9 +51,6 @@ class Log(Protocol[OperationIn]):
         Raises:
             RemoteError: If that is not what its author may add.
         """
-
-    def rolled_back(self, sequence: int) -> Self | None:
-        """Return the log as it was after an earlier operation, or None if that is forgotten."""
 
     def snapshot(self) -> bytes:
         """Return the sums as bytes for a newcomer."""

@@ -9,38 +9,30 @@ from torch import Tensor
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.limits import PUBLIC_KEY_BYTES
-from p2pfed.updates.log import DIGEST_BYTES, HISTORY_COUNT, Log, Snapshot, Writer
+from p2pfed.updates.log import DIGEST_BYTES, Log, Snapshot, Writer
 from p2pfed.updates.saved_bytes import from_bytes, to_bytes
 
-_FROZEN: Final = "frozen/"
 _LOG: Final = "log/"
-_OPERATION: Final = "/operation/"
 _SUMS: Final = "/sums"
 _PLACE: Final = "/place"
 
 LogT = TypeVar("LogT", bound=Log)  # type: ignore[type-arg]  # of any operation
 
-# Sequence, sums and history to the log.
-Restore = Callable[[int, Snapshot, tuple[bytes, ...]], LogT]
+# Sequence, sums and their digest to the log.
+Restore = Callable[[int, bytes, bytes], LogT]
 
 
-def save(logs: Mapping[Writer, LogT], frozen: Mapping[Writer, int]) -> dict[str, Tensor]:
-    """Return logs and freezing points."""
+def save(logs: Mapping[Writer, LogT]) -> dict[str, Tensor]:
+    """Return logs."""
     state = {}
-    for writer, last in frozen.items():
-        state[_FROZEN + _name(writer)] = torch.tensor([last])
     for writer, log in logs.items():
         name = _LOG + _name(writer)
         state[name + _PLACE] = torch.tensor([log.sequence])
         state[name + _SUMS] = from_bytes(Snapshot.of(log).to_bytes())
-        for place, data in enumerate(log.history):
-            state[f"{name}{_OPERATION}{place}"] = from_bytes(data)
     return state
 
 
-def load(
-    state: Mapping[str, Tensor], restore: Restore[LogT]
-) -> tuple[dict[Writer, LogT], dict[Writer, int]]:
+def load(state: Mapping[str, Tensor], restore: Restore[LogT]) -> dict[Writer, LogT]:
     """Return what `save` was given.
 
     Args:
@@ -50,27 +42,22 @@ def load(
     Raises:
         LocalError: If it is something else, or `restore` refused it.
     """
-    frozen: dict[Writer, int] = {}
     logs: dict[Writer, LogT] = {}
     try:
-        for name, tensor in state.items():
-            if name.startswith(_FROZEN):
-                frozen[_writer(name.removeprefix(_FROZEN))] = int(tensor.item())
-            elif name.startswith(_LOG) and name.endswith(_PLACE):
+        for name in state:
+            if name.startswith(_LOG) and name.endswith(_PLACE):
                 log = name.removesuffix(_PLACE)
                 logs[_writer(log.removeprefix(_LOG))] = _read(log, state, restore)
     except (RemoteError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = f"the saved state holds no logs of these terms, or they cannot be read: {error}"
         raise LocalError(reason) from error
-    return logs, frozen
+    return logs
 
 
 def _read(name: str, state: Mapping[str, Tensor], restore: Restore[LogT]) -> LogT:
     data = to_bytes(state[name + _SUMS])
-    names = [f"{name}{_OPERATION}{place}" for place in range(HISTORY_COUNT)]
-    history = tuple(to_bytes(state[each]) for each in names if each in state)
-    snapshot = Snapshot(digest=data[:DIGEST_BYTES], sums=data[DIGEST_BYTES:])
-    return restore(int(state[name + _PLACE].item()), snapshot, history)
+    sequence = int(state[name + _PLACE].item())
+    return restore(sequence, data[DIGEST_BYTES:], data[:DIGEST_BYTES])
 
 
 def _name(writer: Writer) -> str:

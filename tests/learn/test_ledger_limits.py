@@ -174,15 +174,6 @@ def test_lives_that_do_not_count_any_more_leave_the_ledger() -> None:
     assert torch.equal(other.bench.learner.vector(), other.bench.initial)
 
 
-def test_who_is_frozen_is_not_heard() -> None:
-    liar, other = make_peers("seeds", 2)
-    for _ in range(2):
-        liar.publish()
-    other.bench.ledger.freeze(Writer(liar.identity.peer, LIFE), 1)
-    assert reasons(other.integrate(liar.said)) == ["equivocation"]
-    assert other.bench.ledger.sequence(Writer(liar.identity.peer, LIFE)) == 1
-
-
 # Hostile updates -------------------------------------------------------------------------------
 
 

@@ -10,10 +10,8 @@ import torch
 from p2pfed.core.effects import StartTraining
 from p2pfed.errors import LocalError
 from p2pfed.learn.learner import JobCancelled
-from p2pfed.updates.log import Writer
 from tests.learn.ledger_peers import (
     KINDS,
-    LIFE,
     LedgerPeer,
     make_peers,
     operation_in,
@@ -86,7 +84,6 @@ def test_a_restored_peer_goes_on_where_it_was(
         neighbor.publish()
     own.publish()
     own.integrate(neighbor.said[:2])
-    own.bench.ledger.freeze(Writer(neighbor.identity.peer, 9), 4)
     outcome = own.train()
     twin.restart(own.bench.save())  # while an own operation is pending
     assert twin.bench.digest() == own.bench.digest()
@@ -98,12 +95,6 @@ def test_a_restored_peer_goes_on_where_it_was(
     assert twin.bench.digest() == own.bench.digest()
     assert twin.bench.save() == own.bench.save()
     assert twin.train().payload == own.train().payload
-    # The history is there, too: an operation can be taken back.
-    writer = Writer(neighbor.identity.peer, LIFE)
-    for peer in (own, twin):
-        peer.bench.ledger.freeze(writer, 1)
-    assert twin.bench.ledger.digest() == own.bench.ledger.digest()
-    assert twin.bench.ledger.sequence(writer) == 1
 
 
 def saved_by(name: str, **constants: Any) -> bytes:

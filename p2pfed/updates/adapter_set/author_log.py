@@ -1,9 +1,9 @@
-"""What one author has added, and what takes its last operations back."""
+"""What one author has added."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import final
 
 import numpy as np
 from blake3 import blake3
@@ -14,13 +14,8 @@ from p2pfed.updates.adapter_set.compaction import check_compaction
 from p2pfed.updates.adapter_set.increment import Increment
 from p2pfed.updates.adapter_set.operation import Operation
 from p2pfed.updates.adapter_set.terms import Terms
-from p2pfed.updates.log import DIGEST_BYTES, HISTORY_COUNT
+from p2pfed.updates.log import DIGEST_BYTES
 from p2pfed.updates.seed_ledger import varints
-
-# What an operation did, which is to be taken back.
-_NOTHING: Final = b"\0"
-_ADDED: Final = b"\1"
-_REPLACED: Final = b"\2"  # followed by all that counted before
 
 
 @final
@@ -33,13 +28,11 @@ class AuthorLog:
         sequence: Of its last operation; 0 before the first.
         increments: In the order in which they came; where they were compacted, the compaction is
             the first. None is empty.
-        history: What takes its last operations back, the newest last.
     """
 
     terms: Terms
     sequence: int = 0
     increments: tuple[Increment, ...] = ()
-    history: tuple[bytes, ...] = ()
 
     def digest(self) -> bytes:
         """Return the BLAKE3-256 of the ids, one after the other."""
@@ -57,17 +50,14 @@ class AuthorLog:
                 the budget.
             CodecError: If the compaction is not what it replaces.
         """
-        before, undo = self.increments, _NOTHING if increment.is_empty else _ADDED
-        after = before
+        after = self.increments
         if compaction is not None:
-            check_compaction(compaction, before, self.terms)
-            undo = _REPLACED + pack(before)
+            check_compaction(compaction, after, self.terms)
             after = () if compaction.is_empty else (compaction,)
         if not increment.is_empty:
             after = (*after, increment)
         _check(after, self.terms)
-        history = (*self.history, undo)[-HISTORY_COUNT:]
-        return replace(self, sequence=self.sequence + 1, increments=after, history=history)
+        return replace(self, sequence=self.sequence + 1, increments=after)
 
     def append(self, operation: Operation) -> "AuthorLog":
         """Return the log with the next operation.
@@ -80,20 +70,6 @@ class AuthorLog:
         if after.digest() != operation.digest:
             raise CodecError(f"operation {after.sequence} does not lead to the log that it names")
         return after
-
-    def rolled_back(self, sequence: int) -> "AuthorLog | None":
-        """Return the log as it was after an earlier operation, or None if that is forgotten."""
-        count = self.sequence - sequence
-        if count > len(self.history):
-            return None
-        kept, history = self.increments, list(self.history)
-        for _ in range(count):
-            undo = history.pop()
-            if undo == _ADDED:
-                kept = kept[:-1]
-            elif undo != _NOTHING:
-                kept = unpack(undo[len(_REPLACED) :], self.terms)
-        return replace(self, sequence=sequence, increments=kept, history=tuple(history))
 
     def snapshot(self) -> bytes:
         """Return the increments as bytes for a newcomer."""
@@ -153,19 +129,6 @@ def unpack(data: bytes | memoryview, terms: Terms) -> tuple[Increment, ...]:
         raise CodecError("bytes after the last increment")
     _check(members, terms)
     return tuple(members)
-
-
-def check_undo(data: bytes, terms: Terms) -> None:
-    """Refuse bytes that take no operation back.
-
-    Raises:
-        CodecError: If they do not.
-        LimitExceeded: If they are beyond a limit.
-    """
-    if data[:1] == _REPLACED:
-        unpack(data[len(_REPLACED) :], terms)
-    elif data not in (_NOTHING, _ADDED):
-        raise CodecError("a history of something else")
 
 
 def bytes_max(terms: Terms) -> int:

@@ -117,7 +117,3 @@ class AdapterSet(AuthorLogs[Terms, AuthorLog, Operation]):
     @override
     def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> AuthorLog:
         return AuthorLog.restore(self.terms, sequence, sums, digest)
-
-    @override
-    def _check_history(self, data: bytes) -> None:
-        author_log.check_undo(data, self.terms)

@@ -1,16 +1,15 @@
-"""What one author has added up: its sums by epoch, and its last operations, to take them back."""
+"""What one author has added up: its sums by epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
 from blake3 import blake3
 
 from p2pfed.errors import CodecError, LimitExceeded
-from p2pfed.updates.log import DIGEST_BYTES, HISTORY_COUNT
-from p2pfed.updates.seed_ledger import operation as operations
+from p2pfed.updates.log import DIGEST_BYTES
 from p2pfed.updates.seed_ledger import varints
 from p2pfed.updates.seed_ledger.operation import Operation
 from p2pfed.updates.seed_ledger.terms import Terms
@@ -28,14 +27,12 @@ class AuthorLog:
         sums: Epoch to the sums of its coefficients, shape (K,), int64, in ascending order; epochs
             whose sums are all zero are left out.
         hashes: Epoch to the BLAKE3-256 of its sums' bytes.
-        history: The bytes of its last operations, the newest last.
     """
 
     terms: Terms
     sequence: int = 0
     sums: Mapping[int, Integers] = field(default_factory=dict)
     hashes: Mapping[int, bytes] = field(default_factory=dict)
-    history: tuple[bytes, ...] = ()
 
     def digest(self) -> bytes:
         """Return the BLAKE3-256 of all sums: of each epoch, its number and its hash."""
@@ -45,7 +42,7 @@ class AuthorLog:
         return state.digest()
 
     def then(self, epoch: int, coefficients: Integers) -> "AuthorLog":
-        """Return the log with one more operation, and without a history.
+        """Return the log with one more operation.
 
         Raises:
             LimitExceeded: If the author would move more in the epoch than its budget allows.
@@ -65,8 +62,7 @@ class AuthorLog:
         after = self.then(operation.epoch, operation.coefficients)
         if after.digest() != operation.digest:
             raise CodecError(f"operation {after.sequence} does not lead to the sums that it names")
-        history = (*self.history, operations.encode(operation))[-HISTORY_COUNT:]
-        return replace(after, history=history)
+        return after
 
     def fit(
         self, epoch: int, coefficients: Integers, others: Sequence["AuthorLog"] = ()
@@ -90,19 +86,6 @@ class AuthorLog:
                 break
             coefficients = np.sign(coefficients) * (np.abs(coefficients) // 2)
         return coefficients
-
-    def rolled_back(self, sequence: int) -> "AuthorLog | None":
-        """Return the log as it was after an earlier operation, or None if that is forgotten."""
-        if sequence < self.sequence - len(self.history):
-            return None
-        log = self
-        while log.sequence > sequence:
-            last = operations.decode(log.history[-1], self.terms)
-            total = log.sums.get(last.epoch, 0) - last.coefficients
-            sums = {**log.sums, last.epoch: total}
-            before = log._with_sums(log.sequence - 1, sums, changed=last.epoch)
-            log = replace(before, history=log.history[:-1])
-        return log
 
     def snapshot(self) -> bytes:
         """Return the sums as bytes for a newcomer: K small numbers per epoch.

@@ -1,14 +1,12 @@
-"""What one author has added up, and its last operations, to take them back."""
+"""What one author has added up."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from blake3 import blake3
 
 from p2pfed.errors import CodecError, LimitExceeded
-from p2pfed.updates.log import HISTORY_COUNT
-from p2pfed.updates.sparse_sum import operation as operations
 from p2pfed.updates.sparse_sum import snapshot
 from p2pfed.updates.sparse_sum.operation import Operation
 from p2pfed.updates.sparse_sum.terms import Integers, Terms
@@ -23,14 +21,12 @@ class AuthorLog:
         terms: Of the run.
         sequence: Of its last operation; 0 before the first.
         sums: In units, shape (d,), int64.
-        history: The bytes of its last operations, the newest last.
     """
 
     terms: Terms
     sequence: int
     sums: Integers
     sums_digest: bytes
-    history: tuple[bytes, ...] = ()
 
     @classmethod
     def empty(cls, terms: Terms) -> "AuthorLog":
@@ -42,7 +38,7 @@ class AuthorLog:
         return self.sums_digest
 
     def then(self, places: Integers, amounts: Integers) -> "AuthorLog":
-        """Return the log with one more operation, and without a history.
+        """Return the log with one more operation.
 
         Raises:
             LimitExceeded: If the author would move a value by more than its budget.
@@ -65,21 +61,7 @@ class AuthorLog:
         after = self.then(operation.places, operation.amounts)
         if after.sums_digest != operation.digest:
             raise CodecError(f"operation {after.sequence} does not lead to the sums that it names")
-        history = (*self.history, operations.encode(operation))[-HISTORY_COUNT:]
-        return replace(after, history=history)
-
-    def rolled_back(self, sequence: int) -> "AuthorLog | None":
-        """Return the log as it was after an earlier operation, or None if that is forgotten."""
-        count = self.sequence - sequence
-        if count > len(self.history):
-            return None
-        if count == 0:
-            return self
-        sums = self.sums.copy()
-        for data in self.history[-count:]:
-            last = operations.decode(data, self.terms)
-            sums[last.places] -= last.amounts
-        return replace(self._of(self.terms, sequence, sums), history=self.history[:-count])
+        return after
 
     def snapshot(self) -> bytes:
         """Return the sums as bytes for a newcomer."""

@@ -1,4 +1,4 @@
-"""One adapter set: what it adds up, compacts, refuses, takes back and hands on."""
+"""One adapter set: what it adds up, compacts, refuses and hands on."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from p2pfed.updates.adapter_set.increment import Increment, make_increment
 from p2pfed.updates.adapter_set.ledger import AdapterSet
 from p2pfed.updates.adapter_set.operation import Operation, decode, encode
 from p2pfed.updates.adapter_set.terms import Terms
-from p2pfed.updates.log import HISTORY_COUNT, Receipt, Snapshot
+from p2pfed.updates.log import Receipt, Snapshot
 from p2pfed.updates.stacking import LowRankChange
 from tests.updates.adapter_set.adapters import (
     START,
@@ -63,7 +63,7 @@ def test_ranks_may_differ() -> None:
 
 def test_an_author_who_is_taken_out_leaves_nothing_but_the_others() -> None:
     ledger = told(write(A, 5) + write(B, 3, seed=1))
-    ledger.freeze(B, 0)
+    ledger = ledger.without({B.author})
     assert weight_bytes(ledger) == weight_bytes(told(write(A, 5)))
 
 
@@ -216,29 +216,10 @@ def test_increments_of_many_lives_are_no_more_than_those_of_two() -> None:
     assert found == firsts[: 2 * TERMS.open_max]
 
 
-def test_the_last_operations_can_be_taken_back_through_compactions() -> None:
-    entries = write(A, 9)
-    for last in range(10):
-        ledger, expected = told(entries), told(entries[:last])
-        ledger.freeze(A, last)
-        expected.freeze(A, last)
-        assert ledger.digest() == expected.digest()
-        assert weight_bytes(ledger) == weight_bytes(expected)
-
-
-def test_no_more_is_kept_than_can_be_asked_for() -> None:
-    ledger = AdapterSet(TERMS)
-    for sequence in range(1, HISTORY_COUNT + 3):
-        ledger.apply(A, sequence, ledger.next_operation(A, nothing(sequence)))
-    assert len(ledger.log(A).history) == HISTORY_COUNT
-    assert ledger.snapshot(A, 1) is None
-
-
 def test_a_newcomer_catches_up_by_a_snapshot() -> None:
     entries = write(A, 9)
     ledger, newcomer = told(entries), AdapterSet(TERMS)
-    data = ledger.snapshot(A, 8)
-    assert data is not None
+    data = told(entries[:8]).log(A).snapshot()
     assert newcomer.adopt(A, 8, data, entries[7][2].digest) is Receipt.APPLIED
     assert newcomer.apply(*entries[8]) is Receipt.APPLIED
     assert newcomer.digest() == ledger.digest()
@@ -247,8 +228,7 @@ def test_a_newcomer_catches_up_by_a_snapshot() -> None:
 
 def test_a_snapshot_that_its_author_did_not_sign_is_refused() -> None:
     entries = write(A, 5)
-    data = told(entries).snapshot(A, 5)
-    assert data is not None
+    data = told(entries).log(A).snapshot()
     digest = entries[-1][2].digest
     changes = [data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] for at in range(len(data))]
     for other in (b"", data + b"\0", data[:-1], b"\xff" * len(data), *changes):
@@ -265,24 +245,11 @@ def test_snapshots_that_no_log_leads_to_are_refused(members: list[Increment], wo
         author_log.unpack(author_log.pack(members), TERMS)
 
 
-def test_a_saved_set_comes_back_with_its_history() -> None:
+def test_a_saved_set_comes_back() -> None:
     ledger, restored = told(write(A, 6) + write(B, 2, seed=1)), AdapterSet(TERMS)
-    ledger.freeze(B, 1)
     restored.load_state(ledger.state())
     assert restored.digest() == ledger.digest()
-    for each in (restored, ledger):
-        each.freeze(A, 2)
-    assert restored.digest() == ledger.digest()
     assert weight_bytes(restored) == weight_bytes(ledger)
-
-
-def test_a_save_with_another_history_is_named() -> None:
-    state = told(write(A, 2)).state()
-    name = next(name for name in state if "/operation/0" in name)
-    for wrong in ([], [1, 1], [2], [2, 9], [7]):
-        changed = {**state, name: torch.tensor(wrong, dtype=torch.uint8)}
-        with pytest.raises(LocalError, match="the saved state holds no logs"):
-            AdapterSet(TERMS).load_state(changed)
 
 
 # Bytes -----------------------------------------------------------------------------------------
