@@ -25,7 +25,13 @@ def entry_bytes(ledger: AnyLedger, entry: Entry) -> bytes:
 
 
 def decode_entry(
-    header: UpdateHeader, payload: bytes, *, method: str, codec: str, ledger: AnyLedger
+    header: UpdateHeader,
+    payload: bytes,
+    *,
+    method: str,
+    codec: str,
+    ledger: AnyLedger,
+    check: bool = True,
 ) -> Entry:
     """Read an update of another peer, without regard to what is in the ledger.
 
@@ -35,6 +41,7 @@ def decode_entry(
         method: The run's update method.
         codec: The run's codec.
         ledger: Of the run.
+        check: Whether to look into the sums of a snapshot; `take_in` does, where it needs them.
 
     Raises:
         RemoteError: If it is no entry of this run's ledger; nothing else, whatever the bytes.
@@ -50,7 +57,8 @@ def decode_entry(
         entry: Entry = ledger.decode(decode_payload(payload, section_bytes_max=limits).main)
         return entry
     limits = {MAIN: ledger.snapshot_bytes_max}
-    return ledger.decode_snapshot(decode_payload(payload, section_bytes_max=limits).main)
+    main = decode_payload(payload, section_bytes_max=limits).main
+    return ledger.decode_snapshot(main, check=check)
 
 
 def remake_snapshot(ledger: AnyLedger, header: UpdateHeader) -> bytes | None:

@@ -1,5 +1,7 @@
 """The bench of a ledger: one model everywhere, and nothing unsigned in it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -180,6 +182,30 @@ def test_who_has_the_log_makes_the_snapshot(name: str) -> None:
     assert witness.bench.remake(snapshot) == author.payloads[snapshot.payload_hash]
     assert late.bench.remake(snapshot) is None
     assert late.bench.digest() == witness.bench.digest()  # it adds nothing
+
+
+@METHODS
+def test_sums_are_read_once_and_where_the_log_is_not_at_all(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author, witness, newcomer = make_peers(name)
+    author.publish()
+    author.publish(needs_full=True)
+    witness.integrate(author.said[:1])
+    read: list[int] = []
+    kind = type(author.bench.ledger)
+    restore = kind._restore
+
+    def counted(ledger: Any, sequence: int, sums: bytes, digest: bytes) -> Any:
+        read.append(sequence)
+        return restore(ledger, sequence, sums, digest)
+
+    monkeypatch.setattr(kind, "_restore", counted)
+    witness.integrate(author.said)
+    assert read == []
+    newcomer.integrate(author.said[1:])
+    assert read == [2]
+    assert newcomer.bench.digest() == witness.bench.digest()
 
 
 def log_of_another(name: str) -> tuple[LedgerPeer, LedgerPeer, UpdateHeader]:
