@@ -163,19 +163,20 @@ def learn_digits(rounds: int, *, samples_by_history: bool = False) -> tuple[floa
             ledger.apply(writer(peer), round_number + 1, made)
             histories[peer].observe(made)
             bytes_max = max(bytes_max, len(encode(made)))
-        before = [copy_of(ledger) for ledger in ledgers]
+        before = [ledger.without(()) for ledger in ledgers]
         for peer, ledger in enumerate(ledgers):
-            ledger.join(before[peer - 1])
-            ledger.join(before[(peer + 1) % PEER_COUNT])
+            hear(ledger, before[peer - 1])
+            hear(ledger, before[(peer + 1) % PEER_COUNT])
     for ledger in ledgers[1:]:
-        ledgers[0].join(ledger)
+        hear(ledgers[0], ledger)
     return lab.accuracy(ledgers[0].materialize(start)), bytes_max
 
 
-def copy_of(ledger: SeedLedger) -> SeedLedger:
-    copy = SeedLedger(ledger.terms)
-    copy.join(ledger)
-    return copy
+def hear(ledger: SeedLedger, other: SeedLedger) -> None:
+    """Adopt what another ledger has more of."""
+    for who, log in other.logs.items():
+        if log.sequence > ledger.sequence(who):
+            ledger.adopt(who, log.sequence, log.snapshot(), log.digest())
 
 
 @pytest.mark.slow
