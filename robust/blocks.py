@@ -124,7 +124,19 @@ def is_finite(vectors: Tensor) -> bool:
 def check_finite(vectors: Tensor, name: str) -> None:
     """Raise InputError unless `is_finite`."""
     if not is_finite(vectors):
-        raise InputError(f"{name}: NaN or infinity; robust.Integrator rejects such rows")
+        where = _first_wild(vectors)
+        raise InputError(f"{name}: NaN or infinity, {where}; robust.Integrator rejects such rows")
+
+
+def _first_wild(vectors: Tensor) -> str:
+    """Say where NaN or infinity stands first, in a tensor that has one."""
+    for number, row in enumerate(vectors if vectors.ndim == 2 else vectors[None]):
+        wild = (~torch.isfinite(row)).nonzero()
+        if len(wild):
+            column = int(wild[0])
+            place = f"row {number}, column {column}" if vectors.ndim == 2 else f"place {column}"
+            return f"{float(row[column])} in {place}"
+    raise AssertionError("all values are finite")
 
 
 def distance(vector: Tensor, origin: Tensor | None = None) -> float:

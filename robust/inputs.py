@@ -246,7 +246,7 @@ def check_dense(value: object, name: str) -> None:
         return
     if not isinstance(value, Tensor):
         kind = type(value).__name__
-        raise InputError(f"{name} of type {kind} is not a tensor; give torch.tensor(...) of it")
+        raise InputError(f"{name}: {kind} is not a tensor; give torch.tensor(...) of it")
     kind = f"{value.layout}, on {value.device}{', nested' if value.is_nested else ''}"
     raise InputError(f"{name} of {value.dtype} ({kind}) is not dense in memory; give .to_dense()")
 

@@ -1,6 +1,7 @@
 """All rules by name."""
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, signature
 from typing import Any, Final
@@ -58,6 +59,8 @@ RULES: Final[Mapping[str, Callable[..., Rule]]] = {
     "trimmed-mean": TrimmedMean,
     "ubar": Ubar,
 }
+
+_NAME_MAX: Final = 80  # characters of a wrong name that are compared with others
 
 # What may stand before a rule and a "+", to change the rows that the rule sees.
 PRE_AGGREGATIONS: Final[Mapping[str, Callable[..., PreAggregation]]] = {
@@ -124,15 +127,27 @@ def _parts(name: str) -> list[Callable[..., Any]]:
     if not isinstance(given, str):
         raise RuleError(f"rule {shown(given)} is not a name; known: {', '.join(names())}")
     *prefixes, base = name.split("+")
+    if prefixes and not all((*prefixes, base)):
+        fix = "write names with one + between two, and a rule at the end: 'nnm+trimmed-mean'"
+        raise RuleError(f"rule {shown(name)} has an empty part; {fix}")
     for prefix in prefixes:
         if prefix not in PRE_AGGREGATIONS:
-            known = ", ".join(sorted(PRE_AGGREGATIONS))
-            raise RuleError(f"unknown pre-aggregation {prefix!r} in {name!r}; known: {known}")
+            known = _known(prefix, sorted(PRE_AGGREGATIONS))
+            raise RuleError(
+                f"unknown pre-aggregation {shown(prefix)} in {shown(name)}; known: {known}"
+            )
     if base in PRE_AGGREGATIONS:
         raise RuleError(f"{name!r} ends with a pre-aggregation; add a rule: '{name}+trimmed-mean'")
     if base not in RULES:
-        raise RuleError(f"unknown rule {base!r}; known: {', '.join(names())}")
+        raise RuleError(f"unknown rule {shown(base)}; known: {_known(base, names())}")
     return [*(PRE_AGGREGATIONS[prefix] for prefix in prefixes), RULES[base]]
+
+
+def _known(name: str, names: Sequence[str]) -> str:
+    """Return what names there are, and which of them was probably meant."""
+    near = get_close_matches(name[:_NAME_MAX].strip().lower(), names, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{', '.join(names)}{meant}"
 
 
 @cache  # an integrator makes its rule anew each round, and inspecting takes as long as integrating

@@ -296,4 +296,8 @@ def _check_names(world: Surrounding) -> None:
 def _fix(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return "remove it; there is no such field"
+    if kind.startswith("int_"):
+        return "write a whole number, without quotes"
+    if kind.startswith("float_"):
+        return "write a number, without quotes"
     return message[:1].lower() + message[1:]

@@ -63,6 +63,12 @@ def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
         if said.startswith(f"{name}="):
             fix = said.removeprefix(f"{name}={shown(value)}").lstrip(": ")
             return ConfigError(f"integration.params.{name}", value, fix)
+    if "reads ranks" in said:
+        fix = (
+            'it votes on rankings, and this method sends none; set method.name = "ranks", or '
+            '"lora-ranks" or "update-ranks", and codec.name = "ballot", or take another rule'
+        )
+        return ConfigError("integration.rule", rule, fix)
     if params or said.startswith("parameters of "):
         return ConfigError("integration.params", params, said)
     return ConfigError("integration.rule", rule, f"{said}; the rules are {', '.join(names())}")

@@ -51,7 +51,7 @@ def test_what_no_parameter_alone_says_is_the_fault_of_all(
     [
         ("krun", "unknown rule 'krun'; known: balance, "),
         ("nnm", r"add a rule: 'nnm\+trimmed-mean'"),
-        ("rank-vote", "the rules are balance, "),
+        ("rank-vote", 'set method.name = "ranks", or "lora-ranks" or "update-ranks", and codec'),
     ],
 )
 def test_wrong_rule_is_the_fault_of_rule(rule: str, said: str) -> None:

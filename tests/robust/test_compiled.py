@@ -182,7 +182,10 @@ def test_wild_values_are_refused_as_by_torch(
     for call in (rule, rule.aggregate, lambda rows: aggregate_by_torch(rule, rows)):
         with pytest.raises(robust.InputError) as caught:
             call(vectors)
-        assert str(caught.value) == "vectors: NaN or infinity; robust.Integrator rejects such rows"
+        assert str(caught.value) == (
+            f"vectors: NaN or infinity, {values[0]} in row 7, column {place}; robust.Integrator "
+            "rejects such rows"
+        )
 
 
 def test_a_loop_is_made_for_many_columns_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:

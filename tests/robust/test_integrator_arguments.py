@@ -24,7 +24,7 @@ from robust import Integrator, Row
         (torch.tensor([1.0]), torch.tensor([math.nan]), "genesis"),
         (torch.tensor([1.0]).to_sparse(), None, "own .* is not dense"),
         (torch.tensor([1.0]), torch.tensor([1.0]).to_sparse(), "genesis .* is not dense"),
-        ([1.0], None, "own of type list"),
+        ([1.0], None, "own: list is not a tensor"),
     ],
 )
 def test_mistakes_of_the_caller_raise(own: Tensor, genesis: Tensor | None, complaint: str) -> None:

@@ -139,8 +139,8 @@ def test_wrong_count_of_liars_is_refused(rule: Rule, count: object) -> None:
         (torch.zeros(3, 3).to_sparse(), "vectors .*sparse_coo.* is not dense"),
         (torch.zeros(3, 3, device="meta"), "vectors .*meta.* is not dense"),
         (torch.zeros(3, 3).to_mkldnn(), "vectors .*mkldnn.* is not dense"),
-        ([[1.0], [2.0], [3.0]], "vectors of type list is not a tensor"),
-        (None, "vectors of type NoneType is not a tensor"),
+        ([[1.0], [2.0], [3.0]], "vectors: list is not a tensor"),
+        (None, "vectors: NoneType is not a tensor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -187,8 +187,8 @@ def test_vectors_that_no_rule_reads_are_refused(
             {"gram": torch.ones(3, 3).triu()},
             r"gram is not symmetric.* give \(gram \+ gram\.T\) / 2",
         ),
-        ({"gram": [[1.0]]}, "gram of type list is not a tensor"),
-        ({"own": [0.0, 0.0, 0.0]}, "own of type list is not a tensor"),
+        ({"gram": [[1.0]]}, "gram: list is not a tensor"),
+        ({"own": [0.0, 0.0, 0.0]}, "own: list is not a tensor"),
         ({"own": torch.zeros(3).to_sparse()}, "own .* is not dense"),
     ],
 )
@@ -249,3 +249,13 @@ def test_gram_needs_own_among_the_rows() -> None:
 def test_count_of_liars_needs_a_majority(n: int, beta_max: float) -> None:
     with pytest.raises(robust.RuleError):
         robust.byzantine_count(n, beta_max)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_wild_value_is_named_with_its_place(value: float) -> None:
+    vectors = torch.ones(5, 4)
+    vectors[3, 2] = value
+    with pytest.raises(robust.InputError, match=rf"infinity, {value} in row 3, column 2; robust"):
+        robust.create("median")(vectors)
+    with pytest.raises(robust.InputError, match=rf"own: NaN or infinity, {value} in place 2;"):
+        robust.create("monna", byzantine_count=1)(torch.ones(5, 4), own=vectors[3])

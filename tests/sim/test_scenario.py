@@ -132,3 +132,18 @@ def test_a_missing_file_and_no_toml_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("=")
     with pytest.raises(ConfigError, match="is not TOML"):
         load_scenario(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            {"topology": {"nodes": "8"}},
+            "topology.nodes = '8': write a whole number, without quotes",
+        ),
+        ({"until_s": "9"}, "until_s = '9': write a number, without quotes"),
+    ],
+)
+def test_a_number_in_quotes_is_named_with_its_fix(table, said):
+    with pytest.raises(ConfigError, match=said):
+        load_scenario({"run": {"task": "digits"}, **table})
