@@ -70,8 +70,17 @@ def create(
                 raise ConfigError(f"adversaries.{key}", value, fix)
         return maker(seed, index, **params)
     if not set(name.split("+")) <= set(PUBLISHED):
-        raise ConfigError("adversaries.kind", name, f"write one of {', '.join(names())}")
+        raise ConfigError("adversaries.kind", name, _fix(name))
     return _published(name, seed, index, params)
+
+
+def _fix(name: str) -> str:
+    from sim.adversaries.attacks import attack_names
+
+    fix = f"write one of {', '.join(names())}"
+    if set(name.split("+")) <= set(attack_names()):
+        fix = f"a peer of a scenario does not know what this needs; sim.rounds has it; {fix}"
+    return fix
 
 
 def _scaled_difference(scale: float) -> Adversary:

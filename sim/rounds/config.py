@@ -14,8 +14,9 @@ from p2pfed.learn.task import Task
 from p2pfed.updates.construction import check_choice, check_integer
 from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
+from sim.adversaries.view import Attack
 from sim.identities import random_for
-from sim.rounds.threat import Threat, find_threat
+from sim.rounds.threat import Threat, attack_name, find_threat
 
 SCATTERED: Final = "scattered"
 AROUND_VICTIM: Final = "around-victim"
@@ -48,8 +49,9 @@ class RoundsConfig:
         victim: Number of the peer that is surrounded.
         liar_indices: Who lies, in place of `liars` drawn ones.
         attack: What liars send: "none" lets them behave, "silent" lets them send nothing, the rest
-            is what `sim.adversaries.attacks.create_attack` knows.
-        attack_params: Parameters of the attack.
+            is what `sim.adversaries.attacks.create_attack` knows. Or a function of one's own from
+            a `sim.adversaries.view.View` to the row, (d,), that a liar sends to this target.
+        attack_params: Parameters of an attack given by name.
         data_attack: What they do to the rows that they train on: a name of
             `sim.adversaries.attacks.data_attack_names()`, or None.
         data_params: Parameters of the data attack.
@@ -79,7 +81,7 @@ class RoundsConfig:
     placement: str = SCATTERED
     victim: int = 0
     liar_indices: tuple[int, ...] | None = None
-    attack: str = "none"
+    attack: str | Attack = "none"
     attack_params: Mapping[str, Any] = field(default_factory=dict)
     data_attack: str | None = None
     data_params: Mapping[str, Any] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class RoundsConfig:
             "liars": list(self.place_liars()),
             "placement": self.placement,
             "victim": self.victim,
-            "attack": {"name": self.attack, **self.attack_params},
+            "attack": {"name": attack_name(self.attack), **self.attack_params},
             "data_attack": self.data_attack and {"name": self.data_attack, **self.data_params},
             "rule": self.rule,
             "integrator": {key: _plain(value) for key, value in self.integrator.items()},

@@ -96,8 +96,15 @@ class Threat:
         return float(torch.stack(hits).mean())
 
 
+def attack_name(attack: str | Attack) -> str:
+    """Return what to call an attack in a result: a function has its own name."""
+    if isinstance(attack, str):
+        return attack
+    return getattr(attack, "__name__", type(attack).__name__)
+
+
 def find_threat(
-    attack: str,
+    attack: str | Attack,
     params: Mapping[str, Any],
     data_attack: str | None,
     data_params: Mapping[str, Any],
@@ -105,7 +112,7 @@ def find_threat(
     """Make what the liars do.
 
     Args:
-        attack: "none", "silent" or what `create_attack` knows.
+        attack: "none", "silent", what `create_attack` knows, or a function.
         params: Of the attack.
         data_attack: What `create_data_attack` knows, or None.
         data_params: Of the data attack.
@@ -113,14 +120,23 @@ def find_threat(
     Raises:
         ConfigError: If a name or a parameter is unknown, missing or out of range.
     """
+    if not isinstance(attack, str) and not callable(attack):
+        fix = "write a name of sim.adversaries.attacks.attack_names(), or give a function of a View"
+        raise ConfigError("rounds.attack", attack, fix)
     behaves = attack in (NONE, SILENT)
-    if behaves and params:
-        raise ConfigError("rounds.attack_params", dict(params), f"remove them; {attack} has none")
+    is_named = isinstance(attack, str) and not behaves
+    if params and not is_named:
+        fix = f"remove them; {attack_name(attack)} has none"
+        raise ConfigError("rounds.attack_params", dict(params), fix)
     if data_attack is None and data_params:
         raise ConfigError("rounds.data_params", dict(data_params), "name a data_attack")
+    if isinstance(attack, str):
+        made = None if behaves else create_attack(attack, **params)
+    else:
+        made = attack
     return Threat(
-        attack=None if behaves else create_attack(attack, **params),
-        is_agreed=_AGREED.issuperset(attack.split("+")),
+        attack=made,
+        is_agreed=isinstance(attack, str) and _AGREED.issuperset(attack.split("+")),
         is_silent=attack == SILENT,
         data_attack=None if data_attack is None else create_data_attack(data_attack, **data_params),
     )

@@ -98,3 +98,9 @@ def test_every_attack_has_its_name() -> None:
         registry.create(name, seed=0, index=1)
     with pytest.raises(ConfigError, match="scaled-difference"):
         registry.create("unknown", seed=0, index=1)
+
+
+@pytest.mark.parametrize("name", ["min-max", "sleeper+alie"])
+def test_an_attack_that_needs_more_than_a_peer_knows_is_said_to_be_elsewhere(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"sim\.rounds has it; write one of delta-free-rider"):
+        registry.create(name, seed=0, index=1)

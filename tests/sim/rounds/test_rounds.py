@@ -196,6 +196,8 @@ def test_names_load_when_they_are_used() -> None:
         ({"attack": "charm"}, "charm"),
         ({"attack": "none", "attack_params": {"scale": 2.0}}, "none has none"),
         ({"attack": "alie", "attack_params": {"zeal": 2.0}}, "zeal"),
+        ({"attack": 3}, "rounds.attack = 3: write a name"),
+        ({"attack": torch.zeros_like, "attack_params": {"z": 2.0}}, "zeros_like has none"),
         ({"data_attack": "charm"}, "charm"),
         ({"data_params": {"class_count": 5}}, "name a data_attack"),
     ],
