@@ -232,7 +232,7 @@ class Standing:
         config = self._config
 
         def restore_ledger(snapshot: object) -> ReputationLedger:
-            return ReputationLedger.restore(config.policy, snapshot, genesis=run_id)
+            return ReputationLedger.restore(snapshot, config.policy, genesis=run_id)
 
         empty = ReputationLedger(config.policy, genesis=run_id)
         self._ledger = self._restored(_LEDGER, saved, restore_ledger, empty, outbox)
@@ -241,7 +241,7 @@ class Standing:
             return
 
         def restore_gate(snapshot: object) -> LossGate:
-            return LossGate.restore(seed, snapshot, gate_policy, genesis=run_id)
+            return LossGate.restore(snapshot, seed, gate_policy, genesis=run_id)
 
         empty_gate = LossGate(seed, gate_policy, genesis=run_id)
         self._gate = self._restored(_GATE, saved, restore_gate, empty_gate, outbox)

@@ -243,16 +243,16 @@ class ReputationLedger:
     @classmethod
     def restore(
         cls,
-        policy: ReputationPolicy | None,
         snapshot: object,
+        policy: ReputationPolicy | None = None,
         *,
         genesis: str = "",
     ) -> Self:
         """Make a ledger that goes on where another one was.
 
         Args:
-            policy: The constants, which may have changed.
             snapshot: What `snapshot` returned, perhaps by way of a file.
+            policy: The constants, which may have changed.
             genesis: As for a new ledger.
 
         Raises:

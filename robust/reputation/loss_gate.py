@@ -262,8 +262,8 @@ class LossGate:
     @classmethod
     def restore(
         cls,
-        seed: int,
         snapshot: object,
+        seed: int,
         policy: LossGatePolicy | None = None,
         *,
         genesis: str = "",
@@ -271,8 +271,8 @@ class LossGate:
         """Make a gate that goes on where another one was.
 
         Args:
-            seed: As for a new gate; it may be another one.
             snapshot: What `snapshot` returned, perhaps by way of a file.
+            seed: As for a new gate; it may be another one.
             policy: As for a new gate; it may be another one.
             genesis: As for a new gate.
 

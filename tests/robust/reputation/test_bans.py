@@ -110,7 +110,7 @@ def test_huge_number_of_strikes_is_no_overflow() -> None:
     world.run_until_banned(0.0)
     snapshot = world.ledger.snapshot()
     snapshot["peers"][b"x".hex()]["strikes"] = 10**6
-    world.ledger = ReputationLedger.restore(None, snapshot)
+    world.ledger = ReputationLedger.restore(snapshot)
     world.serve()
     world.run_until_banned(0.0)
     assert world.serve() == 1440

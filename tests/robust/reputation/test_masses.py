@@ -46,7 +46,7 @@ def test_one_neighbor_has_half() -> None:
 
 def test_own_has_at_least_half_of_the_largest_share() -> None:
     policy = ReputationPolicy(own_mass_min=0.0, group_mass_max=1.0)
-    ledger = ReputationLedger.restore(policy, grown({"a": 0.9, "b": 0.0}, rounds=9).snapshot())
+    ledger = ReputationLedger.restore(grown({"a": 0.9, "b": 0.0}, rounds=9).snapshot(), policy)
     ledger.observe(10, {"a": Observation(agreement=0.9)})
     # Of 1, a would have all: 1 - s = s / 2.
     assert ledger.masses(10, ["a"]) == pytest.approx({"a": 2 / 3})

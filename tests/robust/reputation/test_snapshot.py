@@ -2,13 +2,14 @@
 
 import copy
 import json
+from inspect import signature
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust import LossGate, Observation, ReputationLedger, ReputationPolicy, RuleError
+from robust import LossGate, NormGate, Observation, ReputationLedger, ReputationPolicy, RuleError
 from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.snapshot import SnapshotError
 
@@ -33,7 +34,7 @@ def test_p19_restored_ledger_goes_on_as_the_old_one_would(
     for index, agreements in history:
         ledger.observe(index, {peer: Observation(agreement=it) for peer, it in agreements.items()})
     text = json.dumps(ledger.snapshot(), allow_nan=False)
-    restored = ReputationLedger.restore(None, json.loads(text), genesis="digits")
+    restored = ReputationLedger.restore(json.loads(text), genesis="digits")
     assert restored.snapshot() == ledger.snapshot()
     more = dict.fromkeys("abc", Observation(agreement=0.5))
     for one in (ledger, restored):
@@ -78,16 +79,14 @@ def test_a_snapshot_of_some_is_of_those_that_are_known() -> None:
     ledger = grown()
     some = ledger.snapshot(["a", b"b", "nobody"])
     assert list(some["peers"]) == [b"a".hex(), b"b".hex()]
-    restored = ReputationLedger.restore(None, some, genesis="digits")
+    restored = ReputationLedger.restore(some, genesis="digits")
     assert restored.reputation("a", 15) == ledger.reputation("a", 15)
 
 
 def test_restart_does_not_unban() -> None:
     ledger = grown()
     assert ledger.is_banned("bad", 15)
-    restored = ReputationLedger.restore(
-        None, json.loads(json.dumps(ledger.snapshot())), genesis="digits"
-    )
+    restored = ReputationLedger.restore(json.loads(json.dumps(ledger.snapshot())), genesis="digits")
     assert restored.is_banned("bad", 15)
     assert restored.genesis == "digits"
     assert restored.masses(15, ["a", "bad"])["bad"] == 0.0
@@ -102,7 +101,7 @@ def test_order_of_arrival_leaves_no_trace() -> None:
 
 def test_policy_may_change_between_runs() -> None:
     restored = ReputationLedger.restore(
-        ReputationPolicy(peers_max=3), grown().snapshot(), genesis="digits"
+        grown().snapshot(), ReputationPolicy(peers_max=3), genesis="digits"
     )
     assert len(restored.snapshot()["peers"]) == 3
     assert restored.is_banned("bad", 15)
@@ -162,7 +161,7 @@ A = b"a".hex()
 )
 def test_damaged_or_foreign_snapshot_is_refused(path: list[str], value: Any) -> None:
     with pytest.raises(SnapshotError, match="snapshot: "):
-        ReputationLedger.restore(None, damaged(path, value), genesis="digits")
+        ReputationLedger.restore(damaged(path, value), genesis="digits")
     assert issubclass(SnapshotError, RuleError)
 
 
@@ -178,8 +177,8 @@ def test_damaged_or_foreign_snapshot_is_refused(path: list[str], value: Any) -> 
 def test_any_json_is_read_or_refused(value: Any) -> None:
     for snapshot in (value, grown_once | {"peers": value}, grown_once | {"peers": {A: value}}):
         try:
-            ReputationLedger.restore(None, snapshot, genesis="digits")
-            LossGate.restore(0, snapshot, genesis="digits")
+            ReputationLedger.restore(snapshot, genesis="digits")
+            LossGate.restore(snapshot, 0, genesis="digits")
         except SnapshotError:
             pass
 
@@ -193,10 +192,15 @@ def test_gate_goes_through_json_as_well() -> None:
         chosen = gate.probes(index, [*"abcde"])
         gate.record(index, {origin: -0.1 if origin == "a" else 0.1 for origin in chosen})
     text = json.dumps(gate.snapshot(), allow_nan=False)
-    restored = LossGate.restore(7, json.loads(text), genesis="digits")
+    restored = LossGate.restore(json.loads(text), 7, genesis="digits")
     assert restored.snapshot() == gate.snapshot()
     assert restored.rating("a") == gate.rating("a")
     with pytest.raises(SnapshotError, match="kind"):
-        ReputationLedger.restore(None, gate.snapshot(), genesis="digits")
+        ReputationLedger.restore(gate.snapshot(), genesis="digits")
     with pytest.raises(SnapshotError, match="genesis='digits', and none was given; give genesis="):
-        LossGate.restore(7, gate.snapshot())
+        LossGate.restore(gate.snapshot(), 7)
+
+
+@pytest.mark.parametrize("kind", [ReputationLedger, LossGate, NormGate])
+def test_all_memories_are_restored_from_the_snapshot_first(kind: type) -> None:
+    assert next(iter(signature(kind.restore).parameters)) == "snapshot"

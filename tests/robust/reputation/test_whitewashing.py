@@ -34,7 +34,7 @@ def masses_of_peer(
 
     From `leave_at` on it is somebody else, who starts with `head_start` earned and agreed.
     """
-    ledger = ReputationLedger.restore(None, network)
+    ledger = ReputationLedger.restore(network)
     masses, bans = [], []
     for index, agreement in enumerate(agreements, START):
         name = "old" if leave_at is None or index - START < leave_at else "new"
@@ -53,7 +53,7 @@ def with_head_start(ledger: ReputationLedger, level: float, round_index: int) ->
     fields |= {"first_round": round_index, "last_round": round_index}
     fields |= {"earned": level, "agreed": level, "evidence": 1.0}
     snapshot["peers"][b"new".hex()] = fields
-    return ReputationLedger.restore(None, snapshot)
+    return ReputationLedger.restore(snapshot)
 
 
 @settings(max_examples=200)
