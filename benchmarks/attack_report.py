@@ -26,7 +26,7 @@ its neighbors in each round and turns away who harms its held-out loss.
 
 Accuracy is on test data, in percent, mean and worst of the honest peers. `{silent}` is the same run
 with liars that send nothing. Liars know every honest row, and the same peers lie under every attack
-of a seed. Figures over several seeds are mean (least to most).
+of a seed. Figures over several seeds are mean (least to most), others of one seed.
 
 {meanings}
 
@@ -46,8 +46,9 @@ _WORST = """\
 ### What the worst honest peer loses
 
 The least accuracy of an honest peer with silent liars, less the least one under attack, in points;
-they need not be of the same peer. Honest peers that hear more liars than f, and follow them, on
-{topology}: {overrun}. What is lost without these ("covered") is lost by the rule.
+they need not be of the same peer. Honest peers that hear more liars than their f on {topology}:
+{overrun}.
+Those follow the liars; what the worst of the others ("covered") loses, the rule loses.
 """
 _DISTANCES = """\
 ## Why skewed data cost more
@@ -280,29 +281,29 @@ def matrices(results: Results) -> str:
 def states(results: Results) -> str:
     """Return which runs are of which state of the sources."""
     lines = results.lines()
-    counts = Counter(line["sources"] for line in lines)
+    counts = Counter(line["sources"] for line in lines).most_common()
     if len(counts) < 2:
         return ""
-    attacks = _of_one_state(lines, "attack")
-    rest = [line for line in lines if line["cell"]["attack"] not in attacks]
-    rules = _of_one_state(rest, "rule")
-    others = Counter(line["sources"] for line in rest if line["cell"]["rule"] not in rules)
-    parts = [_STATES]
-    for state, count in counts.most_common():
-        said = [f"all under `{name}`" for name, its in attacks.items() if its == state]
-        said += [f"all others of `{name}`" for name, its in rules.items() if its == state]
-        said += [f"{others[state]:,} more"] if said and others[state] else []
-        of_what = ", ".join(said) or "some of other rules and attacks"
-        parts.append(f"- `{state}`, {count:,} runs: {of_what}")
+    parts = [_STATES, f"- `{counts[0][0]}`, {counts[0][1]:,} runs: all that are not named below"]
+    for state, count in counts[1:]:
+        said, rest = _mostly(lines, state, "attack", "under")
+        more, rest = _mostly(rest, state, "rule", "of")
+        others = Counter(line["cell"]["rule"] for line in rest if line["sources"] == state)
+        of_what = ", ".join(f"`{rule}`" for rule in sorted(others)) if len(others) < 4 else ""
+        last = [f"{others.total()} of {of_what or 'other rules'}"] if others else []
+        parts.append(f"- `{state}`, {count:,} runs: {', '.join([*said, *more, *last])}")
     return "\n".join([*parts, ""])
 
 
-def _of_one_state(lines: Iterable[Mapping[str, Any]], field: str) -> dict[str, str]:
-    """Return the state of each attack or rule whose runs are all of the same."""
-    found: dict[str, set[str]] = {}
-    for line in lines:
-        found.setdefault(line["cell"][field], set()).add(line["sources"])
-    return {name: min(states) for name, states in sorted(found.items()) if len(states) == 1}
+def _mostly(
+    lines: Sequence[Mapping[str, Any]], state: str, field: str, word: str
+) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """Name the attacks or rules of which most runs are of a state, and return all other runs."""
+    whole = Counter(line["cell"][field] for line in lines)
+    have = Counter(line["cell"][field] for line in lines if line["sources"] == state)
+    named = [name for name in sorted(have) if 2 * have[name] > whole[name]]
+    said = [f"{have[name]} of {whole[name]} {word} `{name}`" for name in named]
+    return said, [line for line in lines if line["cell"][field] not in named]
 
 
 def failures(results: Results) -> list[str]:

@@ -70,30 +70,30 @@ class Results:
             and line["cell"]["attack"] in self.attacks
             and all(line["cell"][name] == number for name, number in self.shape.items())
         ]
-        return sorted(lines, key=lambda line: tuple(map(str, line["cell"].values())))
+        return sorted(lines, key=_order)
 
     def runs(self, rule: str, *, of: Iterable[str]) -> list[dict[str, Any]]:
-        """Return the sound runs of a rule under some attacks, first seed."""
-        return [
-            line
-            for line in self.lines()
-            if line["cell"]["rule"] == rule
-            and line["cell"]["seed"] == self.seeds[0]
-            and line["cell"]["attack"] in of
-            and "error" not in line["result"]
+        """Return the sound runs of a rule under some attacks, first seed, in order."""
+        found = [
+            self._line(rule, attack, setting, self.seeds[0])
+            for attack, setting in product(of, SETTINGS)
         ]
+        return sorted((line for line in found if line is not None), key=_order)
 
     def result(
         self, rule: str, attack: str, setting: tuple[str, str], seed: int
     ) -> dict[str, Any] | None:
         """Return what a run found; None if it failed or was not made."""
+        line = self._line(rule, attack, setting, seed)
+        return None if line is None else line["result"]
+
+    def _line(
+        self, rule: str, attack: str, setting: tuple[str, str], seed: int
+    ) -> dict[str, Any] | None:
         partition, topology = setting
         names = {"rule": rule, "attack": attack, "partition": partition, "topology": topology}
         line = self.found.get(Cell(**names, seed=seed, **self.shape).key())
-        if line is None or "error" in line["result"]:
-            return None
-        result: dict[str, Any] = line["result"]
-        return result
+        return None if line is None or "error" in line["result"] else line
 
     def chosen(self, default: str) -> list[str]:
         """Return the rules that were run with every seed on the judged graph, the default first."""
@@ -196,6 +196,10 @@ class Results:
             "covered_accuracy": fmean(covered) if covered else None,
             "worst_covered_accuracy": min(covered, default=None),
         }
+
+
+def _order(line: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, line["cell"].values()))
 
 
 def setting_of(line: Mapping[str, Any]) -> tuple[str, str]:

@@ -296,7 +296,7 @@ def test_the_summary_counts_what_the_texts_quote() -> None:
 
 
 def test_runs_of_several_states_of_the_sources_are_told_apart() -> None:
-    results = make_results(by_attack)
+    results = make_results(by_attack, seeds=(0, 1, 2))
     assert attack_report.states(results) == ""
     for line in results.found.values():
         cell = line["cell"]
@@ -307,6 +307,6 @@ def test_runs_of_several_states_of_the_sources_are_told_apart() -> None:
         elif cell["seed"] == 1 and cell["topology"] == "ring":
             line["sources"] = "d"
     text = attack_report.states(results)
-    assert "- `b`, 16 runs: all under `nan`\n" in text
-    assert "- `c`, 24 runs: all others of `poor`\n" in text
-    assert "- `d`, 6 runs: some of other rules and attacks\n" in text
+    assert "- `c`, 36 runs: all that are not named below\n" in text
+    assert "- `b`, 24 runs: 24 of 24 under `nan`\n" in text
+    assert "- `d`, 6 runs: 6 of `good`\n" in text
