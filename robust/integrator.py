@@ -100,7 +100,8 @@ class Integrator:
     Cost: That of the rule, one pass over all rows for their norms, and one copy of all rows.
     """
 
-    # Of the four best in docs/results/attack-matrix.md, the one whose largest loss is smallest.
+    # Of the rules with five seeds in docs/results/attack-matrix.md, without a ledger, the one whose
+    # largest loss is smallest.
     rule: str | Rule = "nnm+trimmed-mean"
     _: KW_ONLY
     beta_max: float = 0.3  # guess: above the share that an open network should ever reach
