@@ -121,21 +121,21 @@ def is_finite(vectors: Tensor) -> bool:
     return True
 
 
-def check_finite(vectors: Tensor, name: str) -> None:
-    """Raise InputError unless `is_finite`."""
+def check_finite(vectors: Tensor, name: str, *, first_column: int = 0) -> None:
+    """Raise InputError unless `is_finite`; columns are numbered from `first_column`."""
     if not is_finite(vectors):
-        where = _first_wild(vectors)
+        where = _first_wild(vectors, first_column)
         raise InputError(f"{name}: NaN or infinity, {where}; robust.Integrator rejects such rows")
 
 
-def _first_wild(vectors: Tensor) -> str:
+def _first_wild(vectors: Tensor, first_column: int) -> str:
     """Say where NaN or infinity stands first, in a tensor that has one."""
     for number, row in enumerate(vectors if vectors.ndim == 2 else vectors[None]):
         wild = (~torch.isfinite(row)).nonzero()
         if len(wild):
-            column = int(wild[0])
+            column = first_column + int(wild[0])
             place = f"row {number}, column {column}" if vectors.ndim == 2 else f"place {column}"
-            return f"{float(row[column])} in {place}"
+            return f"{float(row[int(wild[0])])} in {place}"
     raise AssertionError("all values are finite")
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 DIMENSIONS = (1, 2, 3, 17, 257)
 
-# Each rule has many properties, and each property many rules: 20 draws each, in half a minute. A
+# Each rule has many properties, and each property many rules: 15 draws each, in half a minute. A
 # profile with more examples scales with it.
-FEW = settings(max_examples=max(1, settings().max_examples // 10))
+FEW = settings(max_examples=max(1, settings().max_examples // 13))
 # Attacks on a case that was drawn. All of them on each, some twenty, left time for four cases.
 _ATTACKS_DRAWN = 5
 

@@ -121,7 +121,8 @@ def _mean_of_middle(inputs: Inputs, cut: int, kept: Tensor | None) -> Tensor:
         mean = None if compiled is None else compiled.average(inputs, columns, kept)
         if mean is None:
             if not inputs.is_checked:
-                check_finite(inputs.vectors[:, columns], "vectors")
+                block_of_all = inputs.vectors[:, columns]
+                check_finite(block_of_all, "vectors", first_column=columns.start)
             block = inputs.block(columns, into=block)  # (rows, columns), the first the widest
             if kept is not None and spare is None:
                 spare = torch.empty_like(block)

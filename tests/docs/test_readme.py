@@ -119,6 +119,7 @@ def test_two_nodes_in_two_terminals(tmp_path):
 
 
 @pytest.mark.net
+@pytest.mark.nightly
 def test_newcomer_takes_the_genesis_from_a_member(tmp_path):
     (port,) = free_ports(1)
     run("init", "ward-a", "--task", "digits", "--name", "trial", folder=tmp_path)

@@ -356,6 +356,7 @@ def accuracies(outer: str) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_after_as_many_rounds_an_outer_step_is_better_than_averaging() -> None:
     plain, noloco, diloco = (accuracies(name) for name in ("none", "noloco", "diloco"))
     # By 0.37 and 0.34, and by 0.06 and 0.07.

@@ -9,7 +9,7 @@ import topologies
 from sim.identities import identity_of
 from tests.processes import PeerProcess, write_peers
 
-pytestmark = [pytest.mark.slow, pytest.mark.net]
+pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.nightly]
 
 SEED = 5
 ROUNDS = 60
@@ -50,13 +50,7 @@ def config_of(name, index):
     }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "seeds",
-        *(pytest.param(it, marks=pytest.mark.nightly) for it in ("sparse-sum", "adapter-set")),
-    ],
-)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_killed_peer_ends_with_the_bits_of_the_others(tmp_path, name):
     identities = [identity_of(SEED, index) for index in range(4)]
     folders = write_peers(tmp_path, identities, NET.neighbors, partial(config_of, name))

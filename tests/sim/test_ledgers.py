@@ -64,6 +64,10 @@ KINDS = pytest.mark.parametrize(
     ids=["projected", "seeds", "sparse-sum", "adapter-set"],
 )
 
+MODES = pytest.mark.parametrize(
+    "mode", ["synchronous", pytest.param("asynchronous", marks=pytest.mark.nightly)]
+)
+
 
 def digests(world: World) -> set[bytes]:
     return {host.bench.digest() for host in world.hosts if host.bench is not None}
@@ -95,7 +99,7 @@ def test_private_peers_end_at_their_budget_in_the_same_bits() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
+@MODES
 @pytest.mark.parametrize(
     ("changes", "accuracy"), [({}, 0.8), (SEEDS, 0.6), (SPARSE_SUM, 0.8), (ADAPTER_SET, 0.8)]
 )
@@ -108,7 +112,7 @@ def test_digits_are_learned(mode: str, changes: dict[str, Any], accuracy: float)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
+@MODES
 @KINDS
 def test_all_end_in_the_same_bits_after_crashes_and_lost_disks(
     mode: str, changes: dict[str, Any]

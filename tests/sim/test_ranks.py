@@ -87,6 +87,7 @@ def worst(method: dict[str, Any], adversaries: Mapping[int, Adversary]) -> float
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_vote_learns_as_well_as_a_mean_and_costs_fewer_bytes() -> None:
     methods = [{"name": "ranks"}, {"name": "full"}, {"name": "head", "modules": ["2"]}]
     results = {str(it["name"]): sim.run(scenario(**it)) for it in methods}
@@ -108,6 +109,7 @@ def test_liars_with_reversed_rankings_spoil_a_mean_and_no_vote() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_liars_who_turn_their_change_around_spoil_a_mean_of_it_and_no_vote() -> None:
     class TurnedAround(Adversary):
         def difference(self, own: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ DENSE: dict[str, Any] = {
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_half_of_the_entries_are_ten_times_fewer_bytes_and_as_accurate() -> None:
     dense = sim.run({**DENSE, "codec": {"name": "float32"}})
     sparse = sim.run({**DENSE, "codec": {"name": "top-k", "density": 0.5}})

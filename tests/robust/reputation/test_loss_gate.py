@@ -153,7 +153,7 @@ def test_margin_is_three_standard_errors_of_the_moving_average(
         is_liar = bytes.fromhex(peer) == b"harmful"
         rating |= {"mean": 0.1 if is_liar else 0.9, "gain": gain if is_liar else 0.0}
         rating |= {"gain_variance": 0.19, "scores": 50}
-    restored = LossGate.restore(0, snapshot)
+    restored = LossGate.restore(snapshot, 0)
     assert restored.rejected(["harmful", "first", "second"]) == (
         ("harmful",) if is_rejected else ()
     )
