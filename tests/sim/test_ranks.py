@@ -101,6 +101,7 @@ def test_a_vote_learns_as_well_as_a_mean_and_costs_fewer_bytes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_liars_with_reversed_rankings_spoil_a_mean_and_no_vote() -> None:
     liars = [0, 3, 6]
     assert accuracy("ranks", liars) > 0.85  # 0.89 where nobody lies

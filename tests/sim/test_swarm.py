@@ -23,7 +23,9 @@ def test_safety_then_liveness(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(it, marks=pytest.mark.nightly) for it in range(4, 8))]
+)
 def test_safety_then_liveness_of_logs(seed: int) -> None:
     play(replace(draw_case(seed), family=UpdateFamily.LEDGER))
 
