@@ -46,6 +46,7 @@ class Rows:
         self._chosen: list[SignedHeader] = []
         # Entries of logs that could not be followed, and how many stood before them.
         self._tried: set[tuple[bytes, int]] = set()
+        self._states: dict[bytes, tuple[bytes, int]] = {}  # of the chosen entries, when chosen
         self._used: dict[PeerId, _Used] = {}
         # Neighbors that missed a deadline: not waited for until they are in step again.
         self._absent: dict[PeerId, None] = {}
@@ -98,7 +99,8 @@ class Rows:
             author = signed.header.author
             if verdict is not None and verdict.reason == GAP:
                 gaps.append(signed)
-                self._tried.add(self._state_of(signed))
+                # As it was chosen: what has come since is news.
+                self._tried.add(self._states.get(signed.update_id, self._state_of(signed)))
                 continue
             self._held.pass_over(author, signed.header.incarnation, signed.header.sequence)
             if self._is_news(signed):
@@ -159,6 +161,7 @@ class Rows:
     def _choose_entries(self) -> tuple[IntegrationRow, ...]:
         """Return what is new in the logs of all authors."""
         self._chosen = self._new_entries()
+        self._states = {signed.update_id: self._state_of(signed) for signed in self._chosen}
         return tuple(
             IntegrationRow(
                 peer=signed.header.author,

@@ -142,3 +142,35 @@ def test_who_is_done_long_before_others_still_ends_in_their_bits() -> None:
     world = run_until_equal({"schedule": schedule, "faults": [slow]})
     assert len(digests(world)) == 1
     assert {world.status(index).round for index in range(4)} == {4}
+
+
+@pytest.mark.slow
+def test_what_arrives_while_a_gap_is_found_is_tried_again() -> None:
+    # Far neighbors: a snapshot that closes the gap comes while what is after it is integrated.
+    scenario = load_scenario(
+        {
+            **LINE,
+            "method": {"name": "seeds"},
+            "training": {
+                "steps_per_round": 2,
+                "batch_size": 4,
+                "threads": 1,
+                "step_rule": {"name": "sgd", "learning_rate": 0.005},
+            },
+            "network": {"latency_s": 0.3},
+            "compute": {"training_s": 0.1, "integration_s": 0.02, "jitter_ratio": 0.5},
+            "schedule": {"mode": "asynchronous", "rounds_max": 60, "evaluate_every_rounds": 0},
+            "faults": [
+                {"kind": "crash", "peers": [1], "at_s": 2.45},
+                {"kind": "restart", "peers": [1], "at_s": 5.7},
+            ],
+        }
+    )
+    recorder = Recorder({}, [identity_of(235, index).peer for index in range(4)])
+    world = _build(scenario, 235, {}, [recorder], keeps_models=True)
+    plan_faults(world, draw_faults(scenario, 235))
+    world.run(
+        until_s=100.0,
+        stop=lambda: all(host.is_done for host in world.hosts) and len(digests(world)) == 1,
+    )
+    assert len(digests(world)) == 1
