@@ -115,14 +115,17 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
         Raises:
             LimitExceeded: If the author moves more than its budget allows. It gets no further at
                 any peer: all refuse the same operation.
-            CodecError: If the operation does not lead to the sums that it names.
+            CodecError: If the operation does not lead to the log that it names.
         """
         log = self.log(writer)
         if sequence <= log.sequence:
             return Receipt.DUPLICATE
         if sequence > log.sequence + 1:
             return Receipt.GAP
-        self._logs[writer] = log.append(operation)
+        after = log.append(operation)
+        if after.digest() != operation.digest:
+            raise CodecError(f"operation {sequence} does not lead to the log that it names")
+        self._logs[writer] = after
         return Receipt.APPLIED
 
     def adopt(
@@ -258,12 +261,28 @@ class AuthorLogs(ABC, Generic[TermsT, LogT, OperationT]):
 
     # Inside --------------------------------------------------------------------------------
 
-    @abstractmethod
     def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> LogT:
-        """Read a snapshot, which may be any bytes.
+        """Read a snapshot, which may be any bytes, and which its author signed by its digest.
 
         Raises:
             CodecError: If they are not the sums with that digest.
+            LimitExceeded: If they are beyond a limit that binds the writer.
+        """
+        log = self._read_log(sequence, sums)
+        if log.digest() != digest:
+            raise CodecError("a snapshot that is not what its author signed")
+        return log
+
+    @abstractmethod
+    def _read_log(self, sequence: int, sums: bytes | memoryview) -> LogT:
+        """Read what `Log.snapshot` returns, from any bytes.
+
+        Args:
+            sequence: Of the operation after which it was made.
+            sums: Any bytes, from anybody.
+
+        Raises:
+            CodecError: If they are not the snapshot of a log within the terms.
             LimitExceeded: If they are beyond a limit that binds the writer.
         """
 

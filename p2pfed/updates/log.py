@@ -46,7 +46,7 @@ class Log(Protocol[OperationIn]):
         """Return the BLAKE3-256 of its sums."""
 
     def append(self, operation: OperationIn) -> Self:
-        """Return the log with the next operation.
+        """Return the log with the next operation, whatever digest that names.
 
         Raises:
             RemoteError: If that is not what its author may add.

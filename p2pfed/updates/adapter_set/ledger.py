@@ -115,5 +115,5 @@ class AdapterSet(AuthorLogs[Terms, AuthorLog, Operation]):
         return operations.decode(data, self.terms)
 
     @override
-    def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> AuthorLog:
-        return AuthorLog.restore(self.terms, sequence, sums, digest)
+    def _read_log(self, sequence: int, sums: bytes | memoryview) -> AuthorLog:
+        return AuthorLog.restore(self.terms, sequence, sums)

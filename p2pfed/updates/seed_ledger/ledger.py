@@ -132,8 +132,8 @@ class SeedLedger(AuthorLogs[Terms, AuthorLog, Operation]):
         return operations.decode(data, self.terms)
 
     @override
-    def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> AuthorLog:
-        return AuthorLog.restore(self.terms, sequence, sums, digest)
+    def _read_log(self, sequence: int, sums: bytes | memoryview) -> AuthorLog:
+        return AuthorLog.restore(self.terms, sequence, sums)
 
 
 def _add(totals: dict[int, Integers], sums: Mapping[int, Integers]) -> None:

@@ -111,5 +111,5 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
         return operations.decode(data, self.terms)
 
     @override
-    def _restore(self, sequence: int, sums: bytes | memoryview, digest: bytes) -> AuthorLog:
-        return AuthorLog.restore(self.terms, sequence, sums, digest)
+    def _read_log(self, sequence: int, sums: bytes | memoryview) -> AuthorLog:
+        return AuthorLog.restore(self.terms, sequence, sums)
