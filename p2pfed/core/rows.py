@@ -99,8 +99,9 @@ class Rows:
             author = signed.header.author
             if verdict is not None and verdict.reason == GAP:
                 gaps.append(signed)
-                # As it was chosen: what has come since is news.
-                self._tried.add(self._states.get(signed.update_id, self._state_of(signed)))
+                if self._keeps_logs:
+                    # As it was chosen: what has come since is news.
+                    self._tried.add(self._states[signed.update_id])
                 continue
             self._held.pass_over(author, signed.header.incarnation, signed.header.sequence)
             if self._is_news(signed):

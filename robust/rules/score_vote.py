@@ -13,15 +13,15 @@ from robust.ranks.codec import RankCodec
 from robust.ranks.codecs import Levels, PackedRanks
 from robust.ranks.layer import RankedLayer, split_layers
 from robust.ranks.ranking import ranks_of
-from robust.rule import Aggregation, Rule
-from robust.rules.rank_vote import RankVote
+from robust.rule import Aggregation
+from robust.rules.vector_vote import VectorVote
 
 _WHOLE: Final = PackedRanks()
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScoreVote(Rule):
+class ScoreVote(VectorVote):
     """Elect each layer's ranking from vectors of scores, and deal the scores out by it.
 
     Of each row only the order within each layer counts, whatever its values. A row's coefficient
@@ -43,7 +43,6 @@ class ScoreVote(Rule):
     Cost: That of `vote`, and a sort of each row.
     """
 
-    vote: RankVote
     layers: tuple[RankedLayer, ...]
     origin: Tensor
     ballots: RankCodec = _WHOLE
@@ -51,22 +50,6 @@ class ScoreVote(Rule):
     def __post_init__(self) -> None:
         if self.vote.vote == "approval" and isinstance(self.ballots, Levels):
             raise RuleError("vote='approval' asks who is among the best: levels do not say")
-
-    @property
-    @override
-    def byzantine_count(self) -> int:  # type: ignore[override]  # derived, so it cannot be set
-        """That of the vote."""
-        return self.vote.byzantine_count
-
-    @property
-    @override
-    def rows_min(self) -> int:
-        """That of the vote."""
-        return self.vote.rows_min
-
-    @override
-    def _vector(self, inputs: Inputs) -> Tensor:
-        return self._aggregate(inputs).vector
 
     @override
     def _aggregate(self, inputs: Inputs) -> Aggregation:

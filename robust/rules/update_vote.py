@@ -13,14 +13,14 @@ from robust.ranks import votes
 from robust.ranks.codecs import listed_count
 from robust.ranks.prefilter import Electorate, spearman_multi_krum
 from robust.ranks.ranking import order_of, ranks_of
-from robust.rule import Aggregation, Rule
-from robust.rules.rank_vote import RankVote
+from robust.rule import Aggregation
+from robust.rules.vector_vote import VectorVote
 from robust.sorting_network import sort_middle
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateVote(Rule):
+class UpdateVote(VectorVote):
     """Elect which entries of an update move and to which side, and take how far from a median.
 
     Each row lists its largest entries: its ballot on one is its sign times its rank, n - m to
@@ -47,28 +47,11 @@ class UpdateVote(Rule):
     Cost: O(n rows) and a sort of each row; the ballots of all rows in memory.
     """
 
-    vote: RankVote
     share: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
             raise RuleError(f"share={self.share} is not in (0, 1]")
-
-    @property
-    @override
-    def byzantine_count(self) -> int:  # type: ignore[override]  # derived, so it cannot be set
-        """That of the vote."""
-        return self.vote.byzantine_count
-
-    @property
-    @override
-    def rows_min(self) -> int:
-        """That of the vote."""
-        return self.vote.rows_min
-
-    @override
-    def _vector(self, inputs: Inputs) -> Tensor:
-        return self._aggregate(inputs).vector
 
     @override
     def _aggregate(self, inputs: Inputs) -> Aggregation:
