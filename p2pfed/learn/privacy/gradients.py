@@ -1,6 +1,5 @@
 """Gradients of single examples, each clipped, and their sum."""
 
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Final, final
@@ -10,15 +9,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from p2pfed.learn.examples import Examples
-
-_log = logging.getLogger(__name__)
+from p2pfed.learn.privacy.alone import EachAlone, Inputs, as_batch, mapped_inputs
 
 # Gradient values held at a time, 256 MB of float32. Guess.
 _VALUES_MAX: Final = 1 << 26
 # So that rounding never lets a clipped gradient be longer than allowed.
 _SAFETY: Final = 1.0 - 1e-6
 
-Inputs = Tensor | Mapping[str, Tensor]
 Loss = Callable[[object, Tensor], Tensor]
 
 
@@ -53,7 +50,7 @@ class ClippedGradients:
         own_names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._names = {name: own_names[id(value)] for name, value in trainable.items()}
         self._trainable = dict(trainable)
-        self._is_mapped = True  # until the model shows that it cannot be
+        self._derive = EachAlone(self._derive_mapped, self._derive_singly)
         self._rows_at_once = max(1, _VALUES_MAX // sum(p.numel() for p in trainable.values()))
 
     def sum(self, batch: Examples) -> tuple[dict[str, Tensor], Tensor]:
@@ -85,33 +82,24 @@ class ClippedGradients:
         factors = (_SAFETY * self._clip_norm / norms).clamp(max=1.0)
         return torch.where(norms.isfinite(), factors, 0.0).float()
 
-    def _derive(self, rows: Examples) -> tuple[dict[str, Tensor], Tensor]:
-        if self._is_mapped:
-            try:
-                return self._derive_mapped(rows)
-            except Exception as error:  # many kinds, and the model itself may be at fault
-                _log.info(
-                    "examples go through the model one by one, it cannot be mapped: %s", error
-                )
-                self._is_mapped = False
-        singles = [self._derive_one(rows.batch(torch.tensor([i]))) for i in range(len(rows))]
+    def _derive_singly(self, rows: list[Examples]) -> tuple[dict[str, Tensor], Tensor]:
+        singles = [self._derive_one(row) for row in rows]
         gradients = {name: torch.stack([each[name] for each, _ in singles]) for name in self._names}
         return gradients, torch.stack([loss for _, loss in singles])
 
     def _derive_mapped(self, rows: Examples) -> tuple[dict[str, Tensor], Tensor]:
         def loss_of(parameters: dict[str, Tensor], inputs: Inputs, label: Tensor) -> Tensor:
-            if isinstance(inputs, Tensor):
-                outputs = functional_call(self._model, parameters, (inputs.unsqueeze(0),))
+            one = as_batch(inputs)
+            if isinstance(one, Tensor):
+                outputs = functional_call(self._model, parameters, (one,))
             else:
-                named = {name: tensor.unsqueeze(0) for name, tensor in inputs.items()}
-                outputs = functional_call(self._model, parameters, (), named)
+                outputs = functional_call(self._model, parameters, (), dict(one))
             return self._loss(outputs, label.unsqueeze(0))
 
         parameters = {self._names[name]: value.detach() for name, value in self._trainable.items()}
-        inputs = rows.inputs if isinstance(rows.inputs, Tensor) else dict(rows.inputs)
         with self._computing():
             derive = vmap(grad_and_value(loss_of), in_dims=(None, 0, 0))
-            gradients, losses = derive(parameters, inputs, rows.labels)
+            gradients, losses = derive(parameters, mapped_inputs(rows), rows.labels)
         return {name: gradients[own] for name, own in self._names.items()}, losses.detach()
 
     def _derive_one(self, row: Examples) -> tuple[dict[str, Tensor], Tensor]:

@@ -1,7 +1,6 @@
 """Losses of single examples, whatever a model does to a batch."""
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import final
 
@@ -12,11 +11,10 @@ from torch.func import vmap
 from p2pfed.learn.device import Placement
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.loss_meter import ExampleLosses
+from p2pfed.learn.privacy.alone import EachAlone, Inputs, as_batch, mapped_inputs
 from p2pfed.learn.privacy.gradients import Loss
 from p2pfed.learn.privacy.memory import without_memory
 from p2pfed.updates.method import AdaptedModel
-
-_log = logging.getLogger(__name__)
 
 
 @final
@@ -39,7 +37,7 @@ class SingleLosses:
         self._model = model
         self._loss = loss
         self._computing = computing
-        self._is_mapped = True  # until the model shows that it cannot be
+        self._losses = EachAlone(self._map, self._singly)
 
     def measure(self, batch: Examples) -> Tensor:
         """Return the losses, shape (b,).
@@ -50,27 +48,19 @@ class SingleLosses:
         if not len(batch):
             return torch.empty(0)
         with torch.no_grad(), self._computing(), without_memory(self._model):
-            if self._is_mapped:
-                try:
-                    return self._map(batch)
-                except Exception as error:  # many kinds, and the model itself may be at fault
-                    _log.info("examples go through the model one by one: %s", error)
-                    self._is_mapped = False
-            singles = [batch.batch(torch.tensor([index])) for index in range(len(batch))]
-            return torch.stack([self._loss_of(it.inputs, it.labels) for it in singles])
+            return self._losses(batch)
+
+    def _singly(self, rows: list[Examples]) -> Tensor:
+        return torch.stack([self._loss_of(it.inputs, it.labels) for it in rows])
 
     def _map(self, batch: Examples) -> Tensor:
-        def loss_of(inputs: Tensor | Mapping[str, Tensor], label: Tensor) -> Tensor:
-            if isinstance(inputs, Tensor):
-                return self._loss_of(inputs.unsqueeze(0), label.unsqueeze(0))
-            named = {name: tensor.unsqueeze(0) for name, tensor in inputs.items()}
-            return self._loss_of(named, label.unsqueeze(0))
+        def loss_of(inputs: Inputs, label: Tensor) -> Tensor:
+            return self._loss_of(as_batch(inputs), label.unsqueeze(0))
 
-        inputs = batch.inputs if isinstance(batch.inputs, Tensor) else dict(batch.inputs)
-        losses: Tensor = vmap(loss_of)(inputs, batch.labels)
+        losses: Tensor = vmap(loss_of)(mapped_inputs(batch), batch.labels)
         return losses
 
-    def _loss_of(self, inputs: Tensor | Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    def _loss_of(self, inputs: Inputs, labels: Tensor) -> Tensor:
         outputs = self._model(inputs) if isinstance(inputs, Tensor) else self._model(**inputs)
         return self._loss(outputs, labels)
 
