@@ -88,19 +88,6 @@ def test_a_liar_stays_within_the_terms() -> None:
     assert 0.0 < float(moved.abs().max()) <= 0.2
 
 
-def test_what_was_left_out_waits_until_the_update_went_out() -> None:
-    (peer,) = make_peers("adapter-set", 1, rank=1)
-    training = peer.bench.exchange.training
-    peer.train()
-    assert training.state() == {}
-    peer.publish()
-    peer.integrate()
-    waiting = training.state()["waiting"]
-    assert waiting.any()
-    peer.train()
-    assert torch.equal(training.state()["waiting"], waiting)
-
-
 def test_a_relay_adds_nothing() -> None:
     relay, other = make_peers("adapter-set", 2)
     for _ in range(2):

@@ -330,8 +330,13 @@ def test_an_operation_is_known_to_be_out_by_the_next_training() -> None:
     assert log_of(peer).sequence == 3
 
 
-def test_what_a_projection_leaves_out_waits_until_it_went_out() -> None:
-    (peer,) = make_peers("projected", 1)
+@pytest.mark.parametrize(
+    ("kind", "constants"), [("projected", {}), ("sparse-sum", {}), ("adapter-set", {"rank": 1})]
+)
+def test_what_an_update_leaves_out_waits_until_it_went_out(
+    kind: str, constants: dict[str, Any]
+) -> None:
+    (peer,) = make_peers(kind, 1, **constants)
     training = peer.bench.exchange.training
     peer.train()
     assert training.state() == {}

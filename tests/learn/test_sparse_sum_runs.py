@@ -60,19 +60,6 @@ def test_an_update_has_the_bytes_of_the_formula() -> None:
     assert len(main) == peer.bench.ledger.operation_bytes_max
 
 
-def test_what_was_left_out_waits_until_the_update_went_out() -> None:
-    (peer,) = make_peers("sparse-sum", 1)
-    training = peer.bench.exchange.training
-    peer.train()
-    assert training.state() == {}
-    peer.publish()
-    peer.integrate()
-    waiting = training.state()["waiting"]
-    assert waiting.any()
-    peer.train()
-    assert torch.equal(training.state()["waiting"], waiting)
-
-
 def test_a_relay_adds_nothing_and_keeps_what_waits() -> None:
     peer, other = make_peers("sparse-sum", 2)
     peer.publish()

@@ -183,3 +183,16 @@ def test_many_networks_end_in_the_same_bits(kind: Kind, seed: int) -> None:
     catch_up(kind, first, second)
     catch_up(kind, second, first)
     assert are_equal(kind, first, second)
+
+
+@ALL_KINDS
+def test_a_newcomer_catches_up_by_a_snapshot(kind: Kind) -> None:
+    entries = kind.written()[WRITERS[0]]
+    ledger, newcomer = kind.told(entries), kind.empty()
+    operations = [ledger.decode(data) for _, _, data in entries]
+    who, sequence, before = WRITERS[0], LENGTH - 1, operations[-2].digest
+    snapshot = kind.told(entries[:-1]).log(who).snapshot()
+    assert newcomer.adopt(who, sequence, snapshot, before) is Receipt.APPLIED
+    assert newcomer.adopt(who, sequence, snapshot, before) is Receipt.DUPLICATE
+    assert newcomer.apply(who, LENGTH, operations[-1]) is Receipt.APPLIED
+    assert are_equal(kind, newcomer, ledger)

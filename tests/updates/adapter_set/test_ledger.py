@@ -216,16 +216,6 @@ def test_increments_of_many_lives_are_no_more_than_those_of_two() -> None:
     assert found == firsts[: 2 * TERMS.open_max]
 
 
-def test_a_newcomer_catches_up_by_a_snapshot() -> None:
-    entries = write(A, 9)
-    ledger, newcomer = told(entries), AdapterSet(TERMS)
-    data = told(entries[:8]).log(A).snapshot()
-    assert newcomer.adopt(A, 8, data, entries[7][2].digest) is Receipt.APPLIED
-    assert newcomer.apply(*entries[8]) is Receipt.APPLIED
-    assert newcomer.digest() == ledger.digest()
-    assert weight_bytes(newcomer) == weight_bytes(ledger)
-
-
 def test_a_snapshot_that_its_author_did_not_sign_is_refused() -> None:
     entries = write(A, 5)
     data = told(entries).log(A).snapshot()

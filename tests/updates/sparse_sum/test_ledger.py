@@ -122,16 +122,6 @@ def test_sums_of_callers_are_not_those_of_the_ledger() -> None:
     assert (ledger.digest(), weight_bytes(ledger)) == before
 
 
-def test_a_newcomer_catches_up_by_a_snapshot() -> None:
-    entries = write(A, 9)
-    ledger, newcomer = told(entries), SparseSum(TERMS)
-    data = told(entries[:8]).log(A).snapshot()
-    assert newcomer.adopt(A, 8, data, entries[7][2].digest) is Receipt.APPLIED
-    assert newcomer.apply(*entries[8]) is Receipt.APPLIED
-    assert newcomer.digest() == ledger.digest()
-    assert weight_bytes(newcomer) == weight_bytes(ledger)
-
-
 def test_a_snapshot_that_its_author_did_not_sign_is_refused() -> None:
     entries = write(A, 4)
     data = told(entries).log(A).snapshot()
