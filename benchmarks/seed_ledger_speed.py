@@ -32,6 +32,7 @@ TURNS = 7
 FRACTION_BITS = 24
 # Million parameters per second, K = 4,096, two threads, into memory that is there.
 WANTED = {"numba": 400.0, "torch": 80.0}
+_COLUMNS = "| way | million parameters/s | share of the floor | per CPU second |"
 
 Samples = dict[str, list[tuple[float, float]]]
 
@@ -82,14 +83,21 @@ def speed(samples: list[tuple[float, float]]) -> float:
     return SIZE / statistics.median(wall for wall, _ in samples) / 1e6
 
 
-def row(name: str, samples: list[tuple[float, float]], direction_count: int) -> str:
-    """Return a line of the table."""
-    walls = sorted(wall for wall, _ in samples)
-    cpu_s = statistics.median(cpu for _, cpu in samples)
-    each = f"{speed(samples):,.0f} ({SIZE / walls[-1] / 1e6:,.0f} to {SIZE / walls[0] / 1e6:,.0f})"
+def row(name: str, samples: Samples, direction_count: int) -> str:
+    """Return a way's line of the table."""
+    share = speed(samples[name]) / speed(samples["copy"])
+    found = samples[name]
+    walls = sorted(wall for wall, _ in found)
+    cpu_s = statistics.median(cpu for _, cpu in found)
+    each = f"{speed(found):,.0f} ({SIZE / walls[-1] / 1e6:,.0f} to {SIZE / walls[0] / 1e6:,.0f})"
     if name == "replay":  # of one seed; a model takes all of them
-        each = f"{speed(samples) / direction_count:.3f}"
-    return f"| {name} | {each} | {SIZE / cpu_s / 1e6:,.0f} |"
+        each = f"{speed(found) / direction_count:.3f}"
+        share /= direction_count
+    return f"| {name} | {each} | {_percent(share)} | {SIZE / cpu_s / 1e6:,.0f} |"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else f"{share:.4%}"
 
 
 def section(found: dict[tuple[int, int], Samples]) -> str:
@@ -105,11 +113,9 @@ time; there `replay` is that of one seed. Wanted, K = 4,096 and two threads: at 
 """
     ]
     for (direction_count, threads), samples in found.items():
-        lines = [row(name, each, direction_count) for name, each in samples.items()]
-        parts.append(
-            f"K = {direction_count:,}, {threads} thread{'s' if threads > 1 else ''}:\n\n"
-            "| way | million parameters/s | per CPU second |\n|---|---|---|\n" + "\n".join(lines)
-        )
+        lines = [row(name, samples, direction_count) for name in samples]
+        title = f"K = {direction_count:,}, {threads} thread{'s' if threads > 1 else ''}:"
+        parts.append("\n".join([title, "", _COLUMNS, "|---|---|---|---|", *lines]))
     machine: dict[str, Any] = describe_machine()
     machine |= {name: version(name) for name in ("torch", "numba")}
     parts.append(f"Machine: {', '.join(f'{key} {value}' for key, value in machine.items())}.")

@@ -13,11 +13,12 @@ def test_speed_is_of_wall_time_by_the_median() -> None:
 
 
 def test_section_says_what_was_measured() -> None:
-    found = {(4_096, 2): {"numba": [(0.1, 0.2)] * 7, "replay": [(4.096, 4.0)] * 7}}
+    times = {"numba": (0.1, 0.2), "copy": (0.05, 0.1), "replay": (4.096, 4.0)}
+    found = {(4_096, 2): {name: [each] * 7 for name, each in times.items()}}
     text = section(found)
     assert "K = 4,096, 2 threads:" in text
-    assert "| numba | 168 (168 to 168) | 84 |" in text
-    assert "| replay | 0.001 | 4 |" in text
+    assert "| numba | 168 (168 to 168) | 50.0% | 84 |" in text
+    assert "| replay | 0.001 | 0.0003% | 4 |" in text
 
 
 @pytest.mark.slow
