@@ -150,7 +150,8 @@ def distance(vector: Tensor, origin: Tensor | None = None) -> float:
         origin: Shape (d,), same type and device; the zero vector if left out.
 
     Returns:
-        The norm; infinite or NaN if `vector - origin` has such an entry.
+        The norm; infinite or NaN if one of the two has such an entry, and infinite where both are
+        finite and their difference is beyond the range of its type.
     """
     wide = accumulator(vector.dtype)
     tiny = torch.finfo(wide).tiny
@@ -167,6 +168,8 @@ def distance(vector: Tensor, origin: Tensor | None = None) -> float:
             lengths.append(math.sqrt(square))
             continue
         peak = part.abs().amax().clamp_min(tiny)
+        if not bool(torch.isfinite(peak)):
+            return float(peak)  # divided by itself, infinity is NaN, which sorts nowhere
         lengths.append(float(peak) * float(torch.linalg.vector_norm(part / peak)))
     return math.hypot(*lengths)
 

@@ -65,6 +65,24 @@ def test_difference_that_overflows_pulls_nowhere() -> None:
         assert result.coefficients.tolist()[1] == 0.0
 
 
+@pytest.mark.parametrize(
+    "name", ["balance", "centered-clipping", "monna", "self-centered-clipping", "ubar"]
+)
+def test_difference_that_overflows_is_the_longest_wherever_its_row_stands(name: str) -> None:
+    # As NaN it would be sorted to anywhere, and with it the radius or the neighbors.
+    vectors = torch.tensor([[-3e38, 0.0], *([-3e38, 0.1 * i] for i in range(1, 5)), [3e38, 5.0]])
+    scores = {"evaluate": lambda _: [0.5]} if accepts(name, "evaluate") else {}
+    rule, keys = robust.create(name, byzantine_count=1, **scores), list("abcdef")
+    expected = rule(vectors, own=vectors[0], keys=keys)
+    assert 0.0 < float(expected[1]) < 0.4
+    for place in range(6):
+        order = [row for row in range(5) if row != place]
+        order.insert(place, 5)
+        order += sorted(set(range(6)) - set(order))
+        found = rule(vectors[order], own=vectors[0], keys=[keys[row] for row in order])
+        assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("name", AGREEING)
 @pytest.mark.parametrize("value", [0.0, -7.25])
 def test_equal_rows_divide_nothing_by_zero(name: str, value: float) -> None:
@@ -178,4 +196,5 @@ def test_norm_of_wide_numbers_and_of_a_zero_vector() -> None:
     assert distance(torch.tensor([3e38, 3e38])) == pytest.approx(2**0.5 * 3e38)
     assert distance(torch.tensor([3e200, 4e200], dtype=torch.float64)) == pytest.approx(5e200)
     assert math.isnan(distance(torch.tensor([1.0, math.nan])))
-    assert not math.isfinite(distance(torch.tensor([1.0, math.inf])))
+    assert distance(torch.tensor([1.0, math.inf])) == math.inf
+    assert distance(torch.tensor([3e38, 1.0]), torch.tensor([-3e38, 1.0])) == math.inf
