@@ -218,9 +218,17 @@ def find_too_long(
 
 
 def find_passed_over(call: Call, prioritizer: Prioritizer | None) -> dict[bytes, Reason]:
-    """Name the peers whose rows the prioritizer leaves out; nobody without one."""
+    """Name the peers whose rows the prioritizer leaves out; nobody without one.
+
+    Where the caller measures products, they say what is near: equal changes may have factors that
+    are far apart.
+    """
     if prioritizer is None:
         return {}
-    distances = {peer_key(row.peer): distance(row.vector, call.own) for row in call.accepted}
+    if call.products is None:
+        distances = {peer_key(row.peer): distance(row.vector, call.own) for row in call.accepted}
+    else:
+        by_products = call.products.distances()
+        distances = {key: by_products[key] for key in (peer_key(row.peer) for row in call.accepted)}
     kept = prioritizer.select(distances, round=call.round)
     return dict.fromkeys(distances.keys() - kept, Reason.NOT_PRIORITIZED)

@@ -1,5 +1,6 @@
 """The inner products of drifts that the caller measures, of which hostile rows may have none."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -41,6 +42,13 @@ class Products:
     def lengths(self) -> dict[bytes, float]:
         """Return what is the length of each row by these products, by peer key, own's at b""."""
         roots = self.matrix.diagonal().sqrt()
+        return {key: float(roots[place]) for key, place in self.places.items()}
+
+    def distances(self) -> dict[bytes, float]:
+        """Return how far each row is from the own one by these products, by peer key."""
+        squares = self.matrix.diagonal() - 2.0 * self.matrix[0] + self.matrix[0, 0]
+        # Of what is beyond float64 nothing is known but that it is far.
+        roots = squares.clamp_min(0.0).nan_to_num(nan=math.inf, posinf=math.inf).sqrt()
         return {key: float(roots[place]) for key, place in self.places.items()}
 
     def of(self, keys: Sequence[bytes]) -> Tensor:

@@ -177,6 +177,44 @@ def test_it_integrates_with_the_integrator() -> None:
     assert accepted == {"01", "02", "03"}
 
 
+def chosen(integrator: robust.Integrator, own: torch.Tensor, rows: list[robust.Row]) -> set[str]:
+    verdicts = integrator.integrate(own, rows).verdicts
+    return {str(it.peer) for it in verdicts if it.reason is not robust.Reason.NOT_PRIORITIZED}
+
+
+def test_what_is_near_is_what_the_callers_products_say() -> None:
+    # By its entries "turned" is the farthest from own, by their product it is own.
+    def of_products(drifts: torch.Tensor) -> torch.Tensor:
+        products = (drifts[:, :1] * drifts[:, 1:]).double()
+        return products @ products.T
+
+    own = torch.tensor([1.0, 4.0])
+    sent = {"turned": [-1.0, -4.0], "a": [1.0, 4.5], "b": [1.0, 5.0], "c": [1.0, 5.5]}
+    rows = [robust.Row(name, torch.tensor(entries)) for name, entries in sent.items()]
+    nearest = DistancePrioritizer(model_count_max=1, exploration_ratio=0.0, draw="nearest")
+    plain = robust.Integrator("mean", prioritizer=nearest)
+    assert chosen(plain, own, rows) == {"a"}
+    assert chosen(robust.Integrator("mean", prioritizer=nearest, gram=of_products), own, rows) == {
+        "turned"
+    }
+
+
+def test_a_row_beyond_the_range_of_distances_is_the_farthest_and_raises_nothing() -> None:
+    own = torch.tensor([-2e38, 0.0])
+    rows = [robust.Row(name, own + torch.tensor([0.0, 1.0])) for name in "abc"]
+    rows.append(robust.Row("far", torch.tensor([2e38, 0.0])))
+    nearest = DistancePrioritizer(model_count_max=3, exploration_ratio=0.0, draw="nearest")
+    assert chosen(robust.Integrator("mean", prioritizer=nearest), own, rows) == {*"abc"}
+
+    def wild(drifts: torch.Tensor) -> torch.Tensor:
+        products = torch.eye(len(drifts), dtype=torch.float64)
+        products[0, 0] = math.inf
+        return products
+
+    found = robust.Integrator("mean", prioritizer=nearest, gram=wild).integrate(own, rows)
+    assert found.kept_own
+
+
 @pytest.mark.parametrize("rule", ["krum", "multi-krum", "bridge", "nnm+trimmed-mean"])
 def test_rule_allows_for_liars_among_those_who_were_chosen(rule: str) -> None:
     # Of 40 neighbors 12 may lie, of the 10 that are looked at 3; 12 of 10 no rule bears.
