@@ -54,6 +54,7 @@ class ScoreVote(VectorVote):
     @override
     def _aggregate(self, inputs: Inputs) -> Aggregation:
         split_layers(self.origin, self.layers)
+        split_layers(inputs.vectors, self.layers)
         result = torch.empty_like(inputs.vectors[0])
         shares = torch.zeros(inputs.row_count, dtype=torch.float64)
         notes = []

@@ -100,6 +100,12 @@ def test_rows_of_another_length_are_refused() -> None:
         ScoreVote(vote=RankVote(byzantine_count=0), layers=(LAYER,), origin=torch.zeros(13))(
             torch.zeros(3, 13)
         )
+    # What no layer covers would be whatever was in memory.
+    for length in (4, 9):
+        with pytest.raises(InputError, match=f"{length} scores: the layers have 6"):
+            ScoreVote(vote=RankVote(byzantine_count=0), layers=(LAYER,), origin=torch.zeros(6))(
+                torch.zeros(3, length)
+            )
 
 
 def electing(rule: Rule) -> Rule:
