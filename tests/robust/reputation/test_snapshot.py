@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
@@ -165,25 +166,81 @@ def test_damaged_or_foreign_snapshot_is_refused(path: list[str], value: Any) -> 
     assert issubclass(SnapshotError, RuleError)
 
 
-@given(
-    value=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-        lambda inner: (
-            st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-        ),
-        max_leaves=4,
-    )
+PLAIN = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_infinity=True) | st.text(max_size=3)
 )
-def test_any_json_is_read_or_refused(value: Any) -> None:
-    for snapshot in (value, grown_once | {"peers": value}, grown_once | {"peers": {A: value}}):
+JSON = st.recursive(
+    PLAIN,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def grown_gate() -> LossGate:
+    gate = LossGate(7, genesis="digits")
+    for index in range(12):
+        gate.record(index, {"a": -0.1, "b": 0.1, "c": 0.2})
+    return gate
+
+
+def grown_norm_gate() -> NormGate:
+    gate = NormGate(genesis="digits")
+    for name in "abc":
+        gate.admit(name, 1.0, own_norm=1.0)
+    return gate
+
+
+# How each memory is restored, a snapshot of it, and what it is used for afterwards.
+MEMORIES: dict[str, tuple[Callable[[Any], Any], dict[str, Any], Callable[[Any], object]]] = {
+    "ledger": (
+        lambda it: ReputationLedger.restore(it, genesis="digits"),
+        grown().snapshot(),
+        lambda it: [
+            it.observe(20, dict.fromkeys("ab", Observation(agreement=0.5))),
+            it.masses(20, ["a", "b", "c", "d", "bad"]),
+            it.quotas(20, ["a", "bad"]),
+        ],
+    ),
+    "loss gate": (
+        lambda it: LossGate.restore(it, 7, genesis="digits"),
+        grown_gate().snapshot(),
+        lambda it: [it.record(20, {"a": 0.1, "b": 0.1}), it.rejected(["a", "b", "c"])],
+    ),
+    "norm gate": (
+        lambda it: NormGate.restore(it, genesis="digits"),
+        grown_norm_gate().snapshot(),
+        lambda it: it.admit("a", 1.0, own_norm=1.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEMORIES)
+@settings(max_examples=40)
+@given(value=JSON, plain=PLAIN, data=st.data())
+def test_any_json_is_read_or_refused(
+    name: str, value: Any, plain: Any, data: st.DataObject
+) -> None:
+    restore, good, use = MEMORIES[name]
+    states = good["peers"]
+    peer = data.draw(st.sampled_from(sorted(states)))
+    field = data.draw(st.sampled_from(sorted(states[peer])))
+    one_wrong = {**states, peer: {**states[peer], field: plain}}
+    for snapshot in (
+        value,
+        good | {"peers": value},
+        good | {"peers": {peer: value}},
+        good | {"peers": one_wrong},
+    ):
         try:
-            ReputationLedger.restore(snapshot, genesis="digits")
-            LossGate.restore(snapshot, 0, genesis="digits")
+            restored = restore(snapshot)
         except SnapshotError:
-            pass
-
-
-grown_once = grown().snapshot()
+            continue
+        assert (
+            restore(json.loads(json.dumps(restored.snapshot()))).snapshot() == restored.snapshot()
+        )
+        use(restored)
 
 
 def test_gate_goes_through_json_as_well() -> None:
