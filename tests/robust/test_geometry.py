@@ -42,6 +42,15 @@ def test_squares_beyond_float32_are_measured(scale: float) -> None:
     torch.testing.assert_close(found, exact_squared_distances(vectors), rtol=1e-5, atol=0.0)
 
 
+@pytest.mark.parametrize("short", [0.0, 1e-30])
+def test_a_row_much_shorter_than_the_center_is_measured(short: float) -> None:
+    # Divided by its own length, the center that it is measured from would be beyond the range.
+    vectors = make_vectors(5, 50).sign() * 3e38
+    vectors[4] *= short / 3e38
+    found = measure(vectors, vectors[0]).squared_distances()
+    torch.testing.assert_close(found, exact_squared_distances(vectors), rtol=1e-5, atol=0.0)
+
+
 def test_squares_beyond_float64_are_infeasible() -> None:
     with pytest.raises(InfeasibleError, match="beyond the range"):
         measure(torch.tensor([[1e300], [-1e300]], dtype=torch.float64), None)

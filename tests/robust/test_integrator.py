@@ -69,6 +69,12 @@ def test_gamma_is_the_part_of_the_way() -> None:
     assert integration.vector.tolist() == [1.5]
 
 
+def test_gamma_is_the_part_of_the_way_wherever_all_began() -> None:
+    own, rows, genesis = torch.tensor([1.0]), make_rows([5.0]), torch.tensor([4.0])
+    integration = Integrator("mean", gamma=0.25).integrate(own, rows, genesis=genesis)
+    assert integration.vector.tolist() == [1.5]
+
+
 def test_mixing_weights_leave_the_rest_to_own() -> None:
     own = torch.tensor([1.0])
     rows = [Row("a", torch.tensor([2.0]), 0.25), Row("b", torch.tensor([3.0]), 0.5)]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from robust import Integrator, Reason, Row
+from robust.agreement import agreements
 from robust.intake import Call, find_voices
 from robust.sanitizer import peer_key
 
@@ -106,6 +107,25 @@ def test_rows_that_are_too_long_do_not_judge_the_others() -> None:
     found = Integrator("mean", observes=True).integrate(own, rows).observations
     assert [found[name].agreement for name in "abc"] == pytest.approx([1.0] * 3)
     assert found["liar 0"].agreement == 0.0
+
+
+def test_as_many_are_cut_away_as_agreements_are_told_of() -> None:
+    # Own and four speak, f = 1 of five, and ten are compared: 2 mean voices, not 3 as of all ten.
+    generator = torch.Generator().manual_seed(0)
+    drifts = 1.0 + torch.randn(10, 6, generator=generator)
+    names = [f"peer {k}" for k in range(9)]
+    rows = [Row(name, drift) for name, drift in zip(names, drifts[1:], strict=True)]
+    caps = {name: 0.2 if k < 4 else 0.0 for k, name in enumerate(names)}
+    integrator = Integrator("mean", observes=True, norm_cap_ratio=None)
+    found = integrator.integrate(drifts[0], rows, mass_caps=caps).observations
+    by_key = sorted(names)
+    voices_of = [0.2, *(0.2 if caps[name] else 0.0 for name in by_key)]
+    expected, other = (
+        agreements(drifts, own=drifts[0], byzantine_count=count, voices=voices_of)[1:]
+        for count in (2, 3)
+    )
+    assert [found[name].agreement for name in by_key] == pytest.approx(list(expected))
+    assert list(expected) != pytest.approx(list(other))
 
 
 def test_liars_are_a_share_of_those_who_speak_in_mean_voices_of_all() -> None:

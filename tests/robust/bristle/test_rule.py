@@ -199,6 +199,27 @@ def test_integrator_scores_vectors_and_not_drifts() -> None:
     torch.testing.assert_close(integration.vector, rows[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_integrator_scores_vectors_of_the_type_of_own(dtype: torch.dtype) -> None:
+    seen = []
+
+    def evaluate(vector: Tensor) -> list[float]:
+        seen.append(vector.dtype)
+        return [0.5]
+
+    own, rows = torch.ones(3, dtype=dtype), [robust.Row("a", torch.ones(3, dtype=dtype))]
+    integrator = robust.Integrator("ubar", evaluate=evaluate)
+    integrator.integrate(own, rows, genesis=torch.zeros(3, dtype=dtype))
+    assert set(seen) == {dtype}
+
+
+def test_own_counts_once_for_the_norm_cap() -> None:
+    # Lengths 1, 3.4 and 10: the median is 3.4, and 2.2 if own were there twice.
+    rows = torch.diag(torch.tensor([1.0, 3.4, 10.0]))
+    rule = robust.create("bristle", evaluate=lambda _vector: [0.5])
+    assert float(rule.aggregate(rows, own=rows[0]).coefficients[2]) > 0.0
+
+
 def test_own_row_is_own_behind_a_cap_on_shares() -> None:
     # Were it taken for a peer, own would count 1.5 in place of 1.
     rows = make_rows(0.0, 1.0)

@@ -59,6 +59,22 @@ def test_each_layer_has_its_own_election() -> None:
     assert torch.equal(ranks_of(second), 5 - ELECTED)
 
 
+def test_shares_in_layers_count_by_their_sizes() -> None:
+    # The prefilter leaves out the fifth in the layer of six and the fourth in that of two.
+    wide, narrow = RankedLayer.of(6, fan_in=3), RankedLayer.of(2, fan_in=3)
+    voters = [torch.arange(6)] * 4 + [torch.arange(6).flip(0)]
+    pairs = [torch.arange(2)] * 3 + [torch.arange(2).flip(0), torch.arange(2)]
+    given = torch.stack(
+        [
+            torch.cat([wide.scores(one), narrow.scores(two)])
+            for one, two in zip(voters, pairs, strict=True)
+        ]
+    )
+    rule = ScoreVote(vote=RankVote(byzantine_count=1), layers=(wide, narrow), origin=torch.zeros(8))
+    shares = rule.aggregate(given).coefficients.tolist()
+    assert shares == pytest.approx([0.25] * 3 + [0.25 * 6 / 8, 0.25 * 2 / 8])
+
+
 def test_only_the_order_of_a_row_counts() -> None:
     rule = make()
     given = rows(RANKINGS, rule)

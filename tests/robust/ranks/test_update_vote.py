@@ -93,6 +93,17 @@ def test_an_integrator_holds_elections_on_updates() -> None:
     assert [verdict.weight > 0 for verdict in result.verdicts] == [False] * 2 + [True] * 5
 
 
+def test_shares_are_those_of_the_ballots_that_count() -> None:
+    rows, weights = draw(3), [3.0, 1.0, 1.0]
+    for vote in ("approval", "borda"):
+        shares = make(vote).aggregate(rows, weights=weights).coefficients.tolist()
+        assert shares == pytest.approx([0.6, 0.2, 0.2])
+    # Of the middle alone it is the row whose ballots lie between those of the others.
+    between = torch.stack([rows[0], rows[0], -rows[0]])
+    shares = make("median", f=1).aggregate(between).coefficients.tolist()
+    assert shares[0] == shares[1] > shares[2]
+
+
 @pytest.mark.parametrize("share", [0.0, 1.5])
 def test_a_share_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(RuleError, match="share"):

@@ -213,6 +213,12 @@ def test_copies_of_own_count_as_it_does() -> None:
     result = make("trimmed-mean").aggregate(vectors, own=vectors[0])
     assert result.vector.tolist() == pytest.approx([5 / 3])
     assert result.coefficients.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0, 0.0])
+    # The copy is dropped as the smallest of 1, 3, 5 and 9, and shares what own has: nobody can tell
+    # which of the two is which.
+    vectors = torch.tensor([[1.0], [3.0], [1.0], [5.0], [9.0]])
+    result = make("trimmed-mean").aggregate(vectors, own=vectors[0])
+    assert result.vector.tolist() == pytest.approx([3.0])
+    assert result.coefficients.tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 6, 1 / 3, 0.0])
 
 
 def test_distances_are_those_of_the_gram_matrix() -> None:

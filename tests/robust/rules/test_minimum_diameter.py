@@ -67,6 +67,16 @@ def test_distances_are_those_of_the_gram_matrix() -> None:
     assert kept_by(1, torch.ones(3, 2), gram=stand_ins @ stand_ins.T) == [0, 2]
 
 
+def test_a_row_is_kept_though_all_others_that_could_be_dropped_are_its_foes() -> None:
+    # Row 0 is far from 1, 2 and 3, of which each two are far from one more: only without the three
+    # is nothing left that is far from each other, and row 0 has no more foes than may be dropped.
+    far = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (2, 5), (3, 5), (3, 6), (1, 6)]
+    gram = 0.5 * torch.eye(7) + 0.5
+    for first, second in far:
+        gram[first, second] = gram[second, first] = 0.4
+    assert kept_by(3, torch.ones(7, 2), gram=gram) == [0, 4, 5, 6]
+
+
 def test_a_planted_subset_among_forty_is_found() -> None:
     # 8e8 subsets of 30; the search looks at few of them.
     vectors = make_vectors(40, 100)
