@@ -89,6 +89,19 @@ def test_rare_neighbor_is_banned_only_below_a_third_of_the_mean_with_it() -> Non
     assert World().run_until_banned(0.2) == 12
 
 
+def test_conduct_out_of_order_counts_as_disagreement_does() -> None:
+    world = World()
+    for _ in range(30):
+        world.step()
+    seen = dict.fromkeys(HONEST, Observation(agreement=0.8))
+    for _ in range(10):
+        assert not world.is_banned()
+        seen |= {"x": Observation(agreement=0.8, validity=0.0)}
+        world.ledger.observe(world.round_index, seen)
+        world.round_index += 1
+    assert world.is_banned()
+
+
 def test_two_neighbors_are_not_judged_by_each_other() -> None:
     ledger = ReputationLedger()
     for index in range(100):
