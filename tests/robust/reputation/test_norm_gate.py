@@ -133,3 +133,12 @@ def test_damage_and_wrong_arguments_are_named() -> None:
         NormGate(age_max=0)
     with pytest.raises(RuleError, match="own_norm=nan"):
         gate.admit("a", 1.0, own_norm=math.nan)
+
+
+def test_a_wave_of_long_updates_raises_the_scale_by_the_ratio_and_not_to_their_length() -> None:
+    gate = NormGate(norm_cap_ratio=3.0)
+    for name in "abc":
+        assert gate.admit(name, 1.0, own_norm=1.0)
+    assert not any(gate.admit(name, 100.0, own_norm=1.0) for name in "abc")
+    assert not gate.admit("d", 9.1, own_norm=1.0)
+    assert gate.admit("e", 9.0, own_norm=1.0)
