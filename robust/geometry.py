@@ -36,12 +36,15 @@ class Geometry:
         own: Shape (k,), float64: the own vector as one; None if there is none.
         has_origin: Whether it is known where zero is. If not, there are only differences between
             rows, and from own; lengths and products about the origin are not to be asked for.
+        places: Shape (m,): where each row is a base vector of its own, but for what all rows have
+            in common, which base vector that is; None where rows are mixed.
     """
 
     products: Tensor
     rows: Tensor
     own: Tensor | None
     has_origin: bool = True
+    places: Tensor | None = None
 
     def gram(self) -> Tensor:
         """Return the inner products of the rows about the origin, shape (m, m)."""
@@ -63,16 +66,22 @@ class Geometry:
 
     def squared_distances(self) -> Tensor:
         """Return the squared distance of each row from each, shape (m, m), 0 on the diagonal."""
-        distances = torch.empty(len(self.rows), len(self.rows), dtype=torch.float64)
-        for index, row in enumerate(self.rows):
-            # From the differences themselves: a third row far away then takes no digits from them.
-            drifts = self.rows - row
-            distances[index] = (drifts @ self.products * drifts).sum(dim=1)
+        distances = self._distances_of_mixed() if self.places is None else self._distances_of_base()
         if not self.has_origin:
             # Equal rows have equal products only up to rounding, and are to be at distance 0.
             squares = self._products_of(self.rows).diagonal()
             distances[distances <= _EQUAL * (squares + squares[:, None])] = 0.0
         return distances.clamp_min_(0.0)
+
+    def squared_length(self, coefficients: Tensor, *, about: int) -> float:
+        """Return the squared length of sum_j c_j (row_j - row_about).
+
+        Args:
+            coefficients: The c_j, shape (m,), float64.
+            about: A row's index.
+        """
+        vector = coefficients @ (self.rows - self.rows[about])
+        return max(0.0, float(vector @ self.products @ vector))
 
     def squared_distances_to_own(self) -> Tensor:
         """Return the squared distance of each row from the own vector, shape (m,)."""
@@ -103,11 +112,27 @@ class Geometry:
         """
         index = torch.tensor(list(range(len(self.rows)) if order is None else order))
         rows = mixing[:, index] @ self.rows[index]
-        return replace(self, rows=rows)
+        return replace(self, rows=rows, places=None)
 
     def in_order(self, order: Sequence[int]) -> "Geometry":
         """Return the geometry of the same rows, in another order."""
-        return replace(self, rows=self.rows[torch.tensor(list(order))])
+        index = torch.tensor(list(order))
+        places = None if self.places is None else self.places[index]
+        return replace(self, rows=self.rows[index], places=places)
+
+    def _distances_of_base(self) -> Tensor:
+        among = self.products[self.places][:, self.places]
+        squares = among.diagonal()
+        # As two differences: both are zero, to the last bit, between rows of equal products.
+        return (squares[:, None] - among.T) - (among - squares)
+
+    def _distances_of_mixed(self) -> Tensor:
+        distances = torch.empty(len(self.rows), len(self.rows), dtype=torch.float64)
+        for index, row in enumerate(self.rows):
+            # From the differences themselves: a third row far away then takes no digits from them.
+            drifts = self.rows - row
+            distances[index] = (drifts @ self.products * drifts).sum(dim=1)
+        return distances
 
     def _products_of(self, rows: Tensor) -> Tensor:
         return rows @ self.products @ rows.T
@@ -159,6 +184,7 @@ def measure(
         rows=rows,
         own=_last(rows) if own is not None else None,
         has_origin=has_origin,
+        places=_places(order),
     )
 
 
@@ -194,7 +220,12 @@ def measure_about_origin(
         products = inner_products(vectors, own, order, scales=scales, is_centered=False)
         _check_range(products)
     rows = _rows_in_order(order, len(vectors) + 1)
-    return Geometry(products=products, rows=rows, own=_last(rows) if own is not None else None)
+    return Geometry(
+        products=products,
+        rows=rows,
+        own=_last(rows) if own is not None else None,
+        places=_places(order),
+    )
 
 
 def from_gram(gram: Tensor, own_row: int | None, order: Sequence[int] | None = None) -> Geometry:
@@ -209,14 +240,18 @@ def from_gram(gram: Tensor, own_row: int | None, order: Sequence[int] | None = N
     index = torch.tensor(list(order))
     rows = _rows_in_order(order, len(order))
     own = None if own_row is None else rows[own_row]
-    return Geometry(products=gram[index][:, index], rows=rows, own=own)
+    return Geometry(products=gram[index][:, index], rows=rows, own=own, places=_places(order))
+
+
+def _places(order: Sequence[int]) -> Tensor:
+    """Return which base vector each row is, the base being in `order`."""
+    return torch.tensor(list(order)).argsort()
 
 
 def _rows_in_order(order: Sequence[int], base_count: int) -> Tensor:
     """Return the combinations of base vectors that are the rows, the base being in `order`."""
     rows = torch.zeros(len(order), base_count, dtype=torch.float64)
-    for place, row in enumerate(order):
-        rows[row, place] = 1.0
+    rows[torch.arange(len(order)), _places(order)] = 1.0
     return rows
 
 

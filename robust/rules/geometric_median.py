@@ -90,9 +90,9 @@ def _median_rows(geometry: Geometry, distances: Tensor, *, same: float) -> Tenso
     for row, lengths in enumerate(distances):
         is_apart = lengths > same
         units = torch.where(is_apart, 1.0 / lengths, 0.0)
-        pull = float(units @ geometry.gram_about(_corner(row, row_count)) @ units)
+        pull = geometry.squared_length(units, about=row) ** 0.5
         held = row_count - int(is_apart.sum())
-        is_median[row] = max(pull, 0.0) ** 0.5 <= held + slack
+        is_median[row] = pull <= held + slack
     count = is_median.sum()
     return is_median / count if float(count) else None
 
