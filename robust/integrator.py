@@ -200,18 +200,19 @@ class Integrator:
             # As rules sum them: then none has to move a row.
             call = replace(call, accepted=sorted(call.accepted, key=lambda it: _key(it, round)))
             rule = self._rule_for(call)
-            vector, shares, note = own.clone(), [1.0] + [0.0] * len(call.accepted), ""
+            kept_own = False
             try:
-                vector, shares = self._step(rule, call)
+                vector, shares, note = self._step(rule, call)
             except InfeasibleError as error:
-                note = str(error)
-            verdicts = judge(peers, call.accepted, shares[1:], call.rejected, is_kept=bool(note))
+                kept_own, note = True, str(error)
+                vector, shares = own.clone(), [1.0] + [0.0] * len(call.accepted)
+            verdicts = judge(peers, call.accepted, shares[1:], call.rejected, is_kept=kept_own)
             return Integration(
                 vector=vector,
                 verdicts=tuple(verdicts),
                 own_weight=shares[0],
                 byzantine_count=rule.byzantine_count,
-                kept_own=bool(note),
+                kept_own=kept_own,
                 note=note,
                 observations=observations,
             )
@@ -271,8 +272,8 @@ class Integrator:
         params = {"byzantine_count": count, **known, **_by_peer_key(self.params)}
         return create(name, **params)
 
-    def _step(self, rule: Rule, call: Call) -> tuple[Tensor, list[float]]:
-        """Return the new vector, in the type of the own one, and each row's share, own first.
+    def _step(self, rule: Rule, call: Call) -> tuple[Tensor, list[float], str]:
+        """Return the new vector, each row's share, own first, and what the rule notes.
 
         Raises:
             InfeasibleError: If there is nothing to integrate or no safe way to.
@@ -291,7 +292,7 @@ class Integrator:
         if not math.isfinite(distance(vector)):
             raise InfeasibleError(f"the result is beyond the range of {call.own.dtype}")
         own_share, *shares = result.coefficients.tolist()
-        return vector, [own_share + result.own_coefficient, *shares]
+        return vector, [own_share + result.own_coefficient, *shares], result.note
 
     def _aggregate(self, rule: Rule, drifts: Tensor, call: Call) -> Aggregation:
         keys = [peer_key(row.peer) for row in call.accepted]

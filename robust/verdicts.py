@@ -42,7 +42,8 @@ class Integration:
         byzantine_count: The liars that were allowed for; the papers' f.
         kept_own: Whether `vector` is the old one because there was nothing to integrate or no
             safe way to.
-        note: A sentence that says why; empty if `kept_own` is false.
+        note: A sentence that says why own was kept, or what the rule could not do as it was asked
+            to; empty if there is nothing to say.
         observations: What a `ReputationLedger` is to know of each neighbor; empty unless the
             integrator observes.
     """

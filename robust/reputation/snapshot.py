@@ -82,7 +82,9 @@ def read_snapshot(
                 "that it was made with, if that run goes on, else start without it"
             )
         if found != wanted or isinstance(found, bool):
-            raise SnapshotError(f"snapshot: {name}={found!r} is not {wanted!r}; start without it")
+            raise SnapshotError(
+                f"snapshot: {name}={shown(found)} is not {wanted!r}; start without it"
+            )
     peers = snapshot.get("peers")
     if not isinstance(peers, dict):
         raise SnapshotError(f"snapshot: peers={type(peers).__name__} is not a table")

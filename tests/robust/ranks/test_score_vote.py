@@ -169,6 +169,18 @@ def test_a_peer_without_mass_has_no_vote() -> None:
     assert torch.equal(result.vector, own)
 
 
+@pytest.mark.parametrize("mass_caps", [None, {"peer 0": 0.1}])
+def test_an_integrator_tells_what_the_election_could_not_do(
+    mass_caps: dict[str, float] | None,
+) -> None:
+    integrator = robust.Integrator("rank-vote", norm_cap_ratio=None, electing=electing)
+    row = torch.zeros(12)
+    few = [robust.Row(f"peer {i}", row, 0.2) for i in range(3)]
+    result = integrator.integrate(row, few, mass_caps=mass_caps)
+    assert not result.kept_own
+    assert "4 voters are fewer than 5" in result.note
+
+
 def test_rankings_are_voted_on_and_not_mixed() -> None:
     with pytest.raises(RuleError, match="use rank-vote"):
         robust.Integrator("mean", electing=electing)
