@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from topologies.errors import TopologyError as TopologyError
+    from topologies.files import from_file as from_file
     from topologies.registry import create as create
     from topologies.registry import names as names
     from topologies.topology import Topology as Topology
@@ -24,6 +25,7 @@ _PUBLIC: Final = {
     "Topology": "topologies.topology",
     "TopologyError": "topologies.errors",
     "create": "topologies.registry",
+    "from_file": "topologies.files",
     "from_graph": "topologies.topology",
     "names": "topologies.registry",
 }

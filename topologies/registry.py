@@ -1,23 +1,44 @@
 """All topologies by name."""
 
 from collections.abc import Callable, Mapping
-from inspect import Parameter, signature
 from typing import Any, Final
 
 import networkx as nx
 
-from topologies.errors import TopologyError
+from topologies.files import file
+from topologies.groups import dumbbell, hierarchical, tree
 from topologies.k_regular import k_regular
-from topologies.parameters import check_count
+from topologies.lattices import exponential, grid, hypercube, torus
+from topologies.parameters import call_by_name
+from topologies.random_shapes import (
+    barabasi_albert,
+    erdos_renyi,
+    geometric,
+    stochastic_block,
+    watts_strogatz,
+)
 from topologies.regular_shapes import complete, line, ring, star
 from topologies.topology import Topology, from_graph
 
 TOPOLOGIES: Final[Mapping[str, Callable[..., nx.Graph]]] = {
+    "barabasi-albert": barabasi_albert,
     "complete": complete,
+    "dumbbell": dumbbell,
+    "erdos-renyi": erdos_renyi,
+    "exponential": exponential,
+    "file": file,
+    "geometric": geometric,
+    "grid": grid,
+    "hierarchical": hierarchical,
+    "hypercube": hypercube,
     "k-regular": k_regular,
     "line": line,
     "ring": ring,
     "star": star,
+    "stochastic-block": stochastic_block,
+    "torus": torus,
+    "tree": tree,
+    "watts-strogatz": watts_strogatz,
 }
 
 
@@ -40,23 +61,8 @@ def create(name: str, *, nodes: int, seed: int = 0, **params: Any) -> Topology:
         The topology.
 
     Raises:
-        TopologyError: If the name or a parameter is unknown, missing or out of range.
+        TopologyError: If the name or a parameter is unknown, missing or out of range, or no
+            connected graph was found.
     """
-    if name not in TOPOLOGIES:
-        raise TopologyError(f"name={name!r}: unknown topology; use one of {', '.join(names())}")
-    build = TOPOLOGIES[name]
-    accepted = signature(build).parameters
-    own_params = sorted(set(accepted) - {"nodes", "seed"})
-    unknown = sorted(set(params) - set(own_params))
-    missing = [
-        key for key in own_params if accepted[key].default is Parameter.empty and key not in params
-    ]
-    if unknown or missing:
-        complaint = f"unknown {unknown}" if unknown else f"missing {missing}"
-        raise TopologyError(
-            f"parameters of {name!r}: {complaint}; besides nodes and seed it takes {own_params}"
-        )
-    seed = check_count("seed", seed, least=0)
-    if "seed" in accepted:
-        params["seed"] = seed
-    return from_graph(build(nodes=nodes, **params), name=name)
+    graph = call_by_name(TOPOLOGIES, name, nodes=nodes, seed=seed, params=params)
+    return from_graph(graph, name=name)

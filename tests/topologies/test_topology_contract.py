@@ -7,33 +7,30 @@ import numpy as np
 import pytest
 
 import topologies
+from tests.topologies.cases import NAMES, NODES_MIN, PARAMETERS, exists, make
 from topologies.registry import TOPOLOGIES
 
-SIZES = [2, 3, 4, 5, 8, 13, 40]
-PARAMETERS: dict[str, dict[str, Any]] = {"k-regular": {"degree": 4}}
-NODES_MIN = {"complete": 1, "k-regular": 5, "line": 1, "ring": 3, "star": 2}
+SIZES = [1, 2, 4, 5, 16, 40]
 
 
 @pytest.fixture(
-    params=[(name, n) for name in sorted(TOPOLOGIES) for n in SIZES if n >= NODES_MIN[name]],
+    params=[(name, n) for name in NAMES for n in SIZES if exists(name, n)],
     ids=lambda it: f"{it[0]}-{it[1]}",
 )
 def net(request: pytest.FixtureRequest) -> topologies.Topology:
-    name, nodes = request.param
-    return topologies.create(name, nodes=nodes, seed=3, **PARAMETERS.get(name, {}))
+    return make(*request.param)
 
 
 def test_names_are_the_table() -> None:
     assert topologies.names() == tuple(sorted(TOPOLOGIES))
-    assert set(NODES_MIN) == set(TOPOLOGIES)
+    assert set(NODES_MIN) == set(NAMES)
 
 
-@pytest.mark.parametrize("name", sorted(TOPOLOGIES))
+@pytest.mark.parametrize("name", NAMES)
 def test_too_few_nodes_are_refused(name: str) -> None:
-    parameters = PARAMETERS.get(name, {})
-    topologies.create(name, nodes=NODES_MIN[name], **parameters)
+    make(name, NODES_MIN[name])
     with pytest.raises(topologies.TopologyError, match=r"at (least|most) "):
-        topologies.create(name, nodes=NODES_MIN[name] - 1, **parameters)
+        make(name, NODES_MIN[name] - 1)
 
 
 def test_graph_is_simple_connected_and_numbered(net: topologies.Topology) -> None:
@@ -44,9 +41,7 @@ def test_graph_is_simple_connected_and_numbered(net: topologies.Topology) -> Non
 
 
 def test_same_arguments_make_the_same_graph(net: topologies.Topology) -> None:
-    parameters = PARAMETERS.get(net.name, {})
-    again = topologies.create(net.name, nodes=len(net), seed=3, **parameters)
-    assert list(again.graph.edges) == list(net.graph.edges)
+    assert list(make(net.name, len(net)).graph.edges) == list(net.graph.edges)
 
 
 def test_neighbors_are_ascending_and_mutual(net: topologies.Topology) -> None:
@@ -107,7 +102,7 @@ def test_graph_cannot_be_changed(net: topologies.Topology) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "complaint"),
     [
-        ("tor", {"nodes": 4}, "'tor'.*complete, k-regular, line, ring, star"),
+        ("tor", {"nodes": 4}, "'tor'.*complete, dumbbell, .* torus"),
         ("ring", {"nodes": 4, "degree": 2}, r"unknown \['degree'\]"),
         ("k-regular", {"nodes": 4}, r"missing \['degree'\]"),
         ("ring", {"nodes": 4.0}, "nodes=4.0: use a whole number"),
@@ -118,6 +113,25 @@ def test_graph_cannot_be_changed(net: topologies.Topology) -> None:
         ("k-regular", {"nodes": 4, "degree": 4}, "degree=4: use at most 3"),
         ("k-regular", {"nodes": 4, "degree": 0}, "degree=0"),
         ("k-regular", {"nodes": 5, "degree": 1}, "degree=1: leaves 5 nodes in pairs"),
+        ("torus", {"nodes": 13}, "nodes=13: is prime.*use nodes=14"),
+        ("grid", {"nodes": 12, "rows": 5}, r"rows=5: .*use one of \[2, 3, 4, 6\]"),
+        ("grid", {"nodes": 12, "rows": 12}, r"rows=12: .*use one of \[2, 3, 4, 6\]"),
+        ("torus", {"nodes": 12, "rows": 1}, "rows=1: use a whole number of at least 2"),
+        ("hypercube", {"nodes": 12}, "nodes=12: .*use nodes=8 or nodes=16"),
+        ("watts-strogatz", {"nodes": 4, "degree": 4}, "degree=4: use at most 3"),
+        ("watts-strogatz", {"nodes": 9, "degree": 5}, "degree=5: .*use degree=4 or degree=6"),
+        ("watts-strogatz", {"nodes": 9, "probability": 1.5}, "probability=1.5: .*from 0 to 1"),
+        ("barabasi-albert", {"nodes": 4, "attachments": 4}, "attachments=4: use at most 3"),
+        ("erdos-renyi", {"nodes": 9, "probability": "0.5"}, "probability='0.5': use a number"),
+        ("erdos-renyi", {"nodes": 9, "probability": float("nan")}, "probability=nan"),
+        ("erdos-renyi", {"nodes": 9, "probability": 10**400}, "use a number from 0 to 1"),
+        ("erdos-renyi", {"nodes": 9, "probability": True}, "probability=True"),
+        ("stochastic-block", {"nodes": 4, "blocks": 5}, "blocks=5: use at most 4"),
+        ("stochastic-block", {"nodes": 8, "inside": 2}, "inside=2: use a number from 0 to 1"),
+        ("stochastic-block", {"nodes": 8, "between": -1}, "between=-1: use a number"),
+        ("geometric", {"nodes": 8, "radius": 2.0}, "radius=2.0: use a number from 0 to 1.41"),
+        ("tree", {"nodes": 8, "branching": 0}, "branching=0"),
+        ("hierarchical", {"nodes": 8, "group": 1}, "group=1: .* at least 2"),
     ],
 )
 def test_wrong_parameters_say_what_to_do(
@@ -127,9 +141,46 @@ def test_wrong_parameters_say_what_to_do(
         topologies.create(name, **parameters)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "complaint"),
+    [
+        ("erdos-renyi", {"probability": 0.0}, "nodes=9, probability=0 .*probability above 0.24"),
+        ("geometric", {"radius": 0.0}, "nodes=9, radius=0 .*a radius above 0.28"),
+        ("stochastic-block", {"between": 0.0}, "between=0 .*use another seed or larger"),
+        ("watts-strogatz", {"degree": 2, "probability": 1.0}, None),
+    ],
+)
+def test_disconnected_draws_are_repeated_or_refused(
+    name: str, parameters: dict[str, Any], complaint: str | None
+) -> None:
+    if complaint is None:
+        for seed in range(20):
+            net = topologies.create(name, nodes=9, seed=seed, **parameters)
+            assert nx.is_connected(net.graph)
+        return
+    with pytest.raises(topologies.TopologyError, match=complaint):
+        topologies.create(name, nodes=9, **parameters)
+
+
 def test_unknown_node_and_kind_are_refused() -> None:
     net = topologies.create("ring", nodes=4)
     with pytest.raises(topologies.TopologyError, match="node=4: the nodes are 0 to 3"):
         net.neighbors(4)
-    with pytest.raises(topologies.TopologyError, match=r"kind='uniform'.*metropolis"):
-        net.mixing_matrix("uniform")
+    with pytest.raises(topologies.TopologyError, match=r"kind='fair'.*metropolis"):
+        net.mixing_matrix("fair")
+
+
+def test_seeds_matter_to_random_graphs_alone() -> None:
+    random = set()
+    for name in NAMES:
+        drawn = {tuple(make(name, 16, seed).graph.edges) for seed in range(3)}
+        random |= {name} if len(drawn) > 1 else set()
+    assert random == {
+        "barabasi-albert",
+        "erdos-renyi",
+        "geometric",
+        "k-regular",
+        "stochastic-block",
+        "watts-strogatz",
+    }
+    assert set(PARAMETERS) <= set(NAMES)
