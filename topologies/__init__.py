@@ -11,8 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from topologies.checks import check_mixing_matrix as check_mixing_matrix
     from topologies.errors import TopologyError as TopologyError
     from topologies.files import from_file as from_file
+    from topologies.pushing import push_sum as push_sum
     from topologies.registry import create as create
     from topologies.registry import names as names
     from topologies.topology import Topology as Topology
@@ -24,10 +26,12 @@ __p2pfed__: Final = True
 _PUBLIC: Final = {
     "Topology": "topologies.topology",
     "TopologyError": "topologies.errors",
+    "check_mixing_matrix": "topologies.checks",
     "create": "topologies.registry",
     "from_file": "topologies.files",
     "from_graph": "topologies.topology",
     "names": "topologies.registry",
+    "push_sum": "topologies.pushing",
 }
 
 

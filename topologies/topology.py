@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from topologies.errors import TopologyError
 from topologies.mixing import MIXING_MATRICES, to_dense, to_sparse
+from topologies.parameters import check_count
+from topologies.spectrum import effective_neighbors, rounds_to, slowest_factor
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class Topology:
     """A simple connected graph on the nodes 0 to n - 1; made by `create` or `from_graph`.
+
+    What takes `kind` and `sparse` is about the matrix that `mixing_matrix` makes of them. Of sparse
+    matrices eigenvalues are found for 10,000 nodes and more; dense ones take O(n^3) time.
 
     Attributes:
         name: What it was made as.
@@ -44,50 +49,104 @@ class Topology:
 
     @overload
     def mixing_matrix(
-        self, kind: str = ..., *, sparse: Literal[False] = ...
+        self, kind: str = ..., *, steps: int = ..., sparse: Literal[False] = ...
     ) -> NDArray[np.float64]: ...
 
     @overload
-    def mixing_matrix(self, kind: str = ..., *, sparse: Literal[True]) -> "csr_array": ...
+    def mixing_matrix(
+        self, kind: str = ..., *, steps: int = ..., sparse: Literal[True]
+    ) -> "csr_array": ...
+
+    @overload
+    def mixing_matrix(
+        self, kind: str = ..., *, steps: int = ..., sparse: bool
+    ) -> "NDArray[np.float64] | csr_array": ...
 
     def mixing_matrix(
-        self, kind: str = "metropolis", *, sparse: bool = False
+        self, kind: str = "metropolis", *, steps: int = 1, sparse: bool = False
     ) -> "NDArray[np.float64] | csr_array":
         """Compute the weights with which neighbors average, W.
 
         Args:
-            kind: "metropolis", the weights of Metropolis and Hastings.
+            kind: "metropolis", the weights of Metropolis and Hastings; "lazy", half of them;
+                "max-degree", equal weights; "optimized", the fastest; "uniform", plain means of
+                neighborhoods. `topologies.mixing` says more of each.
+            steps: Of gossip in a round, at least 1: W to this power is returned.
             sparse: Return a scipy.sparse.csr_array, which needs scipy, instead of an array.
 
         Returns:
-            Shape (n, n), float64, symmetric, no entry negative, each row and column summing to 1.
-            An entry off the diagonal is positive exactly for an edge.
+            Shape (n, n), float64, no entry negative, each row summing to 1. All but "uniform" are
+            symmetric, so that columns sum to 1 too. With one step an entry off the diagonal is
+            positive exactly for an edge.
 
         Raises:
-            TopologyError: If `kind` is unknown.
+            TopologyError: If `kind` is unknown or cannot be had for this graph, or `steps` is out
+                of range.
         """
         if kind not in MIXING_MATRICES:
             raise TopologyError(f"kind={kind!r}: use one of {sorted(MIXING_MATRICES)}")
+        steps = check_count("steps", steps, least=1)
         entries = MIXING_MATRICES[kind](self.graph)
-        return to_sparse(entries, len(self)) if sparse else to_dense(entries, len(self))
+        if not sparse:
+            dense = to_dense(entries, len(self))
+            return dense if steps == 1 else np.linalg.matrix_power(dense, steps)
+        matrix = power = to_sparse(entries, len(self))
+        for _ in range(steps - 1):
+            power = power @ matrix
+        return power
 
-    def spectral_gap(self) -> float:
-        """Compute 1 - max(|lambda_2|, |lambda_n|) of the Metropolis-Hastings matrix.
+    def spectral_gap(self, kind: str = "metropolis", *, sparse: bool = False) -> float:
+        """Compute 1 - max(|lambda_2|, |lambda_n|) of the mixing matrix.
 
         One round of plain gossip shortens the distance from consensus by at least the factor
-        1 - gap. A lone node is in consensus: its gap is 1.
+        1 - gap, if the matrix is symmetric. A lone node is in consensus: its gap is 1.
 
         Returns:
-            Above 0 and at most 1; connected graphs with self-weights never have 0.
+            0 to 1; of connected graphs with Metropolis-Hastings weights never 0.
 
         Source: Xiao and Boyd 2004, "Fast linear iterations for distributed averaging", the
             convergence factor of a symmetric W, max(|lambda_2|, |lambda_n|).
         Differs: nothing.
-        Cost: O(n^3) time, O(n^2) memory.
+        Cost: O(n^3) time, O(n^2) memory, but for sparse matrices: `spectrum.slowest_factor`.
         """
-        ascending = np.linalg.eigvalsh(self.mixing_matrix())  # (n,)
-        others = ascending[:-1]  # all but lambda_1 = 1
-        return 1.0 - float(np.abs(others).max(initial=0.0))
+        return 1.0 - self.contraction(kind, sparse=sparse)
+
+    def contraction(
+        self, kind: str = "metropolis", *, steps: int = 1, sparse: bool = False
+    ) -> float:
+        """Compute lambda^steps, with lambda = max(|lambda_2|, |lambda_n|).
+
+        A round of so many steps of gossip multiplies the distance from consensus by no more. Of
+        "uniform", which is not symmetric, this holds on average over many rounds only.
+
+        Source: Shi et al. 2023, "Improving the model consistency of
+            decentralized federated learning" (DFedSAM-MGS), where lambda^Q takes the place of
+            lambda after Q gossip steps.
+        """
+        steps = check_count("steps", steps, least=1)
+        return slowest_factor(self.mixing_matrix(kind, sparse=sparse)) ** steps
+
+    def rounds_to(
+        self, ratio: float, kind: str = "metropolis", *, steps: int = 1, sparse: bool = False
+    ) -> int:
+        """Predict how many rounds bring peers to `ratio` of their distance from consensus.
+
+        Args:
+            ratio: Above 0 and below 1, such as 1e-3.
+            kind: As in `mixing_matrix`.
+            steps: Of gossip in a round.
+            sparse: As in `mixing_matrix`.
+
+        Returns:
+            At least 1. Starts in the slowest direction need all of them, most need fewer.
+        """
+        return rounds_to(ratio, self.contraction(kind, sparse=sparse), steps=steps)
+
+    def effective_neighbors(
+        self, kind: str = "metropolis", *, decay: float = 0.9, sparse: bool = False
+    ) -> float:
+        """Compute over how many peers' noise a peer averages: `spectrum.effective_neighbors`."""
+        return effective_neighbors(self.mixing_matrix(kind, sparse=sparse), decay=decay)
 
 
 def from_graph(graph: nx.Graph, *, name: str = "custom") -> Topology:

@@ -74,14 +74,21 @@ def test_sparse_matrix_is_the_dense_one(net: topologies.Topology) -> None:
     assert np.array_equal(sparse.toarray(), net.mixing_matrix())
 
 
-def test_a_round_of_gossip_contracts_by_the_gap(net: topologies.Topology) -> None:
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_steps_of_gossip_contract_by_lambda_to_the_steps(
+    net: topologies.Topology, steps: int
+) -> None:
     values = np.random.default_rng(0).normal(size=(len(net), 5))
     mean = values.mean(axis=0)
-    mixed = net.mixing_matrix() @ values
+    mixed = values
+    for _ in range(steps):
+        mixed = net.mixing_matrix() @ mixed
+    np.testing.assert_allclose(net.mixing_matrix(steps=steps) @ values, mixed, atol=1e-14)
     before, after = np.linalg.norm(values - mean), np.linalg.norm(mixed - mean)
     gap = net.spectral_gap()
     assert 0.0 < gap <= 1.0
-    assert after <= (1.0 - gap) * before + 1e-12
+    assert net.contraction(steps=steps) == pytest.approx((1.0 - gap) ** steps, abs=1e-15)
+    assert after <= net.contraction(steps=steps) * before + 1e-12
 
 
 def test_gap_is_that_of_the_slowest_direction(net: topologies.Topology) -> None:
@@ -162,12 +169,14 @@ def test_disconnected_draws_are_repeated_or_refused(
         topologies.create(name, nodes=9, **parameters)
 
 
-def test_unknown_node_and_kind_are_refused() -> None:
+def test_unknown_node_kind_and_steps_are_refused() -> None:
     net = topologies.create("ring", nodes=4)
     with pytest.raises(topologies.TopologyError, match="node=4: the nodes are 0 to 3"):
         net.neighbors(4)
-    with pytest.raises(topologies.TopologyError, match=r"kind='fair'.*metropolis"):
+    with pytest.raises(topologies.TopologyError, match=r"kind='fair'.*metropolis.*uniform"):
         net.mixing_matrix("fair")
+    with pytest.raises(topologies.TopologyError, match="steps=0: use a whole number of at least 1"):
+        net.mixing_matrix(steps=0)
 
 
 def test_seeds_matter_to_random_graphs_alone() -> None:

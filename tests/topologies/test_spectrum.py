@@ -1,0 +1,131 @@
+"""What is predicted of a mixing matrix, against closed forms, simulation and dense algebra."""
+
+from math import cos, pi
+
+import numpy as np
+import pytest
+
+import topologies
+from tests.topologies.cases import NAMES, make
+from topologies.spectrum import effective_neighbors, rounds_to, slowest_factor
+
+
+@pytest.mark.parametrize("kind", ["metropolis", "uniform"])
+@pytest.mark.parametrize("name", NAMES)
+def test_sparse_gap_is_the_dense_one(name: str, kind: str) -> None:
+    net = make(name, 64)
+    assert net.spectral_gap(kind, sparse=True) == pytest.approx(net.spectral_gap(kind), abs=1e-9)
+
+
+def test_small_sparse_matrices_work_too() -> None:
+    for nodes in (1, 2, 3, 4):
+        net = topologies.create("complete", nodes=nodes)
+        assert net.spectral_gap(sparse=True) == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_sparse_gap_of_ten_thousand() -> None:
+    net = topologies.create("ring", nodes=10_000)
+    assert net.spectral_gap(sparse=True) == pytest.approx(
+        2 * (1 - cos(2 * pi / 10_000)) / 3, rel=1e-3
+    )
+
+
+def test_gap_of_an_oscillating_ring_is_none() -> None:
+    # Without a share of its own, everyone swaps rows for ever: lambda_n = -1.
+    swap = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert slowest_factor(swap) == pytest.approx(1.0)
+    with pytest.raises(topologies.TopologyError, match=r"factor=1\.0: peers never agree"):
+        rounds_to(1e-3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "factor", "steps", "rounds"),
+    [
+        (1e-3, 0.5, 1, 10),  # 2^-10 is just below a thousandth
+        (0.125, 0.5, 1, 3),  # exactly
+        (1e-3, 0.5, 4, 3),
+        (1e-3, 0.1, 1, 3),
+        (1e-3, 0.0, 1, 1),
+        (0.9, 0.5, 1, 1),
+    ],
+)
+def test_rounds_until_agreement(ratio: float, factor: float, steps: int, rounds: int) -> None:
+    assert rounds_to(ratio, factor, steps=steps) == rounds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"ratio": 0.0, "factor": 0.5}, "ratio=0.0"),
+        ({"ratio": 1.0, "factor": 0.5}, "ratio=1.0"),
+        ({"ratio": 0.5, "factor": 1.1}, "factor=1.1"),
+        ({"ratio": 0.5, "factor": 0.5, "steps": 0}, "steps=0"),
+    ],
+)
+def test_impossible_predictions_are_refused(arguments: dict[str, float], complaint: str) -> None:
+    with pytest.raises(topologies.TopologyError, match=complaint):
+        rounds_to(**arguments)  # type: ignore[arg-type]  # steps is a whole number in all cases
+
+
+def test_peers_agree_in_the_rounds_that_were_predicted() -> None:
+    net = topologies.create("ring", nodes=12)
+    slowest = np.linalg.eigh(net.mixing_matrix())[1][:, -2]
+    rounds = net.rounds_to(1e-3)
+    left = [
+        np.linalg.norm(net.mixing_matrix(steps=steps) @ slowest) for steps in (rounds - 1, rounds)
+    ]
+    assert left[0] > 1e-3 >= left[1]
+    assert net.rounds_to(1e-3, steps=4) == -(-rounds // 4)
+
+
+def test_nobody_to_nobody_is_one_and_everyone_to_everyone_is_all() -> None:
+    for decay in (0.0, 0.5, 0.99):
+        assert effective_neighbors(np.eye(7), decay=decay) == pytest.approx(1.0)
+        complete = topologies.create("complete", nodes=7)
+        assert complete.effective_neighbors(decay=decay) == pytest.approx(7.0)
+
+
+def test_without_memory_it_is_the_size_of_a_neighborhood() -> None:
+    # Each row has three entries of 1/3: the mean of three.
+    assert topologies.create("ring", nodes=9).effective_neighbors(decay=0.0) == pytest.approx(3.0)
+
+
+def test_a_longer_ring_is_worth_no_less() -> None:
+    worth = [
+        topologies.create("ring", nodes=nodes).effective_neighbors() for nodes in (32, 64, 256)
+    ]
+    assert worth == pytest.approx([worth[0]] * 3, rel=1e-3)
+    assert 5.0 < worth[0] < 8.0
+
+
+def test_it_is_the_variance_of_the_walk_that_defines_it() -> None:
+    matrix = topologies.create("star", nodes=5).mixing_matrix()
+    covariance = np.zeros((5, 5))
+    for _ in range(400):
+        covariance = matrix @ (0.9 * covariance + np.eye(5)) @ matrix.T
+    expected = (1 / (1 - 0.9)) / (np.trace(covariance) / 5)
+    assert effective_neighbors(matrix) == pytest.approx(expected)
+
+
+def test_it_is_known_of_matrices_that_are_not_symmetric() -> None:
+    matrix = topologies.create("star", nodes=5).mixing_matrix("uniform")
+    covariance = np.zeros((5, 5))
+    for _ in range(400):
+        covariance = matrix @ (0.9 * covariance + np.eye(5)) @ matrix.T
+    expected = (1 / (1 - 0.9)) / (np.trace(covariance) / 5)
+    # Consensus has a weighted mean here, whose variance the sum over other directions holds too.
+    assert effective_neighbors(matrix) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9, 0.99])
+def test_large_matrices_are_estimated_well(decay: float) -> None:
+    net = topologies.create("k-regular", nodes=400, degree=4)
+    exact = net.effective_neighbors(decay=decay)
+    assert net.effective_neighbors(decay=decay, sparse=True) == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_decay_out_of_range_is_refused(decay: float) -> None:
+    with pytest.raises(topologies.TopologyError, match="decay="):
+        effective_neighbors(np.eye(2), decay=decay)

@@ -1,0 +1,176 @@
+"""What a mixing matrix promises: how fast peers agree, and how many of them an average is worth."""
+
+from math import ceil, log
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topologies.errors import TopologyError
+from topologies.parameters import check_count, check_number
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+# An array, or a scipy.sparse.csr_array.
+Matrix: TypeAlias = "NDArray[np.float64] | csr_array"
+
+_DENSE_NODES_MAX: Final = 32  # below, the sparse solvers cost more than they save, or refuse
+_SYMMETRIC_WITHIN: Final = 1e-12
+_LANCZOS_VECTORS: Final = 32
+_LANCZOS_RESTARTS: Final = 60  # enough for all but the longest rings and lines
+_LANCZOS_WITHIN: Final = 1e-7  # bound on the error; it is usually the square of it
+_ROUGHLY: Final = 1e-2  # enough to tell which end of the spectrum is further from 0
+_SHIFT: Final = 1e-6  # out of the spectrum: far above rounding, and near to it on the scale of gaps
+_PROBES: Final = 64
+_DECAY_MAX: Final = 0.999999
+_FORGOTTEN: Final = 1e-6  # share of the sum that the rest of it may have
+
+
+def slowest_factor(matrix: "Matrix") -> float:
+    """Compute max(|lambda_2|, |lambda_n|): what is left of disagreement after a round, in the end.
+
+    If the matrix is symmetric, no round leaves more.
+
+    Args:
+        matrix: Rows summing to 1, (n, n); an array, or a scipy.sparse array.
+
+    Returns:
+        0 to 1; 0 for a lone node.
+
+    Source: Xiao and Boyd 2004, "Fast linear iterations for distributed averaging", the asymptotic
+        convergence factor.
+    Differs: nothing.
+    Cost: O(n^3) time for arrays. Of sparse matrices one eigenvalue is looked for: about
+        O(edges / sqrt(gap)) by Lanczos's method, to within 1e-7; where that takes too long, or is
+        not exact enough, by factors of the shifted matrix, which are thin for rings and trees.
+    """
+    matrix = _dense_if_small(matrix)
+    if matrix.shape[0] == 1:
+        return 0.0
+    if not isinstance(matrix, np.ndarray):
+        return _sparse_factor(matrix)
+    if _is_symmetric(matrix):
+        return float(np.abs(np.linalg.eigvalsh(matrix)[:-1]).max())
+    return float(np.sort(np.abs(np.linalg.eigvals(matrix)))[-2])
+
+
+def rounds_to(ratio: float, factor: float, *, steps: int = 1) -> int:
+    """Predict after how many rounds the distance from consensus is at most `ratio` of what it was.
+
+    Args:
+        ratio: Above 0 and below 1, such as 1e-3.
+        factor: `slowest_factor` of the matrix, below 1.
+        steps: Of gossip in a round, Q.
+
+    Returns:
+        The smallest k with factor^(k steps) <= ratio, at least 1.
+
+    Raises:
+        TopologyError: If an argument is out of range; with a factor of 1 peers never agree.
+    """
+    ratio = check_number("ratio", ratio, least=1e-300, most=0.999999)
+    factor = check_number("factor", factor, least=0.0, most=1.0)
+    steps = check_count("steps", steps, least=1)
+    if factor == 1.0:
+        raise TopologyError("factor=1.0: peers never agree; use kind='lazy' or kind='metropolis'")
+    if factor == 0.0:
+        return 1
+    # Rounding must not ask for one more round where a power is exact.
+    return max(1, ceil(log(ratio) / (steps * log(factor)) - 1e-9))
+
+
+def effective_neighbors(matrix: "Matrix", *, decay: float = 0.9) -> float:
+    """Compute how many peers' noise a peer's model averages over, while old noise is forgotten.
+
+    Each round every peer adds noise of its own, mixes, and forgets a part. Alone, the noise of a
+    peer's model would have a variance of 1 / (1 - decay); this is how many times smaller it is, on
+    average over the peers. Unlike the gap it says what a topology is worth to training whose noise
+    does not last for long, and it does not fall with n on a ring.
+
+    Args:
+        matrix: Rows summing to 1, (n, n); an array, or a scipy.sparse array.
+        decay: Share of the variance of old noise that is left after a round, 0 to 0.999999:
+            1 / (1 - decay) rounds count. With 0 it is n / (sum of squared entries).
+
+    Returns:
+        From 1 (nobody talks) to n (all are averaged) if the matrix is doubly stochastic. Of large
+        sparse matrices an estimate from 64 probes, always the same; the error is about
+        20 / sqrt(n) percent.
+
+    Raises:
+        TopologyError: If `decay` is out of range.
+
+    Source: Vogels, Hendrikx and Jaggi 2022, "Beyond spectral gap: the role of the topology in
+        decentralized learning", the definition of the effective number of neighbors n_W(gamma):
+        of x <- W (sqrt(gamma) x + noise), which for a symmetric W has the variance
+        sum of lambda_i^2 / (1 - gamma lambda_i^2), divided by n.
+    Differs: nothing.
+    Cost: O(n^3) time for symmetric arrays, at most O(edges / (1 - decay)) for sparse ones.
+    """
+    decay = check_number("decay", decay, least=0.0, most=_DECAY_MAX)
+    matrix = _dense_if_small(matrix)
+    count, alone = matrix.shape[0], 1.0 / (1.0 - decay)
+    if not isinstance(matrix, np.ndarray):
+        # Random signs: their products with all directions are equal on average.
+        probes = np.random.default_rng(0).choice((-1.0, 1.0), size=(count, _PROBES))
+    elif _is_symmetric(matrix):
+        squares = np.square(np.linalg.eigvalsh(matrix))  # (n,)
+        return alone / float(np.mean(squares / (1.0 - decay * squares)))
+    else:
+        probes = np.eye(count)
+    return float(alone * count / (alone + _variance_beside_consensus(matrix, probes, decay)))
+
+
+def _variance_beside_consensus(
+    matrix: "Matrix", probes: NDArray[np.float64], decay: float
+) -> float:
+    """Add up what is left of the noise of all rounds before, beside the mean.
+
+    Args:
+        matrix: (n, n).
+        probes: (n, k), of equal length in all directions.
+        decay: As in `effective_neighbors`.
+    """
+    left = probes - probes.mean(axis=0)
+    scale = (len(probes) - 1) / float(np.square(left).sum())
+    total, weight = 0.0, 1.0
+    while True:
+        left = matrix @ left
+        term = weight * scale * float(np.square(left).sum())
+        total += term
+        # None of the terms to come is longer than the last one.
+        if term <= _FORGOTTEN * (1.0 - decay) * (total + 1.0):
+            return total
+        weight *= decay
+
+
+def _dense_if_small(matrix: "Matrix") -> "Matrix":
+    if isinstance(matrix, np.ndarray) or matrix.shape[0] > _DENSE_NODES_MAX:
+        return matrix
+    return cast(NDArray[np.float64], matrix.toarray())
+
+
+def _is_symmetric(matrix: "Matrix") -> bool:
+    return float(abs(matrix - matrix.T).max()) <= _SYMMETRIC_WITHIN
+
+
+def _sparse_factor(matrix: "csr_array") -> float:
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
+
+    start = np.random.default_rng(0).normal(size=matrix.shape[0])  # the same each time
+    options: dict[str, Any] = {"v0": start, "return_eigenvectors": False}
+    if not _is_symmetric(matrix):
+        return float(np.abs(eigs(matrix, k=2, which="LM", **options)).min())
+    others = LinearOperator(matrix.shape, matvec=lambda x: matrix @ x - x.mean(), dtype=np.float64)
+    options |= {"k": 1, "ncv": _LANCZOS_VECTORS, "maxiter": _LANCZOS_RESTARTS}
+    try:
+        (found,) = np.abs(eigsh(others, which="LM", tol=_LANCZOS_WITHIN, **options))
+        if found < 1.0 - 100.0 * _LANCZOS_WITHIN:
+            return float(found)
+    except ArpackNoConvergence:
+        pass
+    (high,), (low,) = (eigsh(others, which=end, tol=_ROUGHLY, **options) for end in ("LA", "SA"))
+    if high < -low:
+        return float(-eigsh(matrix.tocsc(), sigma=-1.0 - _SHIFT, **options)[0])
+    return float(eigsh(matrix.tocsc(), sigma=1.0 + _SHIFT, **options | {"k": 2}).min())
