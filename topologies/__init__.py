@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from topologies.checks import check_mixing_matrix as check_mixing_matrix
+    from topologies.dynamic.registry import create_dynamic as create_dynamic
+    from topologies.dynamic.registry import dynamic_names as dynamic_names
+    from topologies.dynamic.round import Round as Round
+    from topologies.dynamic.topology import DynamicTopology as DynamicTopology
+    from topologies.dynamic.trace import from_trace as from_trace
     from topologies.errors import TopologyError as TopologyError
     from topologies.files import from_file as from_file
     from topologies.pushing import push_sum as push_sum
@@ -24,12 +29,17 @@ __p2pfed__: Final = True
 
 # Public name -> the module that defines it.
 _PUBLIC: Final = {
+    "DynamicTopology": "topologies.dynamic.topology",
+    "Round": "topologies.dynamic.round",
     "Topology": "topologies.topology",
     "TopologyError": "topologies.errors",
     "check_mixing_matrix": "topologies.checks",
     "create": "topologies.registry",
+    "create_dynamic": "topologies.dynamic.registry",
+    "dynamic_names": "topologies.dynamic.registry",
     "from_file": "topologies.files",
     "from_graph": "topologies.topology",
+    "from_trace": "topologies.dynamic.trace",
     "names": "topologies.registry",
     "push_sum": "topologies.pushing",
 }

@@ -212,6 +212,10 @@ for degree in (2, 3, 6):
 for name in topologies.names():
     if name not in ("file", "k-regular"):
         print(name, list(topologies.create(name, nodes=16, seed=1).graph.edges(data=True)))
+for name in topologies.dynamic_names():
+    if name != "trace":
+        net = topologies.create_dynamic(name, nodes=9, seed=1)
+        print(name, [net.at(number).out_neighbors for number in (0, 1, 5)])
 """
 
 
