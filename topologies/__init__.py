@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from topologies.errors import TopologyError as TopologyError
     from topologies.files import from_file as from_file
     from topologies.pushing import push_sum as push_sum
+    from topologies.recommendation import Recommendation as Recommendation
+    from topologies.recommendation import recommend as recommend
     from topologies.registry import create as create
     from topologies.registry import names as names
     from topologies.topology import Topology as Topology
@@ -30,6 +32,7 @@ __p2pfed__: Final = True
 # Public name -> the module that defines it.
 _PUBLIC: Final = {
     "DynamicTopology": "topologies.dynamic.topology",
+    "Recommendation": "topologies.recommendation",
     "Round": "topologies.dynamic.round",
     "Topology": "topologies.topology",
     "TopologyError": "topologies.errors",
@@ -42,6 +45,7 @@ _PUBLIC: Final = {
     "from_trace": "topologies.dynamic.trace",
     "names": "topologies.registry",
     "push_sum": "topologies.pushing",
+    "recommend": "topologies.recommendation",
 }
 
 

@@ -13,6 +13,7 @@ COMMANDS = [
     "node run",
     "node status",
     "sim run",
+    "topology recommend",
     "topology show",
     "data fetch",
     "export",

@@ -1,4 +1,4 @@
-"""`p2pfed topology show`: numbers that can be worked out by hand."""
+"""`p2pfed topology`: numbers that can be worked out by hand."""
 
 import math
 
@@ -55,3 +55,65 @@ def test_plot(p2pfed, tmp_path):
 def test_nodes_have_an_option_of_their_own(p2pfed):
     words = ("topology", "show", "ring", "--nodes", 8, "--set", "nodes=9")
     assert "--nodes 9" in p2pfed.error(*words, code=2)["fix"]
+
+
+def test_mixing_and_steps(p2pfed):
+    found = p2pfed.json("topology", "show", "ring", "--nodes", 16, "--steps", 4)
+    factor = (1 + 2 * math.cos(2 * math.pi / 16)) / 3
+    assert found["spectral_gap"] == pytest.approx(1 - factor)
+    assert found["contraction_per_round"] == pytest.approx(factor**4)
+    assert found["rounds_to_thousandth"] == math.ceil(math.log(1e-3) / math.log(factor) / 4)
+    lazy = p2pfed.json("topology", "show", "ring", "--nodes", 16, "--mixing", "lazy")
+    assert lazy["spectral_gap"] == pytest.approx(found["spectral_gap"] / 2)
+    error = p2pfed.error("topology", "show", "ring", "--nodes", 9, "--mixing", "fair", code=2)
+    assert "use one of" in error["fix"]
+
+
+def test_effective_neighbors(p2pfed):
+    words = ("topology", "show", "ring", "--nodes", 9, "--decay")
+    assert p2pfed.json(*words, 0)["effective_neighbors"] == pytest.approx(3.0)
+    assert "decay=1.0" in p2pfed.error(*words, 1.0, code=2)["fix"]
+
+
+@pytest.mark.slow
+def test_large_topologies_are_measured_in_part(p2pfed):
+    found = p2pfed.json("topology", "show", "k-regular", "--nodes", 1200, "--set", "degree=4")
+    assert found["paths_sampled"]
+    assert 6 <= found["diameter"] <= 12
+    small = p2pfed.json("topology", "show", "ring", "--nodes", 8)
+    assert not small["paths_sampled"]
+
+
+def test_file(p2pfed, tmp_path):
+    (tmp_path / "sites.txt").write_text("a b\nb c\n", encoding="utf-8")
+    words = ("topology", "show", "file", "--set", "path=sites.txt", "--nodes")
+    assert p2pfed.json(*words, 3)["edges"] == 2
+    assert "use nodes=3" in p2pfed.error(*words, 4, code=2)["fix"]
+
+
+def test_topologies_that_change(p2pfed):
+    found = p2pfed.json("topology", "show", "one-peer-exponential", "--nodes", 16)
+    assert (found["rounds"], found["period"], found["sends_mean"]) == (4, 4, 1)
+    assert found["contraction"] == pytest.approx(0.0, abs=1e-12)
+    words = ("topology", "show", "epidemic", "--nodes")
+    assert "leave it out" in p2pfed.error(*words, 8, "--plot", "a.png", code=2)["fix"]
+    assert "at most 1000" in p2pfed.error(*words, 2000, code=2)["fix"]
+
+
+def test_recommend(p2pfed):
+    words = ("topology", "recommend", "--nodes", 16, "--degree", 4, "--byzantine-share", 0.2)
+    found = p2pfed.json(*words)
+    assert found["chosen"] == found["candidates"][0]
+    assert found["chosen"]["exposure"]["liars"] == 4
+    assert p2pfed(*words) == 0
+    assert found["reasons"][0] in p2pfed.out
+    assert "payloads" in p2pfed.out
+    assert "…" not in p2pfed.out  # nothing is cut
+    shown = p2pfed.out.strip().splitlines()[-1].split()[1:]
+    again = p2pfed.json(*shown)
+    assert again["spectral_gap"] == pytest.approx(found["chosen"]["spectral_gap"])
+
+
+def test_recommend_refuses_what_cannot_be(p2pfed):
+    words = ("topology", "recommend", "--nodes", 16, "--degree", 1)
+    assert "use at least 2" in p2pfed.error(*words, code=2)["fix"]

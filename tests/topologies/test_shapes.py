@@ -216,6 +216,7 @@ for name in topologies.dynamic_names():
     if name != "trace":
         net = topologies.create_dynamic(name, nodes=9, seed=1)
         print(name, [net.at(number).out_neighbors for number in (0, 1, 5)])
+print(topologies.recommend(16, 4, 0.1).chosen)
 """
 
 
