@@ -18,12 +18,12 @@ Matrix: TypeAlias = "NDArray[np.float64] | csr_array"
 _DENSE_NODES_MAX: Final = 32  # below, the sparse solvers cost more than they save, or refuse
 _SYMMETRIC_WITHIN: Final = 1e-12
 _LANCZOS_VECTORS: Final = 32
-_LANCZOS_RESTARTS: Final = 60  # enough for all but the longest rings and lines
+_LANCZOS_RESTARTS: Final = 250  # enough for all but the longest rings and lines
 _LANCZOS_WITHIN: Final = 1e-7  # bound on the error; it is usually the square of it
-_ROUGHLY: Final = 1e-2  # enough to tell which end of the spectrum is further from 0
+_ROUGHLY: Final = 1e-2  # enough to tell an end of the spectrum that is not the further one from 0
 _SHIFT: Final = 1e-6  # out of the spectrum: far above rounding, and near to it on the scale of gaps
 _PROBES: Final = 64
-_DECAY_MAX: Final = 0.999999
+_DECAY_MAX: Final = 0.999  # more takes too long of sparse matrices
 _FORGOTTEN: Final = 1e-6  # share of the sum that the rest of it may have
 
 
@@ -90,7 +90,7 @@ def effective_neighbors(matrix: "Matrix", *, decay: float = 0.9) -> float:
 
     Args:
         matrix: Rows summing to 1, (n, n); an array, or a scipy.sparse array.
-        decay: Share of the variance of old noise that is left after a round, 0 to 0.999999:
+        decay: Share of the variance of old noise that is left after a round, 0 to 0.999:
             1 / (1 - decay) rounds count. With 0 it is n / (sum of squared entries).
 
     Returns:
@@ -158,19 +158,51 @@ def _is_symmetric(matrix: "Matrix") -> bool:
 def _sparse_factor(matrix: "csr_array") -> float:
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 
+    found = _symmetrized(matrix)
     start = np.random.default_rng(0).normal(size=matrix.shape[0])  # the same each time
     options: dict[str, Any] = {"v0": start, "return_eigenvectors": False}
-    if not _is_symmetric(matrix):
-        return float(np.abs(eigs(matrix, k=2, which="LM", **options)).min())
-    others = LinearOperator(matrix.shape, matvec=lambda x: matrix @ x - x.mean(), dtype=np.float64)
-    options |= {"k": 1, "ncv": _LANCZOS_VECTORS, "maxiter": _LANCZOS_RESTARTS}
+    options |= {"maxiter": _LANCZOS_RESTARTS, "ncv": _LANCZOS_VECTORS}
+    if found is None:
+        try:
+            return float(np.abs(eigs(matrix, k=2, which="LM", **options)).min())
+        except ArpackNoConvergence:
+            raise TopologyError("matrix: is not symmetric, and too large; use an array") from None
+    symmetric, consensus = found
+    others = LinearOperator(
+        matrix.shape,
+        matvec=lambda x: symmetric @ x - consensus * (consensus @ x),
+        dtype=np.float64,
+    )
+    options["k"] = 1
     try:
-        (found,) = np.abs(eigsh(others, which="LM", tol=_LANCZOS_WITHIN, **options))
-        if found < 1.0 - 100.0 * _LANCZOS_WITHIN:
-            return float(found)
+        (largest,) = np.abs(eigsh(others, which="LM", tol=_LANCZOS_WITHIN, **options))
+        if largest < 1.0 - 100.0 * _LANCZOS_WITHIN:
+            return float(largest)
     except ArpackNoConvergence:
         pass
     (high,), (low,) = (eigsh(others, which=end, tol=_ROUGHLY, **options) for end in ("LA", "SA"))
-    if high < -low:
-        return float(-eigsh(matrix.tocsc(), sigma=-1.0 - _SHIFT, **options)[0])
-    return float(eigsh(matrix.tocsc(), sigma=1.0 + _SHIFT, **options | {"k": 2}).min())
+    found_at_ends = []
+    if high > -low - 3.0 * _ROUGHLY:
+        two = eigsh(symmetric.tocsc(), sigma=1.0 + _SHIFT, **options | {"k": 2})
+        found_at_ends.append(float(two.min()))
+    if -low > high - 3.0 * _ROUGHLY:
+        (one,) = eigsh(symmetric.tocsc(), sigma=-1.0 - _SHIFT, **options)
+        found_at_ends.append(-float(one))
+    return max(found_at_ends)
+
+
+def _symmetrized(matrix: "csr_array") -> "tuple[csr_array, NDArray[np.float64]] | None":
+    """Find a symmetric matrix with the same eigenvalues, and its eigenvector of length 1 for 1.
+
+    Plain means of neighborhoods are such: W_ij sqrt(W_jj / W_ii) is symmetric, as random walks are
+    that look the same when time runs backwards.
+    """
+    own = matrix.diagonal()  # (n,)
+    if _is_symmetric(matrix):
+        own = np.ones_like(own)
+    elif (own <= 0.0).any():
+        return None
+    roots = np.sqrt(own)
+    scaled = matrix.multiply(roots[None, :]).multiply(1.0 / roots[:, None]).tocsr()
+    direction = 1.0 / roots
+    return (scaled, direction / np.linalg.norm(direction)) if _is_symmetric(scaled) else None

@@ -115,6 +115,12 @@ def test_directed_graphs_are_refused(tmp_path: Path) -> None:
         topologies.from_file(tmp_path / "a.graphml")
 
 
+def test_parallel_edges_are_refused(tmp_path: Path) -> None:
+    nx.write_graphml(nx.MultiGraph([(0, 1), (0, 1)]), tmp_path / "a.graphml")
+    with pytest.raises(topologies.TopologyError, match="write each edge once"):
+        topologies.from_file(tmp_path / "a.graphml")
+
+
 def test_missing_and_large_files_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

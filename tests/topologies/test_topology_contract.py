@@ -72,6 +72,8 @@ def test_sparse_matrix_is_the_dense_one(net: topologies.Topology) -> None:
     sparse = net.mixing_matrix(sparse=True)
     assert sparse.format == "csr"
     assert np.array_equal(sparse.toarray(), net.mixing_matrix())
+    twice = net.mixing_matrix(steps=2, sparse=True)
+    np.testing.assert_allclose(twice.toarray(), net.mixing_matrix(steps=2), atol=1e-15)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
