@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import sim
+import topologies
 from p2pfed.errors import ConfigError
 from p2pfed.messages import Role
 from sim.faults import Crash, Heal, Partition, Restart, Slow
@@ -34,6 +35,21 @@ def test_each_peer_gets_its_own_run_file() -> None:
     assert (last.share.index, last.share.count, last.node.role) == (5, 6, Role.RELAY)
     assert first.run.seed == last.run.seed == 7
     assert scenario.world.topology.params == {"degree": 4}
+
+
+def test_a_graph_may_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "sites.txt"
+    path.write_text("rome oslo\noslo lima\n", encoding="utf-8")
+    table = {"name": "file", "path": str(path), "nodes": 3}
+    graph = load_scenario(make(topology=table)).world.topology.create(seed=0).graph
+    assert list(graph.edges) == [(0, 1), (1, 2)]
+    with pytest.raises(ConfigError, match=r"nodes=4: .*use nodes=3"):
+        load_scenario(make(topology=table | {"nodes": 4}))
+
+
+def test_every_shape_can_be_named() -> None:
+    for name in sorted(set(topologies.names()) - {"file", "k-regular"}):
+        load_scenario(make(topology={"name": name, "nodes": 16}))
 
 
 def test_peers_may_differ_in_what_is_their_own() -> None:
