@@ -104,7 +104,7 @@ def liar_count(nodes: int, byzantine_share: float) -> int:
     """
     nodes = check_count("nodes", nodes, least=1)
     share = check_number("byzantine_share", byzantine_share, least=0.0, most=0.499999)
-    return ceil(round(share * nodes, 6))  # 0.1 * 30 is a little more than 3
+    return ceil(round(share * nodes, 6))  # 0.07 * 100 is a little more than 7
 
 
 def _tails(others: int, liars: int, degree: int) -> list[float]:

@@ -194,10 +194,16 @@ def _why_fast(best: Candidate, found: list[Candidate], degree: int) -> str:
     if len(found) == 1:
         return f"{text}. No other topology is affordable."
     slowest = min(found, key=lambda it: it.spectral_gap)
-    if slowest is best:
-        return f"{text}. Others are faster, and liars overrun more peers in them."
-    other = f"{slowest.title} takes {slowest.rounds} rounds and {slowest.payloads:.0f} payloads"
-    return f"{text}, where {other}."
+    if slowest is not best:
+        other = f"{slowest.title} takes {slowest.rounds} rounds and {slowest.payloads:.0f} payloads"
+        text += f", where {other}"
+    fastest = max(found, key=lambda it: it.spectral_gap)
+    if fastest.exposure.overrun_peers > max(OVERRUN_MAX, best.exposure.overrun_peers):
+        text += (
+            f". {fastest.title} is faster, with a gap of {fastest.spectral_gap:.3g}, but liars are "
+            f"expected to overrun {fastest.exposure.overrun_peers:.2g} honest peers in it"
+        )
+    return f"{text}."
 
 
 def _why_safe(best: Candidate, nodes: int, byzantine_share: float) -> str:

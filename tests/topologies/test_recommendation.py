@@ -79,12 +79,19 @@ def test_without_liars_nothing_is_said_of_them() -> None:
 
 
 def test_safety_comes_before_speed() -> None:
-    # Of 18 peers one lies. Nobody with two neighbors has a second one, so all are safe, and the
-    # fastest wins; of six that lie the least exposed one does, whatever its gap.
-    safe = topologies.recommend(18, 4, 1 / 18)
-    assert safe.chosen.spectral_gap == max(it.spectral_gap for it in safe.candidates)
-    exposed = topologies.recommend(18, 4, 6 / 18)
-    overrun = [it.exposure.overrun_peers for it in exposed.candidates]
+    # In a torus of two rows peers have three neighbors: two liars are half of their four rows. Four
+    # neighbors bear two liars.
+    found = topologies.recommend(10, 4, 0.2)
+    gaps = {it.name: it.spectral_gap for it in found.candidates}
+    assert gaps["torus"] > gaps["k-regular"]
+    assert (found.chosen.name, found.chosen.exposure.overrun_peers) == ("k-regular", 0.0)
+    assert "torus is faster, with a gap of 0.345, but liars are" in found.reasons[0]
+
+
+def test_where_nobody_is_safe_fewer_overrun_peers_come_first() -> None:
+    found = topologies.recommend(18, 3, 5 / 18)
+    overrun = [it.exposure.overrun_peers for it in found.candidates]
+    assert 0.05 < overrun[0] < overrun[1]
     assert overrun == sorted(overrun)
 
 
@@ -111,7 +118,7 @@ def test_expected_exposure_is_that_of_all_placements(shape: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "share", "liars"), [(30, 0.1, 3), (16, 0.2, 4), (10, 0.0, 0), (3, 0.01, 1)]
+    ("nodes", "share", "liars"), [(100, 0.07, 7), (16, 0.2, 4), (10, 0.0, 0), (3, 0.01, 1)]
 )
 def test_liars_are_rounded_up(nodes: int, share: float, liars: int) -> None:
     assert liar_count(nodes, share) == liars

@@ -171,6 +171,11 @@ def test_disconnected_draws_are_repeated_or_refused(
         topologies.create(name, nodes=9, **parameters)
 
 
+def test_blocks_of_one_peer_are_connected_by_default() -> None:
+    for seed in range(20):
+        make("stochastic-block", 4, seed)
+
+
 def test_unknown_node_kind_and_steps_are_refused() -> None:
     net = topologies.create("ring", nodes=4)
     with pytest.raises(topologies.TopologyError, match="node=4: the nodes are 0 to 3"):
