@@ -49,8 +49,7 @@ def test_examples_do_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         exec(block, names)  # noqa: S102  # the guide's own text
     assert names["third"].out_neighbors[0] == (4,)
     better = names["ring"].spectral_gap("optimized") / names["ring"].spectral_gap()
-    assert "a third more" in TEXT
-    assert better == pytest.approx(4 / 3, abs=0.15)
+    assert f"{better:.1f} times that of metropolis" in TEXT
 
 
 def test_every_shape_is_listed_with_its_parameters() -> None:
