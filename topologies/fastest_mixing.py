@@ -63,9 +63,9 @@ def fastest_weights(count: int, low: NDArray[np.intp], high: NDArray[np.intp]) -
     Raises:
         TopologyError: If there are more than `EDGES_MAX` edges.
 
-    Source: Boyd, Diaconis and Xiao 2004, "Fastest mixing Markov chain on a graph", eq. (6), as the
-        smallest bound t with -t I <= W - 11'/n <= t I. The barrier method: Boyd and Vandenberghe
-        2004, "Convex optimization", algorithm 11.1.
+    Source: Boyd, Diaconis and Xiao 2004, "Fastest mixing Markov chain on a graph", as the
+        semidefinite program for the smallest t with -t I <= W - 11'/n <= t I. The barrier method:
+        Boyd and Vandenberghe 2004, "Convex optimization", algorithm 11.1.
     """
     edges = len(low)
     if edges > EDGES_MAX:

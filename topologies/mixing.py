@@ -57,7 +57,7 @@ def max_degree(graph: nx.Graph) -> Entries:
     All peers have to know the largest degree. A single hub slows everyone down.
 
     Source: Xiao, Boyd and Kim 2007, "Distributed average consensus with least-mean-square
-        deviation", section 4.1 (maximum-degree weights).
+        deviation" (maximum-degree weights).
     Differs: one more than the largest degree, so that everyone keeps some of its own row, and
         even cycles do not oscillate.
     Cost: O(n + edges) time and memory.
@@ -74,7 +74,7 @@ def uniform(graph: nx.Graph) -> Entries:
     as 1 + d_i. Read as the shares that node i gives away, `push_sum` finds the plain mean.
 
     Source: Jadbabaie, Lin and Morse 2003, "Coordination of groups of mobile autonomous agents using
-        nearest neighbor rules", eq. (2).
+        nearest neighbor rules", eqs. (1) and (2).
     Differs: nothing.
     Cost: O(n + edges) time and memory.
     """
@@ -93,7 +93,7 @@ def optimized(graph: nx.Graph) -> Entries:
     Raises:
         TopologyError: If the graph has more edges.
 
-    Source: Boyd, Diaconis and Xiao 2004, "Fastest mixing Markov chain on a graph", eq. (4): the
+    Source: Boyd, Diaconis and Xiao 2004, "Fastest mixing Markov chain on a graph": the
         symmetric W without negative entries and with the smallest max(|lambda_2|, |lambda_n|).
     Differs: that is solved by an interior-point method, to within 1e-6 of the optimum.
     Cost: O(edges^3) time for each of some 50 to 200 steps, O(edges^2) memory.

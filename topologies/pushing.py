@@ -32,7 +32,7 @@ def push_sum(values: NDArray[Any], shares: "Iterable[Matrix]") -> NDArray[np.flo
 
     Source: Kempe, Dobra and Gehrke 2003, "Gossip-based computation of aggregate information",
         protocol push-sum. On changing directed graphs: Nedić and Olshevsky 2015, "Distributed
-        optimization over time-varying directed graphs", eq. (3), without gradients.
+        optimization over time-varying directed graphs" (subgradient-push without gradients).
     Differs: nothing.
     Cost: O(edges d) per round.
     """

@@ -58,7 +58,7 @@ def peer_sampling(
         TopologyError: If a parameter is out of range.
 
     Source: Voulgaris, Gavidia and van Steen 2005, "CYCLON: inexpensive membership management for
-        unstructured P2P overlays", section 2.3 (enhanced shuffling); Jelasity et al. 2007,
+        unstructured P2P overlays" (enhanced shuffling); Jelasity et al. 2007,
         "Gossip-based peer sampling", is the general frame.
     Differs: nodes swap one after the other in a random order, and none fails. Views begin at
         random, with the next node on a circle in each, so that together they are connected.

@@ -73,7 +73,7 @@ class Round:
 
         Source: as `topologies.mixing.metropolis_hastings` and `uniform`. On directed rounds:
             de Vos et al. 2023, "Epidemic learning: boosting decentralized learning with randomized
-            communication", algorithm 1, line 8.
+            communication", algorithm 1.
         """
         heard = self.in_neighbors()
         degrees = np.array(list(map(len, heard)), dtype=np.float64)

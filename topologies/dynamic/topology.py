@@ -76,7 +76,7 @@ class DynamicTopology:
         Returns:
             The largest singular value of (I - 11'/n) times `product`; 0 if all peers agree then.
 
-        Source: Boyd et al. 2006, "Randomized gossip algorithms", section II, with the product of
+        Source: Boyd et al. 2006, "Randomized gossip algorithms", with the product of
             the rounds that were in place of its expectation.
         Cost: O(rounds n^3).
         """
