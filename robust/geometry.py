@@ -59,6 +59,13 @@ class Geometry:
         """
         return self._products_of(self.rows - coefficients @ self.rows)
 
+    def gram_about_row(self, row: int) -> Tensor:
+        """Return the inner products of the rows minus one of them, shape (m, m)."""
+        if self.places is None:
+            return self._products_of(self.rows - self.rows[row])
+        among = self._products_of_base()
+        return (among - among[row]) - (among[:, row] - among[row, row])[:, None]
+
     def gram_about_own(self) -> Tensor:
         """Return the inner products of the rows minus the own vector, shape (m, m)."""
         assert self.own is not None
@@ -72,16 +79,6 @@ class Geometry:
             squares = self._products_of(self.rows).diagonal()
             distances[distances <= _EQUAL * (squares + squares[:, None])] = 0.0
         return distances.clamp_min_(0.0)
-
-    def squared_length(self, coefficients: Tensor, *, about: int) -> float:
-        """Return the squared length of sum_j c_j (row_j - row_about).
-
-        Args:
-            coefficients: The c_j, shape (m,), float64.
-            about: A row's index.
-        """
-        vector = coefficients @ (self.rows - self.rows[about])
-        return max(0.0, float(vector @ self.products @ vector))
 
     def squared_distances_to_own(self) -> Tensor:
         """Return the squared distance of each row from the own vector, shape (m,)."""
@@ -121,10 +118,14 @@ class Geometry:
         return replace(self, rows=self.rows[index], places=places)
 
     def _distances_of_base(self) -> Tensor:
-        among = self.products[self.places][:, self.places]
+        among = self._products_of_base()
         squares = among.diagonal()
         # As two differences: both are zero, to the last bit, between rows of equal products.
         return (squares[:, None] - among.T) - (among - squares)
+
+    def _products_of_base(self) -> Tensor:
+        assert self.places is not None
+        return self.products[self.places][:, self.places]
 
     def _distances_of_mixed(self) -> Tensor:
         distances = torch.empty(len(self.rows), len(self.rows), dtype=torch.float64)

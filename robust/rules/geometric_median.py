@@ -90,9 +90,10 @@ def _median_rows(geometry: Geometry, distances: Tensor, *, same: float) -> Tenso
     for row, lengths in enumerate(distances):
         is_apart = lengths > same
         units = torch.where(is_apart, 1.0 / lengths, 0.0)
-        pull = geometry.squared_length(units, about=row) ** 0.5
+        # In these steps, for they round as `distances` did: what is far away pulls with 1, not 0.
+        pull = float(units @ geometry.gram_about_row(row) @ units)
         held = row_count - int(is_apart.sum())
-        is_median[row] = pull <= held + slack
+        is_median[row] = max(pull, 0.0) ** 0.5 <= held + slack
     count = is_median.sum()
     return is_median / count if float(count) else None
 
@@ -102,7 +103,7 @@ def _walk(geometry: Geometry, distances: Tensor, scale: float) -> Tensor:
     row_count = len(distances)
     best = int(distances.sum(dim=1).argmin())
     # About a row that is not far from the median, so that no product swallows the others' digits.
-    products = geometry.gram_about(_corner(best, row_count))
+    products = geometry.gram_about_row(best)
     lengths = distances[best]
     if geometry.own is not None:
         lengths = geometry.squared_distances_to_own().sqrt()
@@ -157,9 +158,3 @@ def _change(step: Tensor, drifts: Tensor, lengths: Tensor, products: Tensor) -> 
 def _lengths(drifts: Tensor, products: Tensor) -> Tensor:
     squares: Tensor = (drifts @ products * drifts).sum(dim=1)
     return squares.clamp_min(0.0).sqrt()
-
-
-def _corner(row: int, row_count: int) -> Tensor:
-    corner = torch.zeros(row_count, dtype=torch.float64)
-    corner[row] = 1.0
-    return corner
