@@ -169,7 +169,7 @@ def test_a_peer_without_mass_has_no_vote() -> None:
     assert torch.equal(result.vector, own)
 
 
-@pytest.mark.parametrize("mass_caps", [None, {"peer 0": 0.1}])
+@pytest.mark.parametrize("mass_caps", [{}, {"peer 0": 0.1}])
 def test_an_integrator_tells_what_the_election_could_not_do(
     mass_caps: dict[str, float] | None,
 ) -> None:
