@@ -14,6 +14,7 @@ from sim.adversaries.adversary import Adversary
 from sim.benches import INLINE_PAYLOAD_BYTES, Bench, StubBench
 from sim.checkers.standard import standard_checkers
 from sim.identities import identity_of
+from sim.jobs import ComputeModel
 from sim.links import LinkModel
 from sim.overlay import overlay
 from sim.stub_logs import StubLogBench
@@ -61,9 +62,11 @@ def stub_world(
     adversaries: Mapping[int, str] | None = None,
     membership: MembershipConfig | None = None,
     link: LinkModel | None = None,
+    compute: ComputeModel | None = None,
     start_spread_s: float = 0.1,
     keeps_lines: bool = False,
     family: UpdateFamily = UpdateFamily.WHOLE,
+    rounds_max: Mapping[int, int] | None = None,
 ) -> World:
     """Make a world of stub benches with every checker in it.
 
@@ -76,9 +79,11 @@ def stub_world(
         adversaries: Attacks by number of the peer; see `sim.adversaries.registry`.
         membership: Timing of the peers.
         link: Of every edge.
+        compute: How long jobs take.
         start_spread_s: Peers start at random times within so many seconds.
         keeps_lines: Whether the trace keeps a line per event.
         family: WHOLE or LEDGER; there is no stub that rounds.
+        rounds_max: Of peers that train for other numbers of rounds, by number.
     """
     assert family is not UpdateFamily.DIFFERENCE
     attacks = {
@@ -90,7 +95,12 @@ def stub_world(
     )
 
     def configure(index: int) -> CoreConfig:
-        return replace(config, role=Role.RELAY if index in relays else Role.TRAIN)
+        rounds = (rounds_max or {}).get(index, schedule.rounds_max)
+        return replace(
+            config,
+            role=Role.RELAY if index in relays else Role.TRAIN,
+            schedule=replace(schedule, rounds_max=rounds),
+        )
 
     def make_bench(index: int) -> Bench:
         if family is UpdateFamily.LEDGER:
@@ -104,6 +114,7 @@ def stub_world(
         overlay(graph, configure, make_bench, seed=seed, adversaries=attacks),
         seed=seed,
         link=link,
+        compute=compute,
         start_spread_s=start_spread_s,
         watchers=standard_checkers(membership),
         keeps_lines=keeps_lines,

@@ -1,19 +1,19 @@
 """What neighbors know and we do not: version vectors, sightings, requests and answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import final
 
 from p2pfed.core.authors import Authors
 from p2pfed.core.config import CoreConfig, UpdateFamily
-from p2pfed.core.dissemination import Dissemination, request_up_to
-from p2pfed.core.held import HeldUpdates
+from p2pfed.core.dissemination import Dissemination
+from p2pfed.core.held import HeldUpdates, Stage
 from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
-from p2pfed.core.outbox import Outbox, offer_of
+from p2pfed.core.outbox import FRAMES_PER_OFFER, Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.standing import Standing
 from p2pfed.identity import PeerId
-from p2pfed.limits import HEADS_ENTRIES_MAX, SIGHTINGS_MAX
+from p2pfed.limits import HEADS_ENTRIES_MAX, REQUEST_RANGE_MAX, SIGHTINGS_MAX
 from p2pfed.messages import (
     Announce,
     Head,
@@ -77,7 +77,8 @@ class AntiEntropy:
         """Tell every neighbor that this peer lives, and what is new since the last time."""
         newest = self._own.newest
         own = [] if newest is None else [newest.signed]  # always: a lost offer is noticed here
-        mentioned = [*own, *self._ledger.take_news(SIGHTINGS_MAX - len(own))]
+        news = self._ledger.take_news(SIGHTINGS_MAX - len(own))
+        mentioned = [*own, *news]
         sightings = tuple(
             Sighting(
                 author=signed.header.author,
@@ -88,7 +89,11 @@ class AntiEntropy:
             for signed in sorted(mentioned, key=_place)
         )
         heartbeat = Heartbeat(active=is_active, sightings=sightings)
-        self._outbox.send_all(self._neighbors.greeted_peers(), heartbeat)
+        peers = self._neighbors.greeted_peers()
+        self._outbox.send_all(peers, heartbeat)
+        if self._keeps_logs and not news:
+            # Everything must reach everybody, and when it is quiet a lost last word shows.
+            self._outbox.send_all(peers, Heads(digest=self._digest(), entries=(), cursor=None))
 
     def forget(self, peer: PeerId) -> None:
         """Forget what was asked of a peer, and about it."""
@@ -96,6 +101,26 @@ class AntiEntropy:
             del self._asked_s[key]
 
     # What we are told ----------------------------------------------------------------------
+
+    def ask_for_missing(self, signed: SignedHeader, now_s: float) -> None:
+        """Ask for what an update builds on and was not integrated; its author may send it all.
+
+        The author is asked or, where it is no neighbor, whoever offered the update. What is on its
+        way is not asked for at every integration until it is here.
+        """
+        header = signed.header
+        held = self._held.get(signed)
+        holders = [header.author, *([] if held is None else held.holders)]
+        peer = next((it for it in holders if self._neighbors.is_greeted(it)), None)
+        if peer is None:
+            return
+        there = _head_of(signed)
+        if self._keeps_logs:
+            self._want_entries(peer, there, now_s)
+        else:
+            self._ask_up_to(
+                peer, there, self._held.first_wanted(there.author, there.incarnation), now_s
+            )
 
     def on_heads(self, peer: PeerId, message: Heads, now_s: float) -> None:
         """Compare version vectors: ask for what is newer there."""
@@ -131,45 +156,44 @@ class AntiEntropy:
         if not page:
             return  # an empty page would read as an opening frame
         cursor = (page[-1].author, page[-1].incarnation) if len(entries) > len(page) else None
-        self._answer(peer, Heads(digest=self._digest(), entries=page, cursor=cursor), now_s)
+        self._answer(peer, [Heads(digest=self._digest(), entries=page, cursor=cursor)], now_s)
 
     def on_request_full(self, peer: PeerId, message: RequestFull, now_s: float) -> None:
         """Answer with the updates of an author that can be had here, the newest last.
 
         Those are one, or two when rounds are kept: a neighbor in the same round needs both.
         """
-        for signed, inline in self._servable(message.author, peer):
-            self._answer(peer, offer_of(signed, inline), now_s)
+        self._answer(peer, [offer_of(*it) for it in self._servable(message.author, peer)], now_s)
 
     def on_request_range(self, peer: PeerId, message: RequestRange, now_s: float) -> None:
         """Answer with the updates of an author in a range that can be had here."""
         if message.author == self._own_peer and message.incarnation == self._own.incarnation:
             self._own.ask_full(message.first, min(message.last, self._own.sequence))
-        for signed, inline in self._servable(message.author, peer):
-            header = signed.header
-            is_asked_for = (
-                header.incarnation == message.incarnation
-                and message.first <= header.sequence <= message.last
-            )
-            if is_asked_for:
-                self._answer(peer, offer_of(signed, inline), now_s)
+        offers = [
+            offer_of(signed, inline)
+            for signed, inline in self._servable(message.author, peer)
+            if signed.header.incarnation == message.incarnation
+            and message.first <= signed.header.sequence <= message.last
+        ]
+        self._answer(peer, offers, now_s)
 
     def on_request_updates(self, peer: PeerId, message: RequestUpdates, now_s: float) -> None:
         """Answer with the updates that are known by these ids; headers alone serve as proof."""
+        answers = []
         for update_id in message.update_ids:
             signed = self._find(update_id)
             if signed is None:
                 continue
             offers = [o for o in self._servable(signed.header.author, peer) if o[0] == signed]
-            offer = offer_of(*offers[0]) if offers else Announce(update=signed)
-            self._answer(peer, offer, now_s)
+            answers.append(offer_of(*offers[0]) if offers else Announce(update=signed))
+        self._answer(peer, answers, now_s)
 
     # Inside --------------------------------------------------------------------------------
 
     def _want_newer(self, peer: PeerId, there: Head | Sighting, now_s: float) -> None:
         author, incarnation = there.author, there.incarnation
         if self._dissemination.is_own(author, incarnation):
-            self._dissemination.on_claim(incarnation, there.sequence)
+            self._dissemination.on_claim(incarnation, there.sequence, now_s)
             return
         if not self._authors.is_author(author) or self._ledger.is_banned(author, now_s):
             return
@@ -193,27 +217,47 @@ class AntiEntropy:
         author, incarnation = there.author, there.incarnation
         if not self._held.may_take_life(author, incarnation):
             return
-        first = self._held.first_wanted(author, incarnation)
-        held = {it.signed.header.sequence for it in self._held.of_life(author, incarnation)}
-        if there.sequence < first or there.sequence in held:
-            return
-        if self._may_ask(peer, author, now_s):
-            self._outbox.send(peer, request_up_to(author, incarnation, first, there.sequence))
+        self._ask_up_to(peer, there, self._first_lacking(author, incarnation), now_s)
+
+    def _ask_up_to(self, peer: PeerId, there: Head | Sighting, first: int, now_s: float) -> None:
+        """Ask for a range of updates, or for the last of them if it is longer than one may be.
+
+        A snapshot, which is never far back, makes up for those before.
+        """
+        author, incarnation, last = there.author, there.incarnation, there.sequence
+        if first <= last and self._may_ask(peer, author, now_s):
+            first = max(first, last - REQUEST_RANGE_MAX + 1)
+            wanted = RequestRange(author=author, incarnation=incarnation, first=first, last=last)
+            self._outbox.send(peer, wanted)
+
+    def _first_lacking(self, author: PeerId, incarnation: int) -> int:
+        """Return the sequence of a log's first entry that is wanted, and not here or on its way."""
+        coming = [
+            it.signed
+            for it in self._held.of_life(author, incarnation)
+            if it.stage is not Stage.WAITING or any(map(self._neighbors.is_greeted, it.holders))
+        ]
+        return self._held.last_connected(author, incarnation, coming) + 1
 
     def _may_ask(self, peer: PeerId, author: PeerId, now_s: float) -> bool:
         asked_s = self._asked_s.get((peer, author))
         if asked_s is not None and now_s - asked_s < self._pause_s:
             return False
+        if not self._neighbors.with_room([peer], 1, now_s):
+            return False
         self._asked_s[peer, author] = now_s
         return True
 
-    def _answer(self, peer: PeerId, message: Message, now_s: float) -> None:
-        frame = frames.encode(message)
-        entry = self._neighbors.get(peer)
-        if entry is None or not entry.answers.take(float(len(frame)), now_s):
-            self._outbox.count("refused.answer")  # whoever needs it asks again
-            return
-        self._outbox.send_frame(peer, frame, message)
+    def _answer(self, peer: PeerId, messages: Sequence[Message], now_s: float) -> None:
+        """Send so many of the answers to a question as a neighbor may get now, in their order."""
+        for message in messages:
+            frame = frames.encode(message)
+            entry = self._neighbors.get(peer)
+            is_refused = entry is None or not entry.answers.take(float(len(frame)), now_s)
+            if is_refused or not self._neighbors.with_room([peer], FRAMES_PER_OFFER, now_s):
+                self._outbox.count("refused.answer")  # whoever needs it asks again
+                return
+            self._outbox.send_frame(peer, frame, message)
 
     def _servable(self, author: PeerId, peer: PeerId) -> list[tuple[SignedHeader, bytes | None]]:
         """Return what a neighbor may have of an author's updates that can be had here."""
@@ -234,20 +278,21 @@ class AntiEntropy:
         return self._ledger.find(update_id)
 
     def _heads(self) -> list[Head]:
-        newest: list[SignedHeader] = []
+        """Return the newest updates here; of logs, the last before which nothing is missing."""
+        heads: list[Head] = []
         for author in self._held.authors():
-            lives = [line[-1].signed for line in self._held.lines(author).values()]
-            newest += lives if self._keeps_logs else lives[-1:]
+            lines = self._held.lines(author)
+            if self._keeps_logs:
+                heads += [
+                    Head(author=author, incarnation=life, sequence=last)
+                    for life, line in lines.items()
+                    if (last := self._held.last_connected(author, life, [it.signed for it in line]))
+                ]
+            else:
+                heads.append(_head_of([*lines.values()][-1][-1].signed))
         if self._own.newest is not None:
-            newest.append(self._own.newest.signed)
-        return [
-            Head(
-                author=signed.header.author,
-                incarnation=signed.header.incarnation,
-                sequence=signed.header.sequence,
-            )
-            for signed in sorted(newest, key=_place)
-        ]
+            heads.append(_head_of(self._own.newest.signed))
+        return sorted(heads, key=lambda head: (head.author, head.incarnation))
 
     def _digest(self) -> bytes:
         return frames.heads_digest(self._heads())
@@ -255,3 +300,8 @@ class AntiEntropy:
 
 def _place(signed: SignedHeader) -> tuple[PeerId, int]:
     return signed.header.author, signed.header.incarnation
+
+
+def _head_of(signed: SignedHeader) -> Head:
+    header = signed.header
+    return Head(author=header.author, incarnation=header.incarnation, sequence=header.sequence)

@@ -17,14 +17,13 @@ from p2pfed.core.notices import (
     UpdatePublished,
     UpdateRejected,
 )
-from p2pfed.core.outbox import Outbox, offer_of
+from p2pfed.core.outbox import FRAMES_PER_OFFER, Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.standing import Standing
 from p2pfed.core.transfers import Transfers
 from p2pfed.errors import LimitExceeded, SpecMismatch
 from p2pfed.identity import PeerId
-from p2pfed.limits import REQUEST_RANGE_MAX
-from p2pfed.messages import RequestRange, SignedHeader
+from p2pfed.messages import SignedHeader
 from p2pfed.wire import frames, headers
 
 
@@ -65,7 +64,9 @@ class Dissemination:
 
     # Own updates ---------------------------------------------------------------------------
 
-    def publish(self, payload: PayloadReference, *, is_full: bool, model_job: int) -> None:
+    def publish(
+        self, payload: PayloadReference, *, is_full: bool, model_job: int, now_s: float
+    ) -> None:
         """Sign a payload as the update of the current round and offer it to all neighbors."""
         round_number = self._journal.progress.round
         replaced = self._own.sign(payload, round_number=round_number, is_full=is_full)
@@ -74,7 +75,7 @@ class Dissemination:
         newest = self._own.newest
         if self._family is UpdateFamily.LEDGER and newest is not None:
             self._transfers.count_life(newest.signed)  # among those of earlier lives
-        self._push(replaced)
+        self._push(replaced, now_s)
         self._outbox.notify(
             UpdatePublished(
                 round=round_number,
@@ -95,7 +96,7 @@ class Dissemination:
             is_of_this_life or self._family is not UpdateFamily.LEDGER
         )
 
-    def on_claim(self, incarnation: int, sequence: int) -> None:
+    def on_claim(self, incarnation: int, sequence: int, now_s: float) -> None:
         """Take somebody's word that it knows an update of ours.
 
         It is no proof. If it says that we run on an old backup we believe it, once in a life: a
@@ -106,7 +107,7 @@ class Dissemination:
         replaced = self._own.renew()
         self._journal.save()
         self._outbox.notify(IncarnationStarted(incarnation=self._own.incarnation))
-        self._push(replaced)
+        self._push(replaced, now_s)
 
     # From peers ----------------------------------------------------------------------------
 
@@ -122,7 +123,7 @@ class Dissemination:
         if inline is not None:
             frames.check_payload(header, inline)
         if self.is_own(header.author, header.incarnation):
-            self._on_echo(signed)
+            self._on_echo(signed, now_s)
             return
         if not self._authors.is_author(header.author):
             self._outbox.count("ignored.stranger")
@@ -161,22 +162,6 @@ class Dissemination:
         for author in self._held.authors():
             self._transfers.trim(author)
 
-    def ask_for_missing(self, signed: SignedHeader) -> None:
-        """Ask for what an update builds on and was not integrated; its author may send it all.
-
-        The author is asked or, where it is no neighbor, whoever offered the update.
-        """
-        header = signed.header
-        held = self._held.get(signed)
-        holders = [header.author, *([] if held is None else held.holders)]
-        peer = next((it for it in holders if self._neighbors.is_greeted(it)), None)
-        first = self._held.first_wanted(header.author, header.incarnation)
-        if peer is None or first > header.sequence:
-            return
-        self._outbox.send(
-            peer, request_up_to(header.author, header.incarnation, first, header.sequence)
-        )
-
     def forget(self, peer: PeerId) -> None:
         """Forget the updates of a peer that is no neighbor any more, or is banned.
 
@@ -193,7 +178,7 @@ class Dissemination:
 
     # Inside --------------------------------------------------------------------------------
 
-    def _push(self, replaced: list[bytes]) -> None:
+    def _push(self, replaced: list[bytes], now_s: float) -> None:
         for content_hash in replaced:
             self._transfers.release(content_hash)
         newest = self._own.newest
@@ -203,14 +188,15 @@ class Dissemination:
         peers = [peer for peer in self._neighbors.greeted_peers() if may_have(peer)]
         if peers:
             self._own.note_told()
+            peers = self._neighbors.with_room(peers, FRAMES_PER_OFFER, now_s)
             self._outbox.send_all(peers, offer_of(newest.signed, newest.inline))
 
-    def _on_echo(self, signed: SignedHeader) -> None:
+    def _on_echo(self, signed: SignedHeader, now_s: float) -> None:
         """Notice an own update that this life does not know: its disk was lost or is old."""
         header = signed.header
         if self._own.is_behind(header.incarnation, header.sequence):
             headers.verify(signed)
-            self.on_claim(header.incarnation, header.sequence)
+            self.on_claim(header.incarnation, header.sequence, now_s)
 
     def _tell_of_full_logs(self, signed: SignedHeader) -> None:
         """Tell once that a log is left out: others, who heard of authors in another order, have it.
@@ -331,12 +317,3 @@ class Dissemination:
             held.holders.append(peer)
         if inline is not None:
             self._transfers.receive_inline(held, inline)
-
-
-def request_up_to(author: PeerId, incarnation: int, first: int, last: int) -> RequestRange:
-    """Ask for the updates in a range, or for the last of them if it is longer than one may be.
-
-    A snapshot, which is never far back, makes up for those before.
-    """
-    first = max(first, last - REQUEST_RANGE_MAX + 1)
-    return RequestRange(author=author, incarnation=incarnation, first=first, last=last)

@@ -218,6 +218,20 @@ class HeldUpdates:
         """Return the sequence of the first difference of an author that is wanted."""
         return self._passed.get(author, {}).get(incarnation, 0) + 1
 
+    def last_connected(self, author: PeerId, incarnation: int, line: list[SignedHeader]) -> int:
+        """Return up to which sequence nothing is missing in a log.
+
+        Args:
+            author: Whose.
+            incarnation: In which life.
+            line: Entries of it that are here, beside those that are not wanted any more.
+        """
+        sequences = {signed.header.sequence for signed in line}
+        last = self.first_wanted(author, incarnation) - 1
+        while last + 1 in sequences:
+            last += 1
+        return last
+
     def mark_unusable(self, signed: SignedHeader) -> None:
         """Remember that asking for an update again is of no use."""
         self._unusable[signed.header.author] = signed.update_id

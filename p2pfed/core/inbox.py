@@ -97,10 +97,10 @@ class Inbox:
             return None
         return message
 
-    def _on_hello(self, peer: PeerId, hello: Hello, *, is_active: bool) -> None:
+    def _on_hello(self, peer: PeerId, hello: Hello, now_s: float, *, is_active: bool) -> None:
         if self._membership.on_hello(peer, hello):
             if hello.newest_of_yours is not None:
-                self._dissemination.on_claim(*hello.newest_of_yours)
+                self._dissemination.on_claim(*hello.newest_of_yours, now_s)
             self._anti_entropy.greet(peer, is_active=is_active)
 
     def _on_message(
@@ -109,7 +109,7 @@ class Inbox:
         peer = neighbor.peer
         match message:
             case Hello():
-                self._on_hello(peer, message, is_active=is_active)
+                self._on_hello(peer, message, now_s, is_active=is_active)
             case Announce():
                 self._dissemination.on_update(peer, message.update, None, now_s)
             case Deliver():

@@ -1,14 +1,22 @@
 """The neighbor table: who the neighbors are, and the state of the connection to each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import final
+from typing import Final, final
 
 from p2pfed.core.allowance import Allowance
 from p2pfed.core.config import NeighborAddress
 from p2pfed.identity import PeerId
 from p2pfed.limits import Limits
 from p2pfed.messages import Role
+
+# Of the frames that a neighbor accepts at once, and per second, so many are for offers and
+# questions; the rest is for signs of life, which nobody counts, and for links that hold back what
+# was sent and give it all at once: for 15 s, when a neighbor counts as lost, that is 1,900 of the
+# 2,000.
+_SENT_OF_BURST: Final = 0.2
+_SENT_OF_RATE: Final = 0.5
 
 
 class Link(StrEnum):
@@ -30,6 +38,8 @@ class Neighbor:
         is_configured: Whether it is an edge of the overlay, kept and dialed for good; others are
             in the table only while they are connected or being dialed.
         frames: How many frames it may still send.
+        sends: How many frames and signatures it may still be sent, beside signs of life: fewer than
+            it accepts, so that it finds nothing to blame.
         answers: How many bytes of answers it may still get.
         link: State of the connection.
         attempts: Failed dials since the last greeting.
@@ -44,6 +54,7 @@ class Neighbor:
     addresses: tuple[str, ...]
     is_configured: bool
     frames: Allowance
+    sends: Allowance
     answers: Allowance
     link: Link = Link.DOWN
     attempts: int = 0
@@ -90,6 +101,14 @@ class Neighbors:
         """Return whether updates are exchanged with the peer now."""
         entry = self._entries.get(peer)
         return entry is not None and entry.link is Link.GREETED
+
+    def with_room(self, peers: Sequence[PeerId], amount: int, now_s: float) -> list[PeerId]:
+        """Return which neighbors accept so many more frames and signatures, and count them.
+
+        What the others are not sent they hear of in heartbeats, and ask for.
+        """
+        entries = [self._entries[peer] for peer in peers if peer in self._entries]
+        return [entry.peer for entry in entries if entry.sends.take(float(amount), now_s)]
 
     def is_author(self, peer: PeerId) -> bool:
         """Return whether the peer's updates matter: configured ones also while they are away.
@@ -139,20 +158,16 @@ class Neighbors:
 
     def _make(self, peer: PeerId, edge: NeighborAddress | None) -> Neighbor:
         limits = self._limits
+        burst, per_s = float(limits.frames_burst_max), limits.frames_per_s_max
         return Neighbor(
             peer=peer,
             addresses=() if edge is None else edge.addresses,
             is_configured=edge is not None,
-            frames=Allowance(
-                amount_max=float(limits.frames_burst_max),
-                per_s=limits.frames_per_s_max,
-                left=float(limits.frames_burst_max),
-                since_s=0.0,
-            ),
-            answers=Allowance(
-                amount_max=float(limits.answer_bytes_burst_max),
-                per_s=limits.answer_bytes_per_s_max,
-                left=float(limits.answer_bytes_burst_max),
-                since_s=0.0,
-            ),
+            frames=_full(burst, per_s),
+            sends=_full(_SENT_OF_BURST * burst, _SENT_OF_RATE * per_s),
+            answers=_full(float(limits.answer_bytes_burst_max), limits.answer_bytes_per_s_max),
         )
+
+
+def _full(amount: float, per_s: float) -> Allowance:
+    return Allowance(amount_max=amount, per_s=per_s, left=amount, since_s=0.0)

@@ -1,7 +1,7 @@
 """Where the parts of a peer put their effects, in the order in which the driver starts them."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
 
 from p2pfed.core.effects import CancelTimer, Effect, Notify, SendFrame, SetTimer
 from p2pfed.core.notices import Notice
@@ -9,6 +9,8 @@ from p2pfed.core.timers import Timer, TimerKind
 from p2pfed.identity import PeerId
 from p2pfed.messages import Announce, Deliver, Message, SignedHeader
 from p2pfed.wire import frames
+
+FRAMES_PER_OFFER: Final = 2  # as `Inbox` counts: the frame, and the signature in it
 
 _TimerKey = tuple[TimerKind, PeerId | None, bytes | None]
 

@@ -117,8 +117,8 @@ def assemble(
     idleness = Idleness(config, neighbors, outbox)
     work_parts = (own, rows, standing, idleness, transfers, ledger, neighbors, jobs, outbox)
     work = Work(config, plan, *work_parts)
-    parts = (journal, dissemination, transfers, rows, standing, work, neighbors, outbox)
-    schedule = Schedule(config, plan, *parts)
+    parts = (journal, dissemination, anti_entropy, transfers, rows, standing, work, neighbors)
+    schedule = Schedule(config, plan, *parts, outbox)
     return Parts(
         outbox=outbox,
         neighbors=neighbors,

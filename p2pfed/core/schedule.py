@@ -1,12 +1,14 @@
 """When to train, publish, integrate and stop; asynchronous or in rounds with neighbors."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, final
 
+from p2pfed.core.anti_entropy import AntiEntropy
 from p2pfed.core.config import CoreConfig, UpdateFamily
 from p2pfed.core.dissemination import Dissemination
 from p2pfed.core.effects import Record
-from p2pfed.core.events import IntegrationFinished, JobFailed, TrainingFinished
+from p2pfed.core.events import IntegrationFinished, JobFailed, TrainingFinished, Verdict
 from p2pfed.core.journal import Journal
 from p2pfed.core.neighbors import Link, Neighbors
 from p2pfed.core.notices import (
@@ -65,6 +67,7 @@ class Schedule:
         plan: Plan,
         journal: Journal,
         dissemination: Dissemination,
+        anti_entropy: AntiEntropy,
         transfers: Transfers,
         rows: Rows,
         standing: Standing,
@@ -79,6 +82,7 @@ class Schedule:
         self._progress = journal.progress
         self._journal = journal
         self._dissemination = dissemination
+        self._anti_entropy = anti_entropy
         self._transfers = transfers
         self._rows = rows
         self._standing = standing
@@ -188,7 +192,7 @@ class Schedule:
             # Relays beside each other would answer each other for ever.
             self._journal.save(model_job=event.job)
         else:
-            self._dissemination.publish(event.payload, is_full=event.is_full, model_job=event.job)
+            self._publish(event, now_s)
         self._collect(now_s)
 
     def handle_integrated(self, event: IntegrationFinished, now_s: float) -> None:
@@ -199,7 +203,7 @@ class Schedule:
             self._test()
             return
         if self.phase is Phase.SETTLING:
-            self._settled(event)
+            self._settled(event, now_s)
             return
         assert self.phase in (Phase.INTEGRATING, Phase.TESTING)
         self._failures = 0
@@ -213,8 +217,7 @@ class Schedule:
         records: tuple[Record, ...] = ()
         verdicts = self._standing.explain(event.verdicts)
         if is_round:
-            for signed in self._rows.commit(round_number, verdicts):
-                self._dissemination.ask_for_missing(signed)
+            self._commit(verdicts, now_s)
             records = self._standing.observe(verdicts)
             self._progress.close_round()
             self._count_time(now_s)
@@ -328,12 +331,20 @@ class Schedule:
         self.phase = Phase.INTEGRATING
         self._work.integrate(self._progress.round)
 
-    def _settled(self, event: IntegrationFinished) -> None:
+    def _settled(self, event: IntegrationFinished, now_s: float) -> None:
         self._progress.model_job = event.job
-        for signed in self._rows.commit(self._progress.round, event.verdicts):
-            self._dissemination.ask_for_missing(signed)
+        self._commit(event.verdicts, now_s)
         self._journal.save(model_job=event.job)
         self.phase = Phase.DONE
+
+    def _commit(self, verdicts: Sequence[Verdict], now_s: float) -> None:
+        for signed in self._rows.commit(self._progress.round, verdicts):
+            self._anti_entropy.ask_for_missing(signed, now_s)
+
+    def _publish(self, event: TrainingFinished, now_s: float) -> None:
+        self._dissemination.publish(
+            event.payload, is_full=event.is_full, model_job=event.job, now_s=now_s
+        )
 
     def _test(self) -> None:
         self.phase = Phase.TESTING

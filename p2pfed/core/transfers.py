@@ -18,7 +18,7 @@ from p2pfed.core.jobs import Jobs
 from p2pfed.core.membership import Membership
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.notices import LogsLeftOut, UpdateRejected
-from p2pfed.core.outbox import Outbox, offer_of
+from p2pfed.core.outbox import FRAMES_PER_OFFER, Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.timers import TimerKind
 from p2pfed.identity import PeerId
@@ -148,7 +148,7 @@ class Transfers:
         elif held is not None and held.stage in _IN_VALIDATION:
             held.stage = Stage.VALID
             if self._family is not UpdateFamily.LEDGER or self.count_life(signed):
-                self._take(held)
+                self._take(held, now_s)
         self._end_validation(event.job)
         return True
 
@@ -233,18 +233,19 @@ class Transfers:
             for held in line[: snapshots[-1] if snapshots else 0]:
                 self.drop(held)
 
-    def _take(self, held: Held) -> None:
+    def _take(self, held: Held, now_s: float) -> None:
         header = held.signed.header
         if header.builds_on is None:
             self._held.pass_over(header.author, header.incarnation, header.sequence - 1)
         self.trim(held.author)
         if self._family is UpdateFamily.LEDGER:
-            self._pass_on(held)
+            self._pass_on(held, now_s)
 
-    def _pass_on(self, held: Held) -> None:
+    def _pass_on(self, held: Held, now_s: float) -> None:
         """Offer an entry of a log to all neighbors that did not offer it."""
         knowing = (held.author, *held.holders)
         others = [peer for peer in self._neighbors.greeted_peers() if peer not in knowing]
+        others = self._neighbors.with_room(others, FRAMES_PER_OFFER, now_s)
         self._outbox.send_all(others, offer_of(held.signed, held.inline))
 
     def reject(self, held: Held, reason: str) -> None:

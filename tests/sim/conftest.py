@@ -23,12 +23,13 @@ def make_world() -> MakeWorld:
         rounds_max: int = 5,
         schedule: dict[str, Any] | None = None,
         params: dict[str, Any] | None = None,
+        rounds_max_of: dict[int, int] | None = None,
         **others: Any,
     ) -> World:
         net = topologies.create(topology, nodes=nodes, **(params or {}))
         rounds = ScheduleConfig(
             mode=ScheduleMode(mode), rounds_max=rounds_max, linger_s=20.0, **(schedule or {})
         )
-        return stub_world(net.graph, rounds, **others)
+        return stub_world(net.graph, rounds, rounds_max=rounds_max_of, **others)
 
     return make

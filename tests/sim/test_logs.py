@@ -5,7 +5,9 @@ import pytest
 from p2pfed.core.config import UpdateFamily
 from p2pfed.core.schedule import Phase
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
+from sim.faults import Crash, Restart, plan_faults
 from sim.host import Host
+from sim.jobs import ComputeModel
 from sim.links import LinkModel
 from sim.stub_logs import StubLogBench
 from sim.world import World
@@ -125,3 +127,22 @@ def test_a_proven_liar_counts_nothing_anywhere(make_world: MakeWorld) -> None:
     for host in world.hosts:
         if host.index != 2:
             assert liar not in {author for author, _ in logs(host)}
+
+
+# Rounds are much shorter than the way to a neighbor, so that much is on its way at any moment.
+FAR = {
+    "family": LEDGER,
+    "link": LinkModel(latency_s=0.3),
+    "compute": ComputeModel(training_s=0.05, integration_s=0.02, jitter_ratio=0.5),
+}
+
+
+@pytest.mark.slow
+def test_nobody_is_blamed_for_answering_who_catches_up(make_world: MakeWorld) -> None:
+    # A gap was asked for at every integration, dozens of times before the answer could come, and
+    # every time all of it was sent. The checker of blame looks.
+    world = make_world("line", 8, rounds_max=60, rounds_max_of={1: 20}, seed=10, **FAR)
+    crashes = [Crash(at_s=0.66, peers=(1,)), Crash(at_s=2.47, peers=(0,))]
+    restarts = [Restart(at_s=1.68, peers=(1,)), Restart(at_s=6.7, peers=(0,), lose_disk=True)]
+    plan_faults(world, [*crashes, *restarts])
+    run_until_equal(world)
