@@ -17,10 +17,8 @@ from p2pfed.wire import headers
 # guess: however often neighbors lose track, a full update is one of five at most. It has eight
 # times the bytes of an int4 difference, so that together they have two and a half times as many.
 _DIFFERENCES_BETWEEN_FULLS: Final = 4
-# Everybody keeps 64 operations, to give them to newcomers, and a restart forgets how many came
-# since the last snapshot.
+# Everybody keeps 64 operations, to give them to newcomers.
 _OPERATIONS_PER_SNAPSHOT: Final = 48
-_OPERATIONS_AFTER_RESTART: Final = 16
 # By whether an update is full.
 _KINDS: Final = {
     UpdateFamily.WHOLE: {True: UpdateKind.FULL},
@@ -93,8 +91,6 @@ class OwnUpdates:
                 )
             self._served = [OwnUpdate(signed=record.own, inline=record.inline)]
             self._told = self.sequence
-            if record.own.header.kind is UpdateKind.OPERATION:
-                self._since_full = _OPERATIONS_PER_SNAPSHOT - _OPERATIONS_AFTER_RESTART
 
     @property
     def newest(self) -> OwnUpdate | None:
@@ -107,18 +103,28 @@ class OwnUpdates:
         return 0 if self.newest is None else self.newest.signed.header.sequence
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether others cannot get all of the own log: a restart kept its newest entry alone.
+
+        The next update is a snapshot then, and one is enough for a life, whoever asks for what.
+        """
+        if self._config.family is not UpdateFamily.LEDGER or not self._served:
+            return False
+        return bool(self._served[0].signed.header.builds_on)
+
+    @property
     def place(self) -> OwnPlace | None:
         """What the next difference builds on, None where every update is full."""
         family = self._config.family
         if family is UpdateFamily.WHOLE:
             return None
         is_ledger = family is UpdateFamily.LEDGER
-        is_due = is_ledger and self._since_full >= _OPERATIONS_PER_SNAPSHOT
+        is_long = is_ledger and self._since_full >= _OPERATIONS_PER_SNAPSHOT
         is_wanted = self._is_asked_for_full and self._since_full >= _DIFFERENCES_BETWEEN_FULLS
         return OwnPlace(
             incarnation=self.incarnation,
             sequence=self.sequence,
-            needs_full=is_due or is_wanted,
+            needs_full=is_long or is_wanted or self.is_cut_off,
         )
 
     def served(self) -> list[OwnUpdate]:
@@ -140,8 +146,8 @@ class OwnUpdates:
         return None
 
     def ask_full(self, first: int, last: int) -> None:
-        """Take note that somebody wants a range of updates, which may not be served any more."""
-        if self._config.family is UpdateFamily.WHOLE or not self._served:
+        """Take note that somebody wants differences, which may not be served any more."""
+        if self._config.family is not UpdateFamily.DIFFERENCE or not self._served:
             return
         oldest = self._served[0].signed.header
         if first <= last and first < oldest.sequence and oldest.builds_on is not None:

@@ -114,7 +114,8 @@ class PeerCore:
         was_active = self._parts.schedule.is_active
         self._dispatch(event)
         self._settle()
-        if was_active and self._parts.schedule.phase is Phase.DONE:
+        has_left = self._parts.schedule.phase is Phase.LEFT
+        if was_active and not (self._parts.schedule.is_active or has_left):
             self._parts.anti_entropy.send_heartbeats(is_active=False)
         effects = self._parts.outbox.drain()
         assert len(effects) <= self._config.limits.effects_per_event_max

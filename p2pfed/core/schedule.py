@@ -49,7 +49,7 @@ class Phase(StrEnum):
     TESTING = "testing"  # the last evaluation of a stop that no round foresaw
     PAUSING = "pausing"  # a job failed and is tried again soon
     DONE = "done"  # trained, still serving
-    SETTLING = "settling"  # the same, while what came of others' logs is integrated
+    SETTLING = "settling"  # the same, while it sees to logs: takes in others', encodes the own one
     LEFT = "left"
 
 
@@ -183,11 +183,16 @@ class Schedule:
             if is_expected:
                 self._test()
             return
-        assert self.phase is Phase.TRAINING
         self._failures = 0
+        self._progress.model_job = event.job
+        if self.phase is Phase.SETTLING:
+            assert event.is_full  # else it would be wanted again at once
+            self._publish(event, now_s)
+            self.phase = Phase.DONE
+            return
+        assert self.phase is Phase.TRAINING
         self._loss = event.loss
         self._progress.published = True
-        self._progress.model_job = event.job
         if self._plan.follows_others and self._dissemination.is_published(event.payload):
             # Relays beside each other would answer each other for ever.
             self._journal.save(model_job=event.job)
@@ -243,10 +248,10 @@ class Schedule:
             self._test()
             return
         self._outbox.notify(JobTrouble(reason=event.reason))
+        self._failures += 1
         if self.phase is Phase.SETTLING:
             self.phase = Phase.DONE
             return
-        self._failures += 1
         if self._stop is not None:
             self._finish(self._stop, now_s)  # without the last evaluation
         elif event.budget_spent:
@@ -275,12 +280,8 @@ class Schedule:
         elif self.phase is Phase.COLLECTING and self._is_complete(now_s):
             self._outbox.cancel_timer(TimerKind.DEADLINE)
             self._integrate()
-        elif self.phase is Phase.DONE and self._keeps_logs and self._rows.has_news():
-            # Whoever has all logs has the model, however long it has trained itself.
-            if now_s < self._linger_end_s:
-                self._outbox.set_timer(TimerKind.LINGER, self._config.linger_s)
-            self.phase = Phase.SETTLING
-            self._work.settle(self._progress.round)
+        elif self.phase is Phase.DONE and self._keeps_logs:
+            self._see_to_logs(now_s)
         if self.phase is not Phase.IDLE and self._plan.ends_with_others and self._is_alone(now_s):
             self.stop(StopReason.ROUNDS, now_s)
 
@@ -331,7 +332,24 @@ class Schedule:
         self.phase = Phase.INTEGRATING
         self._work.integrate(self._progress.round)
 
+    def _see_to_logs(self, now_s: float) -> None:
+        """Take in what came of others' logs, and give others the own one, if there is something.
+
+        Whoever has all logs has the model, however long it has trained itself.
+        """
+        is_cut_off, has_news = self._work.is_log_cut_off, self._rows.has_news()
+        if self._failures >= self._config.job_attempts_max or not (is_cut_off or has_news):
+            return
+        if now_s < self._linger_end_s:
+            self._outbox.set_timer(TimerKind.LINGER, self._config.linger_s)
+        self.phase = Phase.SETTLING
+        if is_cut_off:
+            self._work.encode(self._progress.round)
+        else:
+            self._work.settle(self._progress.round)
+
     def _settled(self, event: IntegrationFinished, now_s: float) -> None:
+        self._failures = 0
         self._progress.model_job = event.job
         self._commit(event.verdicts, now_s)
         self._journal.save(model_job=event.job)
@@ -365,6 +383,7 @@ class Schedule:
         self._count_time(now_s)
         self._journal.save()
         self._outbox.notify(Finished(reason=reason, rounds=self._progress.round))
+        self._failures = 0
         self.phase = Phase.DONE
         linger_s = self._config.linger_s if linger_s is None else linger_s
         self._linger_end_s = now_s + (_LINGERS_MAX - 1) * linger_s

@@ -53,13 +53,22 @@ class Work:
         """Whether the answer to a job is awaited."""
         return self._job is not None
 
+    @property
+    def is_log_cut_off(self) -> bool:
+        """Whether others cannot get all of the own log before its next entry; see `OwnUpdates`."""
+        return self._own.is_cut_off
+
     def train(self, round_number: int) -> None:
         """Take local steps; a relay only encodes its model."""
+        self.encode(round_number, train=not self._plan.is_relay)
+
+    def encode(self, round_number: int, *, train: bool = False) -> None:
+        """Encode the model, or what the own log says, after local steps or without any."""
         self._outbox.add(
             StartTraining(
                 job=self._begin(),
                 round=round_number,
-                train=not self._plan.is_relay,
+                train=train,
                 degree=self._neighbors.degree(),
                 own=self._own.place,
             )

@@ -8,7 +8,6 @@ import pytest
 from p2pfed.core.config import UpdateFamily
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.records import Progress, ProgressRecord
-from p2pfed.limits import Limits
 from tests.core.peers import ANNA, make_config, make_payload
 
 CONFIG = replace(make_config(), family=UpdateFamily.LEDGER)
@@ -26,6 +25,22 @@ def snapshots(own: OwnUpdates, *, count: int) -> list[int]:
     return found
 
 
+def restarted(before: int) -> OwnUpdates:
+    """Return the updates of an author that signed so many in its life before."""
+    own = OwnUpdates(CONFIG, ANNA, random.Random(0), None)
+    snapshots(own, count=before)
+    assert own.newest is not None
+    record = ProgressRecord(
+        run_id=CONFIG.run_id,
+        incarnation=own.incarnation,
+        own=own.newest.signed,
+        inline=own.newest.inline,
+        job=0,
+        progress=Progress(),
+    )
+    return OwnUpdates(CONFIG, ANNA, random.Random(0), record)
+
+
 def test_every_49th_entry_is_a_snapshot() -> None:
     own = OwnUpdates(CONFIG, ANNA, random.Random(0), None)
     assert snapshots(own, count=150) == [49, 98, 147]
@@ -39,19 +54,24 @@ def test_a_snapshot_is_never_pushed() -> None:
     assert own.newest.inline is None
 
 
-@pytest.mark.parametrize(("before", "wanted"), [(10, 27), (48, 65), (49, 98), (50, 67)])
-def test_a_restart_makes_no_gap_longer_than_what_everybody_keeps(before: int, wanted: int) -> None:
-    own = OwnUpdates(CONFIG, ANNA, random.Random(0), None)
-    snapshots(own, count=before)
-    assert own.newest is not None
-    record = ProgressRecord(
-        run_id=CONFIG.run_id,
-        incarnation=own.incarnation,
-        own=own.newest.signed,
-        inline=own.newest.inline,
-        job=0,
-        progress=Progress(),
-    )
-    restarted = OwnUpdates(CONFIG, ANNA, random.Random(0), record)
-    assert snapshots(restarted, count=60)[0] == wanted
-    assert wanted - before <= Limits().operations_per_author_max
+@pytest.mark.parametrize("before", [2, 10, 48, 50])
+def test_the_first_entry_after_a_restart_is_a_snapshot(before: int) -> None:
+    # Of the entries before it a restart keeps the newest alone, and some may have reached nobody.
+    own = restarted(before)
+    assert own.is_cut_off
+    assert snapshots(own, count=60) == [before + 1, before + 50]
+    assert not own.is_cut_off
+
+
+@pytest.mark.parametrize(("before", "wanted"), [(1, 50), (49, 98)])
+def test_a_log_that_is_served_from_its_beginning_needs_none(before: int, wanted: int) -> None:
+    own = restarted(before)
+    assert not own.is_cut_off
+    assert snapshots(own, count=60) == [wanted]
+
+
+def test_nobody_can_ask_for_more_snapshots() -> None:
+    own = restarted(10)
+    snapshots(own, count=5)
+    own.ask_full(1, 9)
+    assert snapshots(own, count=20) == []

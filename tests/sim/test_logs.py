@@ -137,6 +137,18 @@ FAR = {
 }
 
 
+@pytest.mark.parametrize("at_s", [0.5, 0.7, 0.9, 1.1])
+def test_the_log_of_a_peer_that_is_killed_after_its_last_round_reaches_everybody(
+    make_world: MakeWorld, at_s: float
+) -> None:
+    # Its last entries were on their way, and it has none to write that could make up for them.
+    world = make_world("line", 4, rounds_max=20, rounds_max_of={1: 8}, seed=8, **FAR)
+    plan_faults(world, [Crash(at_s=at_s, peers=(1,)), Restart(at_s=6.0, peers=(1,))])
+    world.run(until_s=6.5)
+    run_until_equal(world)
+    assert len(logs(world.hosts[3])) == 4
+
+
 @pytest.mark.slow
 def test_nobody_is_blamed_for_answering_who_catches_up(make_world: MakeWorld) -> None:
     # A gap was asked for at every integration, dozens of times before the answer could come, and
