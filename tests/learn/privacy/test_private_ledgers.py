@@ -261,6 +261,14 @@ def test_every_release_counts(name: str, mechanism: str, per_round: int) -> None
     assert 0.0 < peer.bench.privacy_spent.epsilon_left < 8.0
 
 
+@CASES
+def test_a_snapshot_tells_nothing_more(name: str, mechanism: str, per_round: int) -> None:
+    peer = make_peer(name, mechanism)
+    peer.publish()
+    peer.publish(needs_full=True)
+    assert releases(peer.bench) == per_round
+
+
 def test_a_relay_pays_nothing() -> None:
     peer = make_peer()
     peer.publish(train=False)
