@@ -14,8 +14,11 @@ from typing_extensions import override
 import sim
 from benchmarks.bytes_lines import BENCHES, PEERS, Bench, Line, Tables
 from p2pfed.core.effects import Effect
-from p2pfed.core.events import Event, TrainingFinished
+from p2pfed.core.events import Event, IntegrationFinished, TrainingFinished
 from p2pfed.identity import PeerId
+from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
+from p2pfed.messages import UpdateKind
+from sim.benches import never
 from sim.checkers.sequences import carried_update
 from sim.host import Host
 from sim.scenario import load_scenario
@@ -88,6 +91,9 @@ class Publications(Watcher):
         own_bytes: Of frames that carry or announce an update of their sender, to all neighbors.
         relayed_bytes: Of frames that do so with an update of somebody else.
         frame_bytes_max: The largest frame of either kind.
+        signed_bytes: Of each own update as a neighbor gets it, with header and signature, once per
+            neighbor; without snapshots of a log, which nobody fetches who has the log.
+        test_losses: Mean loss on test rows after the last round, by number of the peer.
     """
 
     def __init__(self) -> None:
@@ -96,6 +102,8 @@ class Publications(Watcher):
         self.own_bytes = 0
         self.relayed_bytes = 0
         self.frame_bytes_max = 0
+        self.signed_bytes: list[int] = []
+        self.test_losses: dict[int, float] = {}
 
     @override
     def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
@@ -104,6 +112,10 @@ class Publications(Watcher):
             return
         if signed.header.author == host.peer:
             self.own_bytes += len(frame)
+            if signed.header.kind is not UpdateKind.SNAPSHOT:
+                payload_bytes = signed.header.payload_bytes
+                is_inline = payload_bytes <= INLINE_PAYLOAD_BYTES_MAX
+                self.signed_bytes.append(len(frame) + (0 if is_inline else payload_bytes))
         else:
             self.relayed_bytes += len(frame)
         self.frame_bytes_max = max(self.frame_bytes_max, len(frame))
@@ -114,6 +126,10 @@ class Publications(Watcher):
         if isinstance(event, TrainingFinished):
             self.payload_bytes.setdefault(host.index, []).append(event.payload.size_bytes)
             self.values = host.bench.learner.specification.size  # type: ignore[union-attr]
+        elif isinstance(event, IntegrationFinished) and event.evaluation is not None:
+            # The core is told of the metric alone.
+            learner = host.bench.learner  # type: ignore[union-attr]
+            self.test_losses[host.index] = learner.evaluate("test", should_stop=never)[1]
 
 
 def run_cell(cell: Cell) -> dict[str, Any]:
@@ -132,6 +148,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     payloads = [
         graph.degree[index] * sum(sizes) for index, sizes in sorted(watcher.payload_bytes.items())
     ]
+    losses = list(watcher.test_losses.values())
     updates = [size for sizes in watcher.payload_bytes.values() for size in sizes]
     result = {
         "mean_accuracy": fmean(tests),
@@ -144,6 +161,8 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         "own_bytes_per_peer": watcher.own_bytes / cell.peers,
         "relayed_bytes_per_peer": watcher.relayed_bytes / cell.peers,
         "frame_bytes_max": watcher.frame_bytes_max,
+        "signed_update_bytes": fmean(watcher.signed_bytes),
+        "mean_test_loss": fmean(losses) if len(losses) == cell.peers else None,
         "updates_per_peer": len(updates) / cell.peers,
         "values": watcher.values,
         "trace_digest": found.trace_digest,

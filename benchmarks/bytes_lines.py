@@ -36,7 +36,7 @@ class Line:
     @property
     def trained(self) -> str:
         """The method's part of the name."""
-        return _label(self.method, ("rank",))
+        return _label(self.method, ("type", "rank", "size"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +45,17 @@ class Claim:
 
     Attributes:
         line: The line's name.
-        ratio_min: So many times fewer bytes at the wire.
+        ratio_min: So many times fewer bytes, at the wire if not `is_of_updates`.
         points_max: Accuracy lost at most, in points of mean test accuracy; None: to be stated only.
+        is_of_updates: Whether the ratio is that of one update with header and signature, in however
+            many copies it travels.
         why_missed: A sentence for the document if it is not reached.
     """
 
     line: str
     ratio_min: float
     points_max: float | None
+    is_of_updates: bool = False
     why_missed: str = ""
 
 
@@ -159,8 +162,21 @@ _LORA_FAIR = {**_LORA, "name": "lora-fair"}
 _FFA_LORA = {**_LORA, "name": "ffa-lora", "rank": 12, "alpha": 24.0}
 _FED_SB = {"name": "fed-sb", "rank": 8, **_ADAPTERS}
 _HEAD = {"name": "head", "modules": ["head"]}
+# Every linear layer of the encoder: so much that the header of a sparse update hardly counts.
+_WIDE = {
+    "rank": 64,
+    "alpha": 128.0,
+    "targets": ["query", "key", "value", "dense"],
+    "modules": ["head"],
+}
+_WIDE_LORA = {"name": "lora", **_WIDE}
+_WIDE_SPARSE_SUM = {"name": "sparse-sum", "peer_count": PEERS, **_WIDE}
+# One value in 64, as with the codec's own constants: a larger chunk has fewer pairs of magnitudes,
+# and the head's few values are not kept as scarcely as those of a chunk of adapters.
+_LARGE_CHUNKS = {"name": "sparse", "chunk": 65_536, "kept": 1_024}
 _TEST_ROWS = 400
 _LORA_RATE, _FFA_LORA_RATE, _FED_SB_RATE = 5e-3, 1e-2, 3e-2
+_WIDE_LORA_RATE, _WIDE_SPARSE_RATE = 1e-3, 2e-3
 
 # The whole encoder moves: how long that takes is not asked here, only what it costs to send.
 _GIVEN = {"initial": "given", "share": 1 / PEERS}
@@ -196,6 +212,22 @@ REUTERS = Bench(
         Line(method=_LORA, codec=_BFLOAT16, learning_rate=_LORA_RATE),
         Line(method=_LORA, codec=_INT8, learning_rate=_LORA_RATE),
         Line(method=_LORA_FAIR, codec=_FLOAT32, learning_rate=_LORA_RATE),
+        Line(
+            method=_WIDE_LORA,
+            codec=_FLOAT32,
+            learning_rate=_WIDE_LORA_RATE,
+            denominator="lora rank=64 / float32",
+        ),
+        *(
+            Line(
+                method=_WIDE_SPARSE_SUM,
+                codec=codec,
+                learning_rate=_WIDE_SPARSE_RATE,
+                density=1 / 64,
+                denominator="lora rank=64 / float32",
+            )
+            for codec in ({"name": "sparse"}, _LARGE_CHUNKS)
+        ),
     ),
     denominator="lora rank=8 / float32",
     claims=(
@@ -203,6 +235,13 @@ REUTERS = Bench(
         Claim(line="lora rank=8 / top-k density=0.5", ratio_min=10.0, points_max=1.0),
         Claim(line="fed-sb rank=8 / int4", ratio_min=50.0, points_max=None),
         Claim(line="fed-sb rank=8 / uniform step_rms=1.0", ratio_min=230.0, points_max=None),
+        *(
+            Claim(line=line, ratio_min=200.0, points_max=None, is_of_updates=True)
+            for line in (
+                "sparse-sum rank=64 / sparse",
+                "sparse-sum rank=64 / sparse chunk=65536 kept=1024",
+            )
+        ),
     ),
     run={
         **_COMMON,
@@ -219,6 +258,8 @@ REUTERS = Bench(
         "lora rank=8 / float32": (2e-3, 5e-3, 1e-2),
         "ffa-lora rank=12 / float32": (5e-3, 1e-2, 2e-2),
         "fed-sb rank=8 / float32": (1e-2, 3e-2, 1e-1),
+        "lora rank=64 / float32": (5e-4, 1e-3, 2e-3),
+        "sparse-sum rank=64 / sparse": (1e-3, 2e-3, 5e-3),
     },
     other_choices="Rounds, batches and layers were chosen on seed 100, too. With adapters of rank "
     "8 in the query and value layers, at the rates 0.005 and 0.02, lora and ffa-lora reached "
@@ -242,6 +283,9 @@ _SMALL_LORA_FAIR = {**_SMALL_LORA, "name": "lora-fair"}
 _SMALL_FFA_LORA = {**_SMALL_LORA, "name": "ffa-lora"}
 _SMALL_FED_SB = {"name": "fed-sb", "rank": 8, **_SMALL}
 _SMALL_HEAD = {"name": "head", "modules": ["2"]}
+_SMALL_BOTTLENECK = {"name": "bottleneck", "size": 8, **_SMALL}
+_SMALL_LOHA = {"name": "peft", "type": "LOHA", "options": ["r=8"], **_SMALL}
+_SMALL_IA3 = {"name": "peft", "type": "IA3", "options": ['feedforward_modules=["0"]'], **_SMALL}
 _FULL = {"name": "full"}
 _STEP = 0.3  # as in the run file that `p2pfed init` writes
 _FFA_STEP, _FED_SB_STEP = 0.3, 1.0
@@ -284,6 +328,9 @@ DIGITS = Bench(
         Line(method=_SMALL_FED_SB, codec=_FLOAT32, learning_rate=_FED_SB_STEP),
         Line(method=_SMALL_FED_SB, codec=_INT4, learning_rate=_FED_SB_STEP),
         Line(method=_SMALL_HEAD, codec=_FLOAT32, learning_rate=_STEP),
+        Line(method=_SMALL_BOTTLENECK, codec=_FLOAT32, learning_rate=_STEP),
+        Line(method=_SMALL_LOHA, codec=_FLOAT32, learning_rate=_STEP),
+        Line(method=_SMALL_IA3, codec=_FLOAT32, learning_rate=_STEP),
         Line(method=_FULL, codec=_FLOAT32, learning_rate=_STEP),
         Line(method=_FULL, codec=_INT4, learning_rate=_STEP),
         _SEEDS,
@@ -350,6 +397,9 @@ DIGITS = Bench(
         "lora rank=8 / float32": (0.1, 0.3, 1.0),
         "ffa-lora rank=8 / float32": (0.1, 0.3, 1.0, 3.0),
         "fed-sb rank=8 / float32": (0.3, 1.0, 3.0, 10.0),
+        "bottleneck size=8 / float32": (0.1, 0.3, 1.0),
+        "peft type=LOHA / float32": (0.3, 1.0, 3.0),
+        "peft type=IA3 / float32": (0.3, 1.0, 3.0),
         "seeds / operation": (1e-3, 3e-3, 6e-3, 1e-2),
         "projected / operation": (0.3, 1.0, 3.0),
     },

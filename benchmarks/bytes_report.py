@@ -17,6 +17,7 @@ from benchmarks.bytes_lines import (
     Claim,
     Line,
 )
+from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 
 Run = Mapping[str, Any]
 
@@ -58,6 +59,11 @@ class Row:
     def mean(self, name: str) -> float:
         """Return the mean over the seeds."""
         return fmean(run[name] for run in self.runs.values())
+
+    def mean_known(self, name: str) -> float | None:
+        """Return the same, None if a run does not know it: older ones were asked for less."""
+        values = [run.get(name) for run in self.runs.values()]
+        return None if None in values else fmean(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,9 @@ class Results:
     def ratio(self, row: Row, name: str = "bytes_per_peer") -> float | None:
         """Return how many times fewer bytes than the denominator a line has."""
         denominator = self.denominator(row)
-        return None if denominator is None else denominator.mean(name) / row.mean(name)
+        above = None if denominator is None else denominator.mean_known(name)
+        below = row.mean_known(name)
+        return None if above is None or below is None else above / below
 
 
 def document(results: Results, plot: str, place: str) -> str:
@@ -142,7 +150,7 @@ def document(results: Results, plot: str, place: str) -> str:
         error=100.0 * math.sqrt(accuracy * (1.0 - accuracy) / bench.test_rows),
         plot=plot,
     )
-    parts = [claims(results), table(results), rates(results)]
+    parts = [claims(results), table(results), sums(results), rates(results)]
     parts += [peer_counts(results), sizes(results)]
     if len(results.sources) > 1:
         place += f" The runs are of {len(results.sources)} states of the sources."
@@ -197,13 +205,14 @@ def _setting(results: Results, row: Row) -> list[str]:
 
 def claims(results: Results) -> str:
     """Return whether each claim holds, with its figures, and why not."""
-    titles = ["line", "claimed", "of", "ratio", "payload ratio", *_SETTING]
+    titles = ["line", "claimed", "of", "ratio", "payload ratio", "update ratio", *_SETTING]
     titles += ["points", "error", "accuracy", "seeds", "holds"]
     lines, misses = [], []
     for claim in results.bench.claims:
         row = results.row(claim.line)
         of = results.bench.line(claim.line).denominator or results.bench.denominator
         wanted = f"{claim.ratio_min:g} times fewer bytes"
+        wanted += " in an update" if claim.is_of_updates else ""
         if claim.points_max is not None:
             wanted += f", within {claim.points_max:g} point"
         beginning = [f"`{claim.line}`", wanted, f"`{of}`"]
@@ -217,6 +226,7 @@ def claims(results: Results) -> str:
                 *beginning,
                 _ratio(results.ratio(row)),
                 _ratio(results.ratio(row, "payload_bytes_per_peer")),
+                _ratio(results.ratio(row, "signed_update_bytes")),
                 *_setting(results, row),
                 _spread(points, 1, sign=True),
                 _error(points),
@@ -235,7 +245,8 @@ def claims(results: Results) -> str:
 def _missed(results: Results, claim: Claim, row: Row) -> list[str]:
     """Return what a line falls short of; nothing if the claim holds."""
     missed = []
-    ratio, points = results.ratio(row), results.points(row)
+    kind = "signed_update_bytes" if claim.is_of_updates else "bytes_per_peer"
+    ratio, points = results.ratio(row, kind), results.points(row)
     if ratio is None or ratio < claim.ratio_min:
         missed.append(f"the ratio is {_ratio(ratio)}, not {claim.ratio_min:g}")
     if claim.points_max is not None:
@@ -257,6 +268,63 @@ def _framing(results: Results) -> str:
         f"Framing is about {each:,.0f} bytes per update and neighbor in `{row.line.name}`, and "
         "hardly less where updates are small: there it bounds the ratio.\n"
     )
+
+
+_SUMS = """\
+A vector that is averaged goes from its author to {degree} neighbors and no further. A sum needs
+every update at every peer: each of {peers} gets {others} in a round, and so sends {others} on
+average, were each to come once. So at the wire the ratio is at best {degree} / {others} of that of
+an update. Updates of up to {inline:,} bytes travel with their announcement and come over several
+links, which costs more; larger ones are fetched once.
+
+*Update ratio* is that of one update with its header and signature, in one copy. *Wire ratio* is
+that of all bytes that peers send, relaying included. *Test loss* is the mean cross-entropy over
+peers and rows after the last round, at equal rounds of as many local steps; *gap* is what it is
+above the denominator's.
+"""
+
+
+def sums(results: Results) -> str:
+    """Return what updates cost that all peers add up, one and in all copies, and what is lost."""
+    titles = ["line", "of", *_SETTING, "bytes of an update", "of its denominator's", "update ratio"]
+    titles += ["kB sent per round", "by its denominator", "wire ratio"]
+    titles += ["test loss", "of its denominator", "gap", "points", "error", "seeds"]
+    lines = [
+        _sums_row(results, row) for row in results.rows() if row.line.method["name"] == "sparse-sum"
+    ]
+    if not lines:
+        return ""
+    text = _SUMS.format(
+        degree=DEGREE, peers=PEERS, others=PEERS - 1, inline=INLINE_PAYLOAD_BYTES_MAX
+    )
+    return f"## Sums of sparse updates\n\n{text}\n{_table(titles, lines)}"
+
+
+def _sums_row(results: Results, row: Row) -> list[str]:
+    of = results.denominator(row)
+    rounds = results.bench.run["schedule"]["rounds_max"]
+    points = results.points(row)
+
+    def both(name: str, form: str, divisor: float = 1.0) -> list[str]:
+        found = [None if each is None else each.mean_known(name) for each in (row, of)]
+        return ["" if value is None else format(value / divisor, form) for value in found]
+
+    loss = row.mean_known("mean_test_loss")
+    dense_loss = None if of is None else of.mean_known("mean_test_loss")
+    return [
+        f"`{row.line.name}`",
+        f"`{row.line.denominator or results.bench.denominator}`",
+        *_setting(results, row),
+        *both("signed_update_bytes", ",.0f"),
+        _ratio(results.ratio(row, "signed_update_bytes")),
+        *both("bytes_per_peer", ",.1f", 1e3 * rounds),
+        _ratio(results.ratio(row)),
+        *both("mean_test_loss", ".3f"),
+        "" if loss is None or dense_loss is None else f"{loss - dense_loss:+.3f}",
+        _spread(points, 1, sign=True),
+        _error(points),
+        _seeds(row),
+    ]
 
 
 def rates(results: Results) -> str:

@@ -1,6 +1,7 @@
 """Accuracy against bytes: the command runs on digits, and its document says what was measured."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from benchmarks import bytes_report
 from benchmarks.bytes_cells import Cell, run_cell
-from benchmarks.bytes_lines import BENCHES, SEEDS, Bench
+from benchmarks.bytes_lines import BENCHES, SEEDS, Bench, Claim
 from benchmarks.bytes_table import cells, load, main, parse, tuning_cells
 from p2pfed.learn.tasks import load_task
 from p2pfed.updates.registry import create_codec, create_method
@@ -32,6 +33,9 @@ def test_digits_give_a_table_a_plot_and_the_same_numbers_again(tmp_path: Path) -
     assert exact["bytes_per_peer"] > 6 * int4["bytes_per_peer"]
     assert int4["mean_accuracy"] > exact["mean_accuracy"] - 0.02
     assert exact["payload_bytes_per_peer"] == 4 * 20 * exact["update_bytes"]
+    header_bytes = exact["signed_update_bytes"] - exact["update_bytes"]
+    assert 200 < header_bytes < 300
+    assert exact["mean_test_loss"] == pytest.approx(int4["mean_test_loss"], rel=0.1)
     main([*common, "--redo", "--lines", INT4])
     *_, again = [json.loads(line)["result"] for line in store.read_text().splitlines()]
     assert again == int4
@@ -157,6 +161,36 @@ def test_points_have_a_standard_error_where_there_are_several_seeds() -> None:
     assert "| -1.0 (-2.0 to +0.0) | 1.0 |" in claimed(seeds, INT4)
     del seeds[INT4, 1]
     assert "| +0.0 |  |" in claimed(seeds, INT4)
+
+
+SUM = "sparse-sum rank=8 / sparse kept=512"
+
+
+def sum_and_dense() -> dict[tuple[str, int], dict[str, Any]]:
+    """A sum whose updates are 210 times smaller, and all its bytes 35 times fewer."""
+    dense = result(0.9, 420.0) | {"signed_update_bytes": 105_000.0, "mean_test_loss": 0.31}
+    sparse = result(0.88, 12.0) | {"signed_update_bytes": 500.0, "mean_test_loss": 0.42}
+    return {(EXACT, 0): dense, (SUM, 0): sparse}
+
+
+def test_a_sum_shows_its_bytes_in_one_copy_and_in_all_and_its_loss() -> None:
+    row = bytes_report.sums(results(sum_and_dense())).splitlines()[-1]
+    assert "| 500 | 105,000 | 210.0 | 0.6 | 21.0 | 35.0 | 0.420 | 0.310 | +0.110 | -2.0 |" in row
+
+
+@pytest.mark.parametrize(("is_of_updates", "verdict"), [(True, "yes"), (False, "**no**")])
+def test_a_claim_may_be_of_updates_alone(
+    is_of_updates: bool, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Claim(line=SUM, ratio_min=200.0, points_max=None, is_of_updates=is_of_updates)
+    bench = replace(BENCHES["digits"], claims=(claim,))
+    monkeypatch.setattr(bytes_report, "BENCHES", {"digits": bench})
+    assert claimed(sum_and_dense(), SUM).endswith(f"| {verdict} |")
+
+
+def test_what_older_runs_were_not_asked_for_is_left_out() -> None:
+    found = results({(EXACT, 0): result(0.9, 420.0), (SUM, 0): result(0.9, 12.0)})
+    assert "| 0.6 | 21.0 | 35.0 |  |  |  | +0.0 |" in bytes_report.sums(found)
 
 
 def test_what_was_not_run_is_not_claimed() -> None:
