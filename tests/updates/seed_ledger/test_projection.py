@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from p2pfed.errors import LocalError
 from p2pfed.updates.seed_ledger.ledger import SeedLedger
@@ -50,6 +51,17 @@ def test_a_projection_leaves_no_more_than_it_got(size: int) -> None:
     assert projector.residual is not None
     left = float(projector.residual.square().sum() / difference.square().sum())
     assert left == pytest.approx(1.0 - 64 / size, abs=0.05)
+
+
+def test_its_cosine_to_what_was_trained_grows_as_the_root_of_the_directions() -> None:
+    difference = draw(4_096) ** 3 * 1e-3  # some values are most of it, as in what was trained
+    found = []
+    for count in (64, 256, 1_024):
+        terms = Terms(run_id=bytes(32), size=4_096, direction_count=count)
+        coefficients = Projector(terms).project(difference, epoch=0)
+        restored = terms.basis(0).decode(torch.from_numpy(coefficients)).float()
+        found.append(float(cosine_similarity(restored, difference, dim=0)))
+    assert found == pytest.approx([(count / 4_096) ** 0.5 for count in (64, 256, 1_024)], abs=0.03)
 
 
 def test_other_epochs_publish_what_the_first_could_not_see() -> None:
