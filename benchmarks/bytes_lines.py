@@ -171,9 +171,6 @@ _WIDE = {
 }
 _WIDE_LORA = {"name": "lora", **_WIDE}
 _WIDE_SPARSE_SUM = {"name": "sparse-sum", "peer_count": PEERS, **_WIDE}
-# One value in 64, as with the codec's own constants: a larger chunk has fewer pairs of magnitudes,
-# and the head's few values are not kept as scarcely as those of a chunk of adapters.
-_LARGE_CHUNKS = {"name": "sparse", "chunk": 65_536, "kept": 1_024}
 _TEST_ROWS = 400
 _LORA_RATE, _FFA_LORA_RATE, _FED_SB_RATE = 5e-3, 1e-2, 3e-2
 _WIDE_LORA_RATE, _WIDE_SPARSE_RATE = 1e-3, 2e-3
@@ -218,15 +215,12 @@ REUTERS = Bench(
             learning_rate=_WIDE_LORA_RATE,
             denominator="lora rank=64 / float32",
         ),
-        *(
-            Line(
-                method=_WIDE_SPARSE_SUM,
-                codec=codec,
-                learning_rate=_WIDE_SPARSE_RATE,
-                density=1 / 64,
-                denominator="lora rank=64 / float32",
-            )
-            for codec in ({"name": "sparse"}, _LARGE_CHUNKS)
+        Line(
+            method=_WIDE_SPARSE_SUM,
+            codec={"name": "sparse"},
+            learning_rate=_WIDE_SPARSE_RATE,
+            density=1 / 64,
+            denominator="lora rank=64 / float32",
         ),
     ),
     denominator="lora rank=8 / float32",
@@ -235,12 +229,11 @@ REUTERS = Bench(
         Claim(line="lora rank=8 / top-k density=0.5", ratio_min=10.0, points_max=1.0),
         Claim(line="fed-sb rank=8 / int4", ratio_min=50.0, points_max=None),
         Claim(line="fed-sb rank=8 / uniform step_rms=1.0", ratio_min=230.0, points_max=None),
-        *(
-            Claim(line=line, ratio_min=200.0, points_max=None, is_of_updates=True)
-            for line in (
-                "sparse-sum rank=64 / sparse",
-                "sparse-sum rank=64 / sparse chunk=65536 kept=1024",
-            )
+        Claim(
+            line="sparse-sum rank=64 / sparse",
+            ratio_min=200.0,
+            points_max=None,
+            is_of_updates=True,
         ),
     ),
     run={
@@ -258,8 +251,8 @@ REUTERS = Bench(
         "lora rank=8 / float32": (2e-3, 5e-3, 1e-2),
         "ffa-lora rank=12 / float32": (5e-3, 1e-2, 2e-2),
         "fed-sb rank=8 / float32": (1e-2, 3e-2, 1e-1),
-        "lora rank=64 / float32": (5e-4, 1e-3, 2e-3),
-        "sparse-sum rank=64 / sparse": (1e-3, 2e-3, 5e-3),
+        "lora rank=64 / float32": (1e-3,),
+        "sparse-sum rank=64 / sparse": (2e-3,),
     },
     other_choices="Rounds, batches and layers were chosen on seed 100, too. With adapters of rank "
     "8 in the query and value layers, at the rates 0.005 and 0.02, lora and ffa-lora reached "
@@ -329,8 +322,8 @@ DIGITS = Bench(
         Line(method=_SMALL_FED_SB, codec=_INT4, learning_rate=_FED_SB_STEP),
         Line(method=_SMALL_HEAD, codec=_FLOAT32, learning_rate=_STEP),
         Line(method=_SMALL_BOTTLENECK, codec=_FLOAT32, learning_rate=_STEP),
-        Line(method=_SMALL_LOHA, codec=_FLOAT32, learning_rate=_STEP),
-        Line(method=_SMALL_IA3, codec=_FLOAT32, learning_rate=_STEP),
+        Line(method=_SMALL_LOHA, codec=_FLOAT32, learning_rate=1.0),
+        Line(method=_SMALL_IA3, codec=_FLOAT32, learning_rate=1.0),
         Line(method=_FULL, codec=_FLOAT32, learning_rate=_STEP),
         Line(method=_FULL, codec=_INT4, learning_rate=_STEP),
         _SEEDS,
@@ -397,9 +390,9 @@ DIGITS = Bench(
         "lora rank=8 / float32": (0.1, 0.3, 1.0),
         "ffa-lora rank=8 / float32": (0.1, 0.3, 1.0, 3.0),
         "fed-sb rank=8 / float32": (0.3, 1.0, 3.0, 10.0),
-        "bottleneck size=8 / float32": (0.1, 0.3, 1.0),
-        "peft type=LOHA / float32": (0.3, 1.0, 3.0),
-        "peft type=IA3 / float32": (0.3, 1.0, 3.0),
+        "bottleneck size=8 / float32": (0.1, 0.3),
+        "peft type=LOHA / float32": (0.3, 1.0),
+        "peft type=IA3 / float32": (0.3, 1.0),
         "seeds / operation": (1e-3, 3e-3, 6e-3, 1e-2),
         "projected / operation": (0.3, 1.0, 3.0),
     },
