@@ -10,6 +10,7 @@ from p2pfed.config.complaints import make_policy
 from p2pfed.config.model import RunConfig
 from p2pfed.core.config import (
     CoreConfig,
+    IntegrationMoment,
     MembershipConfig,
     NeighborAddress,
     ScheduleConfig,
@@ -66,9 +67,6 @@ def core_config(
         ConfigError: If a neighbor's address does not end in a PeerID.
     """
     genesis = agreement.genesis
-    schedule = config.schedule.model_dump()
-    schedule["mode"] = ScheduleMode(schedule["mode"])
-    schedule["rounds_max"] = schedule["rounds_max"] or None
     prioritizer = config.integration.prioritizer
     return CoreConfig(
         run_id=agreement.run_id,
@@ -80,7 +78,7 @@ def core_config(
         family=_family(genesis),
         role=config.node.role,
         software=f"p2pfed {__version__}",
-        schedule=ScheduleConfig(**schedule),
+        schedule=schedule_config(config),
         membership=MembershipConfig(
             neighbors=neighbors(config.node.peers),
             neighbors_wanted=config.node.neighbors_wanted,
@@ -91,6 +89,24 @@ def core_config(
         standing=standing_config(config),
         prioritizer_rows_max=prioritizer.model_count_max if prioritizer.enabled else None,
     )
+
+
+def schedule_config(config: RunConfig) -> ScheduleConfig:
+    """Return the rounds that the run file describes.
+
+    Raises:
+        ConfigError: If a synchronous peer is to integrate at another time.
+    """
+    fields = config.schedule.model_dump()
+    fields["mode"] = ScheduleMode(fields["mode"])
+    fields["integrate"] = IntegrationMoment(fields["integrate"])
+    fields["rounds_max"] = fields["rounds_max"] or None
+    schedule = ScheduleConfig(**fields)
+    is_synchronous = schedule.mode is ScheduleMode.SYNCHRONOUS
+    if is_synchronous and schedule.integrate is not IntegrationMoment.AFTER_TRAINING:
+        fix = "a synchronous round ends with its rows; leave it out, or write mode = asynchronous"
+        raise ConfigError("schedule.integrate", config.schedule.integrate, fix)
+    return schedule
 
 
 def _family(genesis: Genesis) -> UpdateFamily:

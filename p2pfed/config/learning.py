@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 import robust
-from p2pfed.config.assembly import Agreement, component, make_genesis, standing_config
+from p2pfed.config.assembly import (
+    Agreement,
+    component,
+    make_genesis,
+    schedule_config,
+    standing_config,
+)
 from p2pfed.config.codecs import check_only_codec
 from p2pfed.config.complaints import rule_error
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
@@ -203,7 +209,8 @@ def peer_task(config: RunConfig, *, pool: Task | None = None) -> Task:
 
 
 def _method(config: RunConfig) -> Method:
-    """Make the method, and see that the codec fits it before anything large is loaded."""
+    """Make the method, and see that all else fits it before anything large is loaded."""
+    schedule_config(config)
     method = create_method(config.method.name, **config.method.constants)
     if isinstance(method, LedgerMethod):
         check_for_ledger(config, method)

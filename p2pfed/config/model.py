@@ -182,13 +182,18 @@ class ScheduleTable(_Table):
     """`[schedule]`: see p2pfed.core.config.ScheduleConfig."""
 
     mode: Literal["asynchronous", "synchronous"] = "asynchronous"
+    integrate: Literal["after-training", "window", "arrivals"] = Field(
+        default="after-training", description="or at the ends of windows, or per so many arrivals"
+    )
+    window_s: Seconds = Field(default=10.0, gt=0.0, description="length of a window")
+    arrivals: int = Field(default=1, ge=1, description="neighbors with news to wait for")
     rounds_max: int = Field(default=100, ge=0, description="stop after so many; 0: no bound")
     time_s_max: Seconds | None = Field(default=None, gt=0.0, description="training time, seconds")
     plateau_evaluations: int | None = Field(
         default=None, ge=1, description="evaluations without growth of the validation score"
     )
     plateau_delta: float = Field(default=0.0, ge=0.0, description="growth that counts")
-    deadline_s: Seconds = Field(default=30.0, gt=0.0, description="wait for neighbors per round")
+    deadline_s: Seconds = Field(default=30.0, gt=0.0, description="wait for rows per round")
     linger_s: Seconds = Field(default=60.0, ge=0.0, description="keep serving when done")
     start_neighbors: int = Field(default=0, ge=0, description="wait for so many before round 0")
     start_deadline_s: Seconds = Field(default=60.0, gt=0.0, description="but no longer than this")

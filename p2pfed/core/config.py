@@ -21,6 +21,21 @@ class ScheduleMode(StrEnum):
     SYNCHRONOUS = "synchronous"
 
 
+class IntegrationMoment(StrEnum):
+    """When an asynchronous peer that trains integrates what has come.
+
+    AFTER_TRAINING: As soon as its own update is out.
+    WINDOW: When one of its windows of equal length ends (FedFix, Fraboni et al. 2023, "A general
+        theory for federated optimization with asynchronous and heterogeneous clients updates").
+    ARRIVALS: Once so many neighbors have sent something new (FedBuff, Nguyen et al. 2022,
+        "Federated learning with buffered asynchronous aggregation"), or the deadline.
+    """
+
+    AFTER_TRAINING = "after-training"
+    WINDOW = "window"
+    ARRIVALS = "arrivals"
+
+
 class UpdateFamily(StrEnum):
     """What an update is to those before it, and whom it has to reach.
 
@@ -49,12 +64,15 @@ class ScheduleConfig:
 
     Attributes:
         mode: See `ScheduleMode`.
+        integrate: See `IntegrationMoment`; only of asynchronous peers.
+        window_s: Length of a window, in seconds.
+        arrivals: Neighbors with news that are waited for, at most `deadline_s`.
         rounds_max: Stop after so many rounds; None for no bound.
         time_s_max: Stop after so much training time, over restarts, in seconds; None for none.
         plateau_evaluations: Stop when the validation score has not grown by `plateau_delta`
             over so many evaluations; None never stops.
         plateau_delta: Growth of the score that counts.
-        deadline_s: How long a synchronous round waits for its neighbors, in seconds.
+        deadline_s: How long a round waits for rows of neighbors, in seconds.
         linger_s: How long a peer that is done keeps serving, in seconds; where peers keep logs,
             after the last news of others, and at most ten times as long.
         start_neighbors: Neighbors to wait for before the first round.
@@ -69,6 +87,9 @@ class ScheduleConfig:
     """
 
     mode: ScheduleMode = ScheduleMode.ASYNCHRONOUS
+    integrate: IntegrationMoment = IntegrationMoment.AFTER_TRAINING
+    window_s: float = 10.0  # guess: several times a round on a laptop
+    arrivals: int = 1
     rounds_max: int | None = None
     time_s_max: float | None = None
     plateau_evaluations: int | None = None

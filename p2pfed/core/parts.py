@@ -23,6 +23,7 @@ from p2pfed.core.membership import Membership
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
+from p2pfed.core.pacing import Pacing
 from p2pfed.core.plan import Plan
 from p2pfed.core.progress import Progress
 from p2pfed.core.randomness import derive_random
@@ -117,8 +118,9 @@ def assemble(
     idleness = Idleness(config, neighbors, outbox)
     work_parts = (own, rows, standing, idleness, transfers, ledger, neighbors, jobs, outbox)
     work = Work(config, plan, *work_parts)
-    parts = (journal, dissemination, anti_entropy, transfers, rows, standing, work, neighbors)
-    schedule = Schedule(config, plan, *parts, outbox)
+    pacing = Pacing(config, plan, rows, neighbors)
+    parts = (journal, dissemination, anti_entropy, transfers, pacing, rows, standing, work)
+    schedule = Schedule(config, plan, *parts, neighbors, outbox)
     return Parts(
         outbox=outbox,
         neighbors=neighbors,

@@ -123,6 +123,15 @@ class Rows:
 
     # News ----------------------------------------------------------------------------------
 
+    def news(self) -> list[PeerId]:
+        """Return the authors of updates that are there and were not integrated yet, sorted."""
+        if self._keeps_logs:
+            entries = self._new_entries()
+            new = [it.header.author for it in entries if self._state_of(it) not in self._tried]
+            return list(dict.fromkeys(new))
+        newest = {author: self._held.newest(author) for author in self._authors()}
+        return [it for it, signed in newest.items() if signed and self._is_news(signed)]
+
     def has_news(self) -> bool:
         """Return whether an update is there that was not integrated yet."""
         if self._keeps_logs:

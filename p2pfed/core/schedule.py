@@ -19,6 +19,7 @@ from p2pfed.core.notices import (
     StopReason,
 )
 from p2pfed.core.outbox import Outbox
+from p2pfed.core.pacing import Pacing
 from p2pfed.core.plan import Plan
 from p2pfed.core.rows import Rows
 from p2pfed.core.standing import Standing
@@ -69,6 +70,7 @@ class Schedule:
         dissemination: Dissemination,
         anti_entropy: AntiEntropy,
         transfers: Transfers,
+        pacing: Pacing,
         rows: Rows,
         standing: Standing,
         work: Work,
@@ -84,6 +86,7 @@ class Schedule:
         self._dissemination = dissemination
         self._anti_entropy = anti_entropy
         self._transfers = transfers
+        self._pacing = pacing
         self._rows = rows
         self._standing = standing
         self._work = work
@@ -106,6 +109,7 @@ class Schedule:
     def start(self, now_s: float) -> None:
         """Begin, or go on where the last life ended."""
         self._since_s = now_s
+        self._pacing.begin(now_s)
         reason = None if self._progress.published else self._plan.stop_reason(self._progress)
         if reason is not None:
             self._finish(reason, now_s)
@@ -156,9 +160,9 @@ class Schedule:
             self._go_on_with_round(now_s)
 
     def handle_deadline(self, now_s: float) -> None:
-        """Go on without the neighbors whose rows have not come."""
+        """Go on with the rows that have come."""
         if self.phase is Phase.COLLECTING:
-            self._rows.excuse(self._rows.missing(self._progress.round, now_s))
+            self._pacing.excuse(self._progress.round, now_s)
             self._outbox.count("deadline")
             self._integrate()
 
@@ -278,7 +282,6 @@ class Schedule:
             elif present != self._present:
                 self._tell_who_is_missing()
         elif self.phase is Phase.COLLECTING and self._is_complete(now_s):
-            self._outbox.cancel_timer(TimerKind.DEADLINE)
             self._integrate()
         elif self.phase is Phase.DONE and self._keeps_logs:
             self._see_to_logs(now_s)
@@ -318,17 +321,16 @@ class Schedule:
             self._dissemination.advance_to(self._progress.round)
         if self._is_complete(now_s):
             self._integrate()
-        elif self._plan.is_synchronous:
-            self._outbox.set_timer(TimerKind.DEADLINE, self._config.deadline_s)
+            return
+        wait_s = self._pacing.wait_s(now_s)
+        if wait_s is not None:
+            self._outbox.set_timer(TimerKind.DEADLINE, wait_s)
 
     def _is_complete(self, now_s: float) -> bool:
-        """Return whether the rows of the round that are worth waiting for are there."""
-        if self._plan.is_synchronous:
-            return not self._rows.missing(self._progress.round, now_s)
-        # A relay has nothing to do until there is something to mix.
-        return not self._plan.is_relay or self._rows.all_have_news()
+        return self._pacing.is_complete(self._progress.round, now_s)
 
     def _integrate(self) -> None:
+        self._outbox.cancel_timer(TimerKind.DEADLINE)
         self.phase = Phase.INTEGRATING
         self._work.integrate(self._progress.round)
 

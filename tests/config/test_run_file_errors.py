@@ -102,3 +102,11 @@ def test_rules_are_listed_once_at_most(rule: str, params: dict[str, float]) -> N
         assemble(config, ANNA)
     assert (caught.value.field, caught.value.value) == ("integration.rule", rule)
     assert caught.value.fix.count("centered-clipping, fltrust") <= 1
+
+
+def test_a_synchronous_round_ends_with_its_rows_alone() -> None:
+    config = parse({"schedule": {"mode": "synchronous", "integrate": "window"}})
+    with pytest.raises(ConfigError) as caught:
+        assemble(config, ANNA)
+    assert (caught.value.field, caught.value.value) == ("schedule.integrate", "window")
+    assert "mode = asynchronous" in caught.value.fix

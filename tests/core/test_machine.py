@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from p2pfed.core.config import ScheduleConfig, ScheduleMode
+from p2pfed.core.config import IntegrationMoment, ScheduleConfig, ScheduleMode
 from p2pfed.core.events import Command, CommandGiven, FrameReceived, PeerConnected
 from p2pfed.core.notices import Finished, IncarnationStarted, PeerOffended, StopReason
 from p2pfed.core.schedule import Phase
@@ -34,9 +34,15 @@ INVENTED = [
 class Histories(RuleBasedStateMachine):
     """One history; see the module."""
 
-    @initialize(mode=st.sampled_from(ScheduleMode), inline=st.booleans())
-    def begin(self, mode: ScheduleMode, inline: bool) -> None:
-        schedule = ScheduleConfig(mode=mode, rounds_max=3, evaluate_every_rounds=0)
+    @initialize(
+        mode=st.sampled_from(ScheduleMode),
+        integrate=st.sampled_from(IntegrationMoment),
+        inline=st.booleans(),
+    )
+    def begin(self, mode: ScheduleMode, integrate: IntegrationMoment, inline: bool) -> None:
+        schedule = ScheduleConfig(
+            mode=mode, integrate=integrate, arrivals=2, rounds_max=3, evaluate_every_rounds=0
+        )
         self.net = Net(HONEST, schedule, inline=inline)
         self.peers = [identity.peer for identity in HONEST]
         self.rounds = dict.fromkeys(self.peers, 0)

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pfed.core.config import ScheduleConfig, ScheduleMode, StandingConfig
+from p2pfed.core.config import (
+    IntegrationMoment,
+    ScheduleConfig,
+    ScheduleMode,
+    StandingConfig,
+)
 from p2pfed.core.effects import (
     Effect,
     IntegrationRow,
@@ -148,14 +153,16 @@ def take(peer: Solo, event: Event) -> list[Effect]:
     steps=st.lists(st.tuples(STEPS, st.sampled_from([0.0, 0.1, 5.0])), max_size=60),
     cut=st.integers(0, 60),
     mode=st.sampled_from(ScheduleMode),
+    integrate=st.sampled_from(IntegrationMoment),
 )
 def test_7_a_restored_peer_cannot_be_told_from_the_original(
     steps: list[tuple[Any, float]],
     cut: int,
     mode: ScheduleMode,
+    integrate: IntegrationMoment,
     standing: StandingConfig | None,
 ) -> None:
-    schedule = ScheduleConfig(mode=mode, rounds_max=3, time_s_max=100.0)
+    schedule = ScheduleConfig(mode=mode, integrate=integrate, rounds_max=3, time_s_max=100.0)
     config = make_config(neighbors=(BERT, CARL), schedule=schedule, standing=standing)
     peer = Solo(make_core(config))
     twin: PeerCore | None = None
