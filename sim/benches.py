@@ -240,19 +240,20 @@ class StubBench:
         cap = _NORM_CAP_RATIO * median([own_norm, *norms]) if rows else 0.0
         accepted = [norm <= cap or norm == 0.0 for norm in norms]
         weight = 1.0 / (max(effect.degree, len(rows)) + 1)
-        own_weight = 1.0 - weight * sum(accepted)
+        importances = [row.importance * it for row, it in zip(effect.rows, accepted, strict=True)]
+        own_weight = 1.0 - weight * sum(importances)
         mixed = [own_weight * x for x in self.vector]
-        for row, is_accepted in zip(rows, accepted, strict=True):
-            if is_accepted:
-                mixed = [m + weight * x for m, x in zip(mixed, row, strict=True)]
+        for row, importance in zip(rows, importances, strict=True):
+            if importance:
+                mixed = [m + weight * importance * x for m, x in zip(mixed, row, strict=True)]
         self.vector = tuple(mixed)
         verdicts = tuple(
             Verdict(
                 peer=row.peer,
-                weight=weight if is_accepted else 0.0,
-                reason="" if is_accepted else "norm-cap",
+                weight=weight * importance,
+                reason="" if importance else "norm-cap",
             )
-            for row, is_accepted in zip(effect.rows, accepted, strict=True)
+            for row, importance in zip(effect.rows, importances, strict=True)
         )
         return StubIntegration(
             verdicts=verdicts,

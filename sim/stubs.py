@@ -6,7 +6,13 @@ from typing import Final
 
 import networkx as nx
 
-from p2pfed.core.config import CoreConfig, MembershipConfig, ScheduleConfig, UpdateFamily
+from p2pfed.core.config import (
+    CoreConfig,
+    MembershipConfig,
+    ParticipationConfig,
+    ScheduleConfig,
+    UpdateFamily,
+)
 from p2pfed.messages import Role
 from p2pfed.wire.hashes import content_hash
 from sim.adversaries import registry
@@ -29,6 +35,7 @@ def stub_config(
     membership: MembershipConfig | None = None,
     payload_bytes: int = INLINE_PAYLOAD_BYTES,
     family: UpdateFamily = UpdateFamily.WHOLE,
+    participation: ParticipationConfig | None = None,
 ) -> CoreConfig:
     """Return the configuration of a run of `StubBench`es.
 
@@ -37,6 +44,7 @@ def stub_config(
         membership: Its timing; neighbors are filled in by `overlay`.
         payload_bytes: Size of its payloads, in bytes.
         family: What its updates are to each other.
+        participation: How rows count that come seldom.
     """
     return CoreConfig(
         run_id=content_hash(_STUB_GENESIS),
@@ -49,6 +57,7 @@ def stub_config(
         software="p2pfed sim",
         schedule=schedule,
         membership=membership or MembershipConfig(),
+        participation=participation,
     )
 
 
@@ -67,6 +76,7 @@ def stub_world(
     keeps_lines: bool = False,
     family: UpdateFamily = UpdateFamily.WHOLE,
     rounds_max: Mapping[int, int] | None = None,
+    participation: ParticipationConfig | None = None,
 ) -> World:
     """Make a world of stub benches with every checker in it.
 
@@ -84,6 +94,7 @@ def stub_world(
         keeps_lines: Whether the trace keeps a line per event.
         family: WHOLE or LEDGER; there is no stub that rounds.
         rounds_max: Of peers that train for other numbers of rounds, by number.
+        participation: How rows count that come seldom.
     """
     assert family is not UpdateFamily.DIFFERENCE
     attacks = {
@@ -91,7 +102,11 @@ def stub_world(
         for index, kind in (adversaries or {}).items()
     }
     config = stub_config(
-        schedule=schedule, membership=membership, payload_bytes=payload_bytes, family=family
+        schedule=schedule,
+        membership=membership,
+        payload_bytes=payload_bytes,
+        family=family,
+        participation=participation,
     )
 
     def configure(index: int) -> CoreConfig:

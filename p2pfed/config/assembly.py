@@ -11,8 +11,10 @@ from p2pfed.config.model import RunConfig
 from p2pfed.core.config import (
     CoreConfig,
     IntegrationMoment,
+    IntervalAverage,
     MembershipConfig,
     NeighborAddress,
+    ParticipationConfig,
     ScheduleConfig,
     ScheduleMode,
     StandingConfig,
@@ -87,6 +89,7 @@ def core_config(
         ),
         limits=Limits(**config.limits.model_dump()),
         standing=standing_config(config),
+        participation=participation_config(config),
         prioritizer_rows_max=prioritizer.model_count_max if prioritizer.enabled else None,
     )
 
@@ -117,6 +120,18 @@ def _family(genesis: Genesis) -> UpdateFamily:
         return UpdateFamily.WHOLE
     is_for_differences = CODECS[genesis.codec.name].is_for_differences
     return UpdateFamily.DIFFERENCE if is_for_differences else UpdateFamily.WHOLE
+
+
+def participation_config(config: RunConfig) -> ParticipationConfig | None:
+    """Return how rows count that come seldom, None where the run file lets all count alike."""
+    table = config.participation
+    if table.weights == "alike":
+        return None
+    return ParticipationConfig(
+        average=IntervalAverage(table.weights),
+        weight_max=table.weight_max,
+        interval_max=table.interval_max,
+    )
 
 
 def standing_config(config: RunConfig) -> StandingConfig | None:

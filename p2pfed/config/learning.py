@@ -30,6 +30,7 @@ from p2pfed.learn.device import resolve_placement
 from p2pfed.learn.jobs import unchanged
 from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.ledger_bench import LedgerBench
+from p2pfed.learn.mixing import WEIGHING_RULES, is_weighing
 from p2pfed.learn.outer import create_outer_step
 from p2pfed.learn.partition import create_partition
 from p2pfed.learn.privacy.memory import check_no_statistics
@@ -309,6 +310,7 @@ def _workbench(
     cache: DecodeCache | None,
     privacy: Privacy | None,
 ) -> Workbench:
+    _check_weighs(config)
     integration = config.integration
     ratio = integration.norm_cap_ratio
     try:
@@ -395,3 +397,12 @@ def _gamma(given: float | None, codec: Codec) -> float:
         fix = f"write at most {limit:g}; with larger steps, gossip over {codec.name} diverges"
         raise ConfigError("integration.gamma", given, fix)
     return limit if given is None else given
+
+
+def _check_weighs(config: RunConfig) -> None:
+    """Refuse weights for rows of a rule that gives each one vote."""
+    weights, rule = config.participation.weights, config.integration.rule
+    if weights != "alike" and not is_weighing(rule):
+        rules = ", ".join(sorted(WEIGHING_RULES))
+        fix = f"write alike, or a rule that weighs rows ({rules}); {rule} gives each one vote"
+        raise ConfigError("participation.weights", weights, fix)

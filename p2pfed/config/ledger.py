@@ -70,6 +70,10 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
     if config.reputation.enabled:
         fix = f"write false: under {method.name} every author's log counts alike at all peers"
         raise ConfigError("reputation.enabled", True, fix)
+    weights = config.participation.weights
+    if weights != "alike":
+        fix = f"write alike: under {method.name} every entry counts once, whenever it comes"
+        raise ConfigError("participation.weights", weights, fix)
     is_scalar = config.privacy.enabled and isinstance(method, Seeds)
     if is_scalar and config.privacy.mechanism != "per-step":
         fix = f"write per-step: the noise of a step of {method.name} is that of one number"

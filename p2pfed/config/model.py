@@ -178,6 +178,20 @@ class ReputationTable(_Table):
     loss_gate: LossGateTable = LossGateTable()
 
 
+class ParticipationTable(_Table):
+    """`[participation]`: how rows count that come seldom; see docs/schedules.md."""
+
+    weights: Literal["alike", "fedau", "fedfix"] = Field(
+        default="alike", description="fedau, fedfix: by how seldom a neighbor's row is there"
+    )
+    weight_max: float = Field(
+        default=5.0, ge=1.0, le=1000.0, description="longest interval that counts, integrations"
+    )
+    interval_max: int = Field(
+        default=20, ge=1, le=1_000_000, description="longest that is measured, integrations"
+    )
+
+
 class ScheduleTable(_Table):
     """`[schedule]`: see p2pfed.core.config.ScheduleConfig."""
 
@@ -257,6 +271,7 @@ class RunConfig(_Table):
     integration: IntegrationTable = IntegrationTable()
     outer: OuterTable = OuterTable()
     reputation: ReputationTable = ReputationTable()
+    participation: ParticipationTable = ParticipationTable()
     schedule: ScheduleTable = ScheduleTable()
     node: NodeTable = NodeTable()
     membership: MembershipTable = MembershipTable()

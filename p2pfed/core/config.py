@@ -36,6 +36,17 @@ class IntegrationMoment(StrEnum):
     ARRIVALS = "arrivals"
 
 
+class IntervalAverage(StrEnum):
+    """How a peer averages the intervals between the integrations that a neighbor takes part in.
+
+    FEDAU: Over all intervals so far, which settles.
+    FEDFIX: Over the last ten or so, which follows a neighbor that becomes slower or faster.
+    """
+
+    FEDAU = "fedau"
+    FEDFIX = "fedfix"
+
+
 class UpdateFamily(StrEnum):
     """What an update is to those before it, and whom it has to reach.
 
@@ -134,6 +145,23 @@ class MembershipConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipationConfig:
+    """How much more rows count that come seldom; see `p2pfed.core.participation`.
+
+    Attributes:
+        average: How intervals are averaged.
+        weight_max: Largest interval that a row counts for, in own integrations, at least 1. A row
+            of every integration counts one part in so many of its mixing weight.
+        interval_max: Own integrations after which an interval ends although the neighbor has not
+            been there, at least 1: nobody weighs much by staying away.
+    """
+
+    average: IntervalAverage = IntervalAverage.FEDAU
+    weight_max: float = 5.0  # guess: machines of one run differ by less
+    interval_max: int = 20  # guess: four times as long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StandingConfig:
     """What neighbors earn over the rounds, and what that is worth.
 
@@ -168,6 +196,7 @@ class CoreConfig:
         membership: Neighbors.
         limits: Local bounds.
         standing: How neighbors earn their share over the rounds; None to count all alike.
+        participation: How rows count that come seldom; None for as much as others.
         prioritizer_rows_max: Rows beyond which the prioritizer leaves some out, None without one.
             It decides nothing here: the application is told while there are too few.
     """
@@ -185,4 +214,5 @@ class CoreConfig:
     membership: MembershipConfig = field(default_factory=MembershipConfig)
     limits: Limits = field(default_factory=Limits)
     standing: StandingConfig | None = None
+    participation: ParticipationConfig | None = None
     prioritizer_rows_max: int | None = None

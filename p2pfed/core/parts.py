@@ -24,6 +24,7 @@ from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.pacing import Pacing
+from p2pfed.core.participation import Participation
 from p2pfed.core.plan import Plan
 from p2pfed.core.progress import Progress
 from p2pfed.core.randomness import derive_random
@@ -99,6 +100,7 @@ def assemble(
     ledger = Ledger(config.limits, config.membership, records)
     dialing = Dialing(config, neighbors, ledger, outbox, derive_random(entropy, "dialing"))
     standing = Standing(config, identity, neighbors, progress, records, outbox)
+    participation = Participation(config, neighbors, records)
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
 
     held = HeldUpdates()
@@ -116,10 +118,11 @@ def assemble(
 
     rows = Rows(config, held, authors, neighbors, ledger)
     idleness = Idleness(config, neighbors, outbox)
-    work_parts = (own, rows, standing, idleness, transfers, ledger, neighbors, jobs, outbox)
+    credit = (standing, participation)
+    work_parts = (own, rows, *credit, idleness, transfers, ledger, neighbors, jobs, outbox)
     work = Work(config, plan, *work_parts)
     pacing = Pacing(config, plan, rows, neighbors)
-    parts = (journal, dissemination, anti_entropy, transfers, pacing, rows, standing, work)
+    parts = (journal, dissemination, anti_entropy, transfers, pacing, rows, *credit, work)
     schedule = Schedule(config, plan, *parts, neighbors, outbox)
     return Parts(
         outbox=outbox,

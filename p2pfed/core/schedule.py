@@ -20,6 +20,7 @@ from p2pfed.core.notices import (
 )
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.pacing import Pacing
+from p2pfed.core.participation import Participation
 from p2pfed.core.plan import Plan
 from p2pfed.core.rows import Rows
 from p2pfed.core.standing import Standing
@@ -73,6 +74,7 @@ class Schedule:
         pacing: Pacing,
         rows: Rows,
         standing: Standing,
+        participation: Participation,
         work: Work,
         neighbors: Neighbors,
         outbox: Outbox,
@@ -89,6 +91,7 @@ class Schedule:
         self._pacing = pacing
         self._rows = rows
         self._standing = standing
+        self._participation = participation
         self._work = work
         self._neighbors = neighbors
         self._outbox = outbox
@@ -227,7 +230,8 @@ class Schedule:
         verdicts = self._standing.explain(event.verdicts)
         if is_round:
             self._commit(verdicts, now_s)
-            records = self._standing.observe(verdicts)
+            present = [verdict.peer for verdict in verdicts]
+            records = self._standing.observe(verdicts) + self._participation.observe(present)
             self._progress.close_round()
             self._count_time(now_s)
         self._journal.save(model_job=event.job, best_model=is_best, records=records)

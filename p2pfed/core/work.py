@@ -11,6 +11,7 @@ from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
+from p2pfed.core.participation import Participation
 from p2pfed.core.plan import Plan
 from p2pfed.core.rows import Rows
 from p2pfed.core.standing import Standing
@@ -28,6 +29,7 @@ class Work:
         own: OwnUpdates,
         rows: Rows,
         standing: Standing,
+        participation: Participation,
         idleness: Idleness,
         transfers: Transfers,
         ledger: Ledger,
@@ -40,6 +42,7 @@ class Work:
         self._own = own
         self._rows = rows
         self._standing = standing
+        self._participation = participation
         self._idleness = idleness
         self._transfers = transfers
         self._ledger = ledger
@@ -119,9 +122,10 @@ class Work:
         rows = self._rows.choose(round_number)
         self._idleness.look(rows)
         places = self._standing.places(rows)
+        importances = self._participation.importances([row.peer for row in rows])
         rows = tuple(
-            replace(row, mass_max=place.mass_max, is_probed=place.is_probed)
-            for row, place in zip(rows, places, strict=True)
+            replace(row, importance=importance, mass_max=place.mass_max, is_probed=place.is_probed)
+            for row, place, importance in zip(rows, places, importances, strict=True)
         )
         self._transfers.begin_use(
             header.payload_hash for row in rows for header in (*row.before, row.header)

@@ -84,3 +84,31 @@ MIXINGS: Final[Mapping[str, Callable[[Claim, Sequence[Claim]], list[float]]]] = 
     "metropolis": metropolis,
     "uniform": uniform,
 }
+
+# Rules by which a row's weight says how much it counts; all others give each row one vote. Of the
+# pre-aggregations, those that keep rows apart.
+WEIGHING_RULES: Final = frozenset(
+    {"foolsgold", "mean", "norm-clipping", "rank-vote", "reputation", "self-centered-clipping"}
+)
+_APART: Final = frozenset({"arc", "clipping"})
+
+
+def row_weights(
+    mixing: str, own: Claim, others: Sequence[Claim], importances: Sequence[float]
+) -> list[float]:
+    """Return how much each neighbor's row is to count; the rest to 1 is the own row's.
+
+    Args:
+        mixing: A name of `MIXINGS`.
+        own: What this peer would say of itself.
+        others: What the neighbors say of themselves.
+        importances: The part of its mixing weight that each counts, in (0, 1].
+    """
+    weights = MIXINGS[mixing](own, others)
+    return [weight * it for weight, it in zip(weights, importances, strict=True)]
+
+
+def is_weighing(rule: str) -> bool:
+    """Tell whether a rule, named as `robust.create` takes it, counts rows by their weights."""
+    *before, last = rule.split("+")
+    return last in WEIGHING_RULES and _APART.issuperset(before)

@@ -25,7 +25,7 @@ from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.hidden_training import HiddenTraining
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
-from p2pfed.learn.mixing import MIXINGS, Claim
+from p2pfed.learn.mixing import MIXINGS, Claim, row_weights
 from p2pfed.learn.outer import OuterState, OuterStep, is_outer_state
 from p2pfed.learn.privacy.guard import (
     PrivacyGuard,
@@ -337,8 +337,13 @@ class Workbench:
         own_claim = self._claim(effect.degree)
         # Sorted, so that no sum depends on the order in which updates arrived.
         peers = sorted(rows.vectors)
-        mixing = MIXINGS[self.exchange.mixing]
-        weights = mixing(own_claim, [rows.claims[peer] for peer in peers])
+        importances = {row.peer: row.importance for row in effect.rows}
+        weights = row_weights(
+            self.exchange.mixing,
+            own_claim,
+            [rows.claims[peer] for peer in peers],
+            [importances[peer] for peer in peers],
+        )
         own = self._own_row(effect, before)
         integration = self._integrator(should_stop).integrate(
             own,

@@ -110,3 +110,12 @@ def test_a_synchronous_round_ends_with_its_rows_alone() -> None:
         assemble(config, ANNA)
     assert (caught.value.field, caught.value.value) == ("schedule.integrate", "window")
     assert "mode = asynchronous" in caught.value.fix
+
+
+def test_a_rule_that_gives_rows_one_vote_cannot_weigh_those_that_come_seldom() -> None:
+    config = parse({"participation": {"weights": "fedau"}})
+    with pytest.raises(ConfigError) as caught:
+        assemble(config, ANNA)
+    assert (caught.value.field, caught.value.value) == ("participation.weights", "fedau")
+    assert "nnm+trimmed-mean gives each one vote" in caught.value.fix
+    assemble(parse({"participation": {"weights": "fedau"}, "integration": {"rule": "mean"}}), ANNA)

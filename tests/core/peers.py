@@ -4,6 +4,7 @@ from p2pfed.core.config import (
     CoreConfig,
     MembershipConfig,
     NeighborAddress,
+    ParticipationConfig,
     ScheduleConfig,
     ScheduleMode,
     StandingConfig,
@@ -50,6 +51,7 @@ def make_config(
     limits: Limits | None = None,
     role: Role = Role.TRAIN,
     standing: StandingConfig | None = None,
+    participation: ParticipationConfig | None = None,
     prioritizer_rows_max: int | None = None,
 ) -> CoreConfig:
     edges = tuple(
@@ -68,6 +70,7 @@ def make_config(
         membership=membership or MembershipConfig(neighbors=edges),
         limits=limits or Limits(),
         standing=standing,
+        participation=participation,
         prioritizer_rows_max=prioritizer_rows_max,
     )
 

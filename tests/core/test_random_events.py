@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from p2pfed.core.config import (
     IntegrationMoment,
+    ParticipationConfig,
     ScheduleConfig,
     ScheduleMode,
     StandingConfig,
@@ -163,7 +164,12 @@ def test_7_a_restored_peer_cannot_be_told_from_the_original(
     standing: StandingConfig | None,
 ) -> None:
     schedule = ScheduleConfig(mode=mode, integrate=integrate, rounds_max=3, time_s_max=100.0)
-    config = make_config(neighbors=(BERT, CARL), schedule=schedule, standing=standing)
+    config = make_config(
+        neighbors=(BERT, CARL),
+        schedule=schedule,
+        standing=standing,
+        participation=None if standing is None else ParticipationConfig(),
+    )
     peer = Solo(make_core(config))
     twin: PeerCore | None = None
     for number, (step, pause_s) in enumerate(steps):

@@ -111,6 +111,13 @@ def training(**rule: object) -> dict[str, Any]:
             "write per-step",
         ),
         ("projected", {}, {"outer": {"name": "noloco"}}, "outer.name", "write none"),
+        (
+            "sparse-sum",
+            {},
+            {"participation": {"weights": "fedfix"}},
+            "participation.weights",
+            "write alike",
+        ),
         ("seeds", {}, training(name="adamw"), "training.step_rule.name", "write sgd"),
         (
             "seeds",

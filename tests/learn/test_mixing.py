@@ -1,13 +1,23 @@
 """Mixing weights: what honest claims give, and how little lies gain."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pfed.learn.decoded import DecodeCache, DecodedUpdate
-from p2pfed.learn.mixing import MIXINGS, Claim, by_examples, metropolis, uniform
+from p2pfed.learn.mixing import (
+    MIXINGS,
+    Claim,
+    by_examples,
+    is_weighing,
+    metropolis,
+    row_weights,
+    uniform,
+)
 from p2pfed.messages import UpdateKind
 from tests.learn.peers import make_examples, make_header, other_header
+from tests.robust_rules import Known, every
 
 claims = st.builds(Claim, examples=st.integers(0, 2**53 - 1), degree=st.integers(0, 2**53 - 1))
 mixings = pytest.mark.parametrize("mixing", MIXINGS.values())
@@ -81,3 +91,24 @@ def test_the_same_bytes_may_be_a_whole_and_a_difference() -> None:
     cache = DecodeCache()
     cache.put(header, DecodedUpdate(difference=make_examples(16).inputs, claim=claim()))
     assert cache.get(other_header(header, kind=UpdateKind.DIFFERENCE)) is None
+
+
+@pytest.mark.parametrize("known", [it for it in every() if "+" not in it.values[0].name])
+def test_rules_that_weigh_rows_are_known_by_name(known: Known) -> None:
+    case = known.example(7, 3, byzantine_count=1)
+    rule, alike = known.make(case), torch.full((7,), 1.0 / 7.0, dtype=torch.float64)
+    results = [
+        rule(case.vectors, own=case.own, keys=case.keys, weights=weights)
+        for weights in (alike, case.weights())
+    ]
+    assert torch.equal(*results) == (not is_weighing(known.name))
+
+
+def test_pre_aggregations_that_mix_rows_leave_nothing_to_weigh() -> None:
+    rules = ["mean", "clipping+mean", "arc+mean", "nnm+mean", "bucketing+mean"]
+    assert [it for it in rules if is_weighing(it)] == rules[:3]
+
+
+def test_a_row_counts_the_part_of_its_mixing_weight_that_it_is_worth() -> None:
+    rows = [claim(degree=3), claim(degree=1)]
+    assert row_weights("metropolis", claim(degree=2), rows, [1.0, 0.5]) == [1 / 4, 1 / 6]
