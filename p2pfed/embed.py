@@ -133,15 +133,18 @@ class Session:
     ) -> None:
         self.close()
 
-    def exchange(self, *, loss: float | None = None, examples: int = 0) -> ExchangeReport:
+    def exchange(
+        self, *, loss: float | None = None, examples: int = 0, steps: int | None = None
+    ) -> ExchangeReport:
         """Publish the model as it is now, integrate what has arrived, and load the result.
 
-        Call it after every few local steps. Asynchronous runs never wait for a neighbor, and
-        synchronous ones no longer than the run file's `deadline_s`.
+        Call it after every few local steps. Runs wait for neighbors as their `schedule` says: by
+        default not at all, and synchronous ones no longer than `deadline_s`.
 
         Args:
             loss: Mean training loss since the last exchange, for status.
             examples: Examples trained on since then.
+            steps: Local steps taken since then; `training.normal_steps` needs to know.
 
         Raises:
             LocalError: If the session is closed, or its background failed.
@@ -149,7 +152,8 @@ class Session:
         self._check()
         if self._stopped is not None:
             return ExchangeReport(round=self._round, stopped=self._stopped)
-        self._learner.submit(self._adapted.vector(), TrainingReport(loss=loss, examples=examples))
+        report = TrainingReport(loss=loss, examples=examples, steps=steps)
+        self._learner.submit(self._adapted.vector(), report)
         notice = self._next_notice()
         if not isinstance(notice, RoundFinished):
             return ExchangeReport(round=self._round, stopped=self._stopped)

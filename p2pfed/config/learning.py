@@ -110,6 +110,7 @@ def assemble(
                 config.training.step_rule.name, **config.training.step_rule.constants
             ),
             steps_per_round=config.training.steps_per_round,
+            steps_per_round_min=config.training.steps_per_round_min,
             batch_size=config.training.batch_size,
             evaluation_batch_size=config.training.evaluation_batch_size,
         ),
@@ -341,6 +342,7 @@ def _workbench(
         before_publish=before_publish,
         correct=method.correction(learner.specification),
         outer=create_outer_step(config.outer.name, **config.outer.constants),
+        normal_steps=config.training.normal_steps or None,
     )
     guard = None if privacy is None else privacy.guard
     return Workbench(learner, exchange, cache=cache, privacy=guard)

@@ -74,6 +74,16 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
     if weights != "alike":
         fix = f"write alike: under {method.name} every entry counts once, whenever it comes"
         raise ConfigError("participation.weights", weights, fix)
+    training = config.training
+    for field, value in (
+        ("steps_per_round_min", training.steps_per_round_min),
+        ("normal_steps", training.normal_steps or None),
+    ):
+        if value is not None:
+            fix = (
+                f"leave it out: under {method.name} an entry adds what it says to all models alike"
+            )
+            raise ConfigError(f"training.{field}", value, fix)
     is_scalar = config.privacy.enabled and isinstance(method, Seeds)
     if is_scalar and config.privacy.mechanism != "per-step":
         fix = f"write per-step: the noise of a step of {method.name} is that of one number"

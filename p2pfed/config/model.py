@@ -77,6 +77,12 @@ class TrainingTable(_Table):
     """`[training]`."""
 
     steps_per_round: int = Field(default=10, ge=1, description="local steps between exchanges")
+    steps_per_round_min: int | None = Field(
+        default=None, ge=1, description="draw the steps of each round from here to steps_per_round"
+    )
+    normal_steps: int = Field(
+        default=0, ge=0, description="what a round learned counts as of so many; 0: as it is"
+    )
     batch_size: int = Field(default=32, ge=1, description="examples per step")
     evaluation_batch_size: int = Field(default=64, ge=1, description="examples per forward pass")
     device: str = Field(default="auto", description="auto, cpu, cuda:N or mps")

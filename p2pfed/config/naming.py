@@ -19,7 +19,9 @@ _FIELDS: Final = {
     "steps": "training.step_rule.name",
     "steps.batch_size": "training.batch_size",
     "steps.evaluation_batch_size": "training.evaluation_batch_size",
+    "steps.normal_steps": "training.normal_steps",
     "steps.steps_per_round": "training.steps_per_round",
+    "steps.steps_per_round_min": "training.steps_per_round_min",
 }
 _TABLES: Final = {"partition": "share", "steps": "training.step_rule"}
 

@@ -49,3 +49,17 @@ def draw_probe(row_count: int, *, secret: int, round: int) -> Tensor:
     """
     generator = torch_generator(secret, "probe", round)
     return torch.randperm(row_count, generator=generator)[:_PROBE_ROWS]
+
+
+def draw_step_count(fewest: int, most: int, *, seed: int, peer: str, round: int) -> int:
+    """Draw how many steps a peer takes in a round: each number from `fewest` to `most` alike.
+
+    Args:
+        fewest: At least 1.
+        most: At least `fewest`.
+        seed: The run's shared seed.
+        peer: The peer's name.
+        round: Number of the round.
+    """
+    generator = torch_generator(seed, "steps", peer, round)
+    return int(torch.randint(fewest, most + 1, (1,), generator=generator))

@@ -9,9 +9,9 @@ from typing import Final, Protocol, TypeVar, final, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from p2pfed.errors import LocalError, P2PFedError
+from p2pfed.errors import ConfigError, LocalError, P2PFedError
 from p2pfed.learn.device import Placement
-from p2pfed.learn.draws import draw_batches, draw_probe
+from p2pfed.learn.draws import draw_batches, draw_probe, draw_step_count
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.familiar import FamiliarClasses
 from p2pfed.learn.loss_meter import ExampleLosses, RoundLosses
@@ -44,10 +44,12 @@ class TrainingReport:
     Attributes:
         loss: Mean loss over its steps, None when none was taken.
         examples: Examples seen.
+        steps: Local steps taken; None if the learner does not say.
     """
 
     loss: float | None
     examples: int
+    steps: int | None = None
 
 
 class Learner(Protocol):
@@ -125,18 +127,27 @@ class Plan:
 
     Attributes:
         step_rule: Makes the optimizer.
-        steps_per_round: Local steps between two exchanges.
+        steps_per_round: Local steps between two exchanges, or the most of them.
+        steps_per_round_min: The fewest: each round has as many as are drawn for it. None for always
+            `steps_per_round`.
         batch_size: Examples per step.
         evaluation_batch_size: Examples per forward pass of an evaluation.
     """
 
     step_rule: StepRule = field(default_factory=AdamW)
     steps_per_round: int = 1
+    steps_per_round_min: int | None = None
     batch_size: int = 32
     evaluation_batch_size: int = 64  # guess: fits where training with a fourth of it does
 
     def __post_init__(self) -> None:
         check_integer(self.steps_per_round, "steps.steps_per_round", least=1)
+        if self.steps_per_round_min is not None:
+            fewest, most = self.steps_per_round_min, self.steps_per_round
+            check_integer(fewest, "steps.steps_per_round_min", least=1)
+            if fewest > most:
+                fix = f"write at most steps_per_round = {most}"
+                raise ConfigError("steps.steps_per_round_min", fewest, fix)
         check_integer(self.batch_size, "steps.batch_size", least=1)
         check_integer(self.evaluation_batch_size, "steps.evaluation_batch_size", least=1)
 
@@ -256,6 +267,7 @@ class TaskLearner:
         return TrainingReport(
             loss=loss if math.isfinite(loss) else None,
             examples=len(losses) * self.plan.batch_size,
+            steps=len(losses),
         )
 
     def training_losses(self, round: int) -> RoundLosses:
@@ -429,9 +441,15 @@ class TaskLearner:
         device = parameter.device if value.shape == parameter.shape else value.device
         self._optimizer.state[parameter][key] = value.to(device, copy=True)
 
+    def _step_count(self, round: int) -> int:
+        most, fewest = self.plan.steps_per_round, self.plan.steps_per_round_min
+        if fewest is None:
+            return most
+        return draw_step_count(fewest, most, seed=self._seed, peer=self._peer, round=round)
+
     def _batches(self, round: int) -> tuple[Tensor, ...]:
         return draw_batches(
-            step_count=self.plan.steps_per_round,
+            step_count=self._step_count(round),
             batch_size=self.plan.batch_size,
             row_count=self.example_count,
             seed=self._seed,
@@ -442,7 +460,7 @@ class TaskLearner:
     def _steps(self, round: int) -> Iterator[Callable[[], Tensor]]:
         """Return the steps of a round; a call takes one and returns its losses, shape (b,)."""
         if self._private_steps is not None:
-            return iter([self._take_private_step] * self.plan.steps_per_round)
+            return iter([self._take_private_step] * self._step_count(round))
         return (partial(self._take_step_on, indices) for indices in self._batches(round))
 
     def _take_step_on(self, indices: Tensor) -> Tensor:

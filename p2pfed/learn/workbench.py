@@ -36,9 +36,10 @@ from p2pfed.learn.privacy.guard import (
 from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
 from p2pfed.learn.public_copies import PublicCopies, PublicCopy, is_public_state
 from p2pfed.learn.scoring import Scoring
+from p2pfed.learn.step_normalization import scaled_to_steps
 from p2pfed.messages import UpdateHeader
 from p2pfed.updates.codec import Codec
-from p2pfed.updates.construction import check_choice
+from p2pfed.updates.construction import check_choice, check_integer
 from p2pfed.updates.method import Correction
 from p2pfed.wire.payload import encode_payload
 
@@ -62,6 +63,8 @@ class Exchange:
             encoded, shape (d,) to (d,); lets experiments make a peer hostile.
         correct: The method's `correction`, applied to what the integrator returns.
         outer: The step that a peer takes towards what integration returns; None to go on from it.
+        normal_steps: What a round learned is scaled to that of so many local steps; None to leave
+            it as it is. The same number at all peers.
 
     Raises:
         ConfigError: If the outer step does not go together with the codec or the integrator.
@@ -74,9 +77,12 @@ class Exchange:
     before_publish: Callable[[Tensor], Tensor] = unchanged
     correct: Correction | None = None
     outer: OuterStep | None = None
+    normal_steps: int | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.mixing, "mixing", tuple(MIXINGS))
+        if self.normal_steps is not None:
+            check_integer(self.normal_steps, "steps.normal_steps", least=1)
         if self.outer is None:
             return
         if self.codec.is_for_differences:
@@ -275,6 +281,23 @@ class Workbench:
             self._outer.restart(self.learner.vector())
 
     def _take_steps(self, round: int, should_stop: ShouldStop) -> TrainingReport:
+        normal_steps = self.exchange.normal_steps
+        if normal_steps is None:
+            return self._take_all_steps(round, should_stop)
+        before = self.learner.vector().clone()  # copies: some learners train in what they return
+        report = self._take_all_steps(round, should_stop)
+        after = self.learner.vector().clone()
+        self.learner.load_vector(before)  # which it keeps if there is an error
+        if not report.steps:
+            raise LocalError(
+                f"training.normal_steps = {normal_steps} needs to know how many steps a round took:"
+                " let the learner report them (join: exchange(steps=...)), or write 0"
+            )
+        scaled = scaled_to_steps(before, after, steps=report.steps, normal_steps=normal_steps)
+        self.learner.load_vector(scaled)
+        return report
+
+    def _take_all_steps(self, round: int, should_stop: ShouldStop) -> TrainingReport:
         if self._privacy is None or self._hidden is None:
             return self.learner.train(round, should_stop=should_stop)
         self._privacy.begin_round()

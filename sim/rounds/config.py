@@ -100,6 +100,9 @@ class RoundsConfig:
         check_integer(self.rounds, "rounds.rounds", least=1)
         check_integer(self.seed, "rounds.seed", least=0)
         check_choice(self.compute, "rounds.compute", COMPUTES)
+        if self.plan.steps_per_round_min is not None:
+            fix = "leave it out; here all peers take steps_per_round"
+            raise ConfigError("steps.steps_per_round_min", self.plan.steps_per_round_min, fix)
         check_choice(self.placement, "rounds.placement", PLACEMENTS)
         check_integer(self.victim, "rounds.victim", least=0)
         if self.victim >= self.peers:

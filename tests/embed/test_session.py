@@ -79,6 +79,20 @@ def test_alone_the_exchange_leaves_the_model_as_it_is(tmp_path):
             assert torch.equal(old, new)
 
 
+def test_a_program_whose_steps_are_scaled_says_how_many_it_took(tmp_path):
+    config = parse({"run": {"task": "embedded"}, "training": {"normal_steps": 5}})
+    transport = MemoryTransport(MemoryNetwork(), load_identity(tmp_path))
+    options = {"train_data": range(10), "state": tmp_path, "transport": transport}
+    with p2pfed.join(config, model=make_model(), **options) as session:
+        before = nn.utils.parameters_to_vector(session.model.parameters()).detach()
+        with torch.no_grad():
+            for parameter in session.model.parameters():
+                parameter += 1.0
+        session.exchange(steps=10)
+        after = nn.utils.parameters_to_vector(session.model.parameters()).detach()
+    assert torch.allclose(after, before + 0.5)
+
+
 @pytest.mark.net
 def test_two_sessions_integrate_each_other(tmp_path):
     vectors = {}

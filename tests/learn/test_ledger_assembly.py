@@ -112,6 +112,13 @@ def training(**rule: object) -> dict[str, Any]:
         ),
         ("projected", {}, {"outer": {"name": "noloco"}}, "outer.name", "write none"),
         (
+            "adapter-set",
+            {},
+            {"training": {"normal_steps": 5}},
+            "training.normal_steps",
+            "leave it out",
+        ),
+        (
             "sparse-sum",
             {},
             {"participation": {"weights": "fedfix"}},

@@ -16,6 +16,7 @@ import robust
 import sim
 import sim.rounds
 from p2pfed.errors import ConfigError
+from p2pfed.learn.learner import Plan
 from p2pfed.learn.partition import Iid
 from p2pfed.learn.task import Task
 from sim.rounds import RoundsConfig, run
@@ -191,6 +192,7 @@ def test_names_load_when_they_are_used() -> None:
         ({"liar_indices": (1,), "liars": 2}, "as many as liars says"),
         ({"rounds": 0}, "rounds.rounds = 0"),
         ({"seed": -1}, "rounds.seed = -1"),
+        ({"plan": Plan(steps_per_round=2, steps_per_round_min=1)}, "steps.steps_per_round_min = 1"),
         ({"compute": "quantum"}, "batched, sequential"),
         ({"mixing": "loud"}, "metropolis"),
         ({"attack": "charm"}, "charm"),
