@@ -17,6 +17,7 @@ from p2pfed.config.assembly import (
 )
 from p2pfed.config.codecs import check_only_codec
 from p2pfed.config.complaints import rule_error
+from p2pfed.config.gossip import check_gossip_steps
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
 from p2pfed.config.model import PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
@@ -214,6 +215,7 @@ def _method(config: RunConfig) -> Method:
     """Make the method, and see that all else fits it before anything large is loaded."""
     schedule_config(config)
     method = create_method(config.method.name, **config.method.constants)
+    check_gossip_steps(config, method)
     if isinstance(method, LedgerMethod):
         check_for_ledger(config, method)
     elif method.codec_name:

@@ -202,6 +202,9 @@ class ScheduleTable(_Table):
     """`[schedule]`: see p2pfed.core.config.ScheduleConfig."""
 
     mode: Literal["asynchronous", "synchronous"] = "asynchronous"
+    gossip_steps: int = Field(
+        default=1, ge=1, le=64, description="publish and mix each training so often; synchronous"
+    )
     integrate: Literal["after-training", "window", "arrivals"] = Field(
         default="after-training", description="or at the ends of windows, or per so many arrivals"
     )

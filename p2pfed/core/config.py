@@ -75,6 +75,8 @@ class ScheduleConfig:
 
     Attributes:
         mode: See `ScheduleMode`.
+        gossip_steps: How often what one training made is published and mixed; 1 unless peers are
+            synchronous, and the same number at all of them.
         integrate: See `IntegrationMoment`; only of asynchronous peers.
         window_s: Length of a window, in seconds.
         arrivals: Neighbors with news that are waited for, at most `deadline_s`.
@@ -98,6 +100,7 @@ class ScheduleConfig:
     """
 
     mode: ScheduleMode = ScheduleMode.ASYNCHRONOUS
+    gossip_steps: int = 1
     integrate: IntegrationMoment = IntegrationMoment.AFTER_TRAINING
     window_s: float = 10.0  # guess: several times a round on a laptop
     arrivals: int = 1

@@ -68,8 +68,11 @@ class Dissemination:
         self, payload: PayloadReference, *, is_full: bool, model_job: int, now_s: float
     ) -> None:
         """Sign a payload as the update of the current round and offer it to all neighbors."""
-        round_number = self._journal.progress.round
-        replaced = self._own.sign(payload, round_number=round_number, is_full=is_full)
+        progress = self._journal.progress
+        round_number = progress.round
+        replaced = self._own.sign(
+            payload, round_number=round_number, gossip_step=progress.gossip_step, is_full=is_full
+        )
         # The sequence number is spent on disk before anybody can see it.
         self._journal.save(model_job=model_job)
         newest = self._own.newest
@@ -156,9 +159,9 @@ class Dissemination:
 
     # From the core -------------------------------------------------------------------------
 
-    def advance_to(self, round_number: int) -> None:
-        """Forget updates of rounds that no synchronous integration will want."""
-        self._held.round_needed = round_number
+    def advance_to(self, exchange: int) -> None:
+        """Forget updates of exchanges that no synchronous integration will want."""
+        self._held.exchange_needed = exchange
         for author in self._held.authors():
             self._transfers.trim(author)
 

@@ -75,17 +75,29 @@ class Held:
         return self.stage in _HERE
 
 
+def exchange_of(round_number: int, gossip_step: int, gossip_steps: int) -> int:
+    """Return the place of a gossip step among all steps of all rounds, from 0.
+
+    A step that a round does not have here counts as its last one.
+    """
+    return round_number * gossip_steps + min(gossip_step, gossip_steps) - 1
+
+
 @final
 class HeldUpdates:
     """All held updates, in order of arrival; a few per author.
 
+    Args:
+        gossip_steps: Of each round.
+
     Attributes:
-        round_needed: The oldest round that a synchronous integration can still want.
+        exchange_needed: The oldest exchange that a synchronous integration can still want.
         lives: Of authors whose logs are kept.
     """
 
-    def __init__(self) -> None:
-        self.round_needed = 0
+    def __init__(self, *, gossip_steps: int = 1) -> None:
+        self.exchange_needed = 0
+        self._gossip_steps = gossip_steps
         self.lives = Lives()
         self._by_author: dict[PeerId, dict[bytes, Held]] = {}
         self._last_number = 0
@@ -191,12 +203,16 @@ class HeldUpdates:
         valid = self.valid(author)
         return valid[-1].signed if valid else None
 
-    def of_round(self, author: PeerId, round_number: int) -> SignedHeader | None:
-        """Return the validated update of a round, or else of the next later one."""
-        later = [
-            held.signed for held in self.valid(author) if held.signed.header.round >= round_number
-        ]
-        return min(later, key=lambda signed: signed.header.round, default=None)
+    def exchange(self, signed: SignedHeader) -> int:
+        """Return the place of an update among all gossip steps of all rounds, from 0."""
+        header = signed.header
+        return exchange_of(header.round, header.gossip_step, self._gossip_steps)
+
+    def of_exchange(self, author: PeerId, exchange: int) -> SignedHeader | None:
+        """Return the validated update of an exchange, or else of the next later one."""
+        signed = [held.signed for held in self.valid(author)]
+        later = [it for it in signed if self.exchange(it) >= exchange]
+        return min(later, key=self.exchange, default=None)
 
     def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:
         """Want nothing up to a sequence any more: it is integrated, or a full update follows."""

@@ -154,7 +154,12 @@ class OwnUpdates:
             self._is_asked_for_full = True
 
     def sign(
-        self, payload: PayloadReference, *, round_number: int, is_full: bool = True
+        self,
+        payload: PayloadReference,
+        *,
+        round_number: int,
+        gossip_step: int = 1,
+        is_full: bool = True,
     ) -> list[bytes]:
         """Sign a new update; return the hashes of payloads that need not be served any more."""
         if is_full:
@@ -169,7 +174,7 @@ class OwnUpdates:
             assert len(inline) == payload.size_bytes
             if len(inline) > INLINE_PAYLOAD_BYTES_MAX:
                 inline = None
-        signed = self._signed(payload, kind, round_number=round_number)
+        signed = self._signed(payload, kind, round_number=round_number, gossip_step=gossip_step)
         self._served.append(OwnUpdate(signed=signed, inline=inline))
         # A snapshot says all that is before it.
         kept = 1 if kind is UpdateKind.SNAPSHOT else self._served_max
@@ -217,11 +222,11 @@ class OwnUpdates:
             size_bytes=header.payload_bytes,
             inline=newest.inline,
         )
-        self.sign(payload, round_number=header.round)
+        self.sign(payload, round_number=header.round, gossip_step=header.gossip_step)
         return [update.signed.header.payload_hash for update in before[:-1]]
 
     def _signed(
-        self, payload: PayloadReference, kind: UpdateKind, *, round_number: int
+        self, payload: PayloadReference, kind: UpdateKind, *, round_number: int, gossip_step: int
     ) -> SignedHeader:
         newest = self.newest
         header = UpdateHeader(
@@ -233,7 +238,7 @@ class OwnUpdates:
             kind=kind,
             base=self.sequence if kind is UpdateKind.DIFFERENCE else 0,
             round=round_number,
-            gossip_step=1,
+            gossip_step=gossip_step,
             method=self._config.method,
             codec=self._config.codec,
             payload_bytes=payload.size_bytes,

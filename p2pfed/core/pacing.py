@@ -33,10 +33,10 @@ class Pacing:
         """Count windows from now on."""
         self._begun_s = now_s
 
-    def is_complete(self, round_number: int, now_s: float) -> bool:
+    def is_complete(self, exchange: int, now_s: float) -> bool:
         """Return whether everything is there that is worth waiting for."""
         if self._plan.is_synchronous:
-            return not self._rows.missing(round_number, now_s)
+            return not self._rows.missing(exchange, now_s)
         if self._plan.is_relay:
             return self._rows.all_have_news()  # there is nothing to do until then
         match self._config.integrate:
@@ -60,10 +60,10 @@ class Pacing:
             return self._config.window_s - (now_s - self._begun_s) % self._config.window_s
         return self._config.deadline_s
 
-    def excuse(self, round_number: int, now_s: float) -> None:
+    def excuse(self, exchange: int, now_s: float) -> None:
         """Wait no longer for neighbors that have let a deadline pass."""
         if self._plan.is_synchronous:
-            self._rows.excuse(self._rows.missing(round_number, now_s))
+            self._rows.excuse(self._rows.missing(exchange, now_s))
         elif self._config.integrate is IntegrationMoment.ARRIVALS:
             late = [*self._late, *self._awaited(self._news())]
             self._late = {peer: None for peer in late if self._neighbors.get(peer) is not None}

@@ -103,7 +103,7 @@ def assemble(
     participation = Participation(config, neighbors, records)
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
 
-    held = HeldUpdates()
+    held = HeldUpdates(gossip_steps=config.schedule.gossip_steps)
     authors = Authors(config, me, neighbors, held)
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
     uploads = Uploads(config, own, held, neighbors, standing, outbox)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from p2pfed.core.config import CoreConfig, ScheduleMode
+from p2pfed.core.held import exchange_of
 from p2pfed.core.notices import StopReason
 from p2pfed.core.progress import Progress
 from p2pfed.messages import Role
@@ -44,6 +45,14 @@ class Plan:
     def evaluates(self) -> bool:
         """Whether the own model is ever evaluated."""
         return self.config.schedule.evaluate_every_rounds > 0 and not self.is_relay
+
+    def exchange(self, progress: Progress) -> int:
+        """Return the place of the current gossip step among all steps of all rounds, from 0."""
+        return exchange_of(progress.round, progress.gossip_step, self.config.schedule.gossip_steps)
+
+    def is_last_step(self, progress: Progress) -> bool:
+        """Return whether the current gossip step ends its round."""
+        return progress.gossip_step >= self.config.schedule.gossip_steps
 
     def is_tested(self, round_number: int) -> bool:
         """Return whether a round ends with an evaluation on test data."""

@@ -14,7 +14,8 @@ class Progress:
 
     Attributes:
         round: Current round, from 0.
-        published: Whether the current round's update is out, so that integration comes next.
+        gossip_step: Current gossip step of the round, from 1.
+        published: Whether the update of this step is out, so that integration comes next.
         model_job: The job whose model is current, None before the first.
         elapsed_s: Training time so far, over all lives, in seconds.
         best_score: Best validation score so far.
@@ -23,6 +24,7 @@ class Progress:
     """
 
     round: int = 0
+    gossip_step: int = 1
     published: bool = False
     model_job: int | None = None
     elapsed_s: float = 0.0
@@ -49,4 +51,10 @@ class Progress:
     def close_round(self) -> None:
         """Go on to the next round."""
         self.round += 1
+        self.gossip_step = 1
+        self.published = False
+
+    def close_gossip_step(self) -> None:
+        """Go on to the next gossip step of the round."""
+        self.gossip_step += 1
         self.published = False

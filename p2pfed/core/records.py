@@ -11,6 +11,7 @@ from p2pfed.core.progress import Progress
 from p2pfed.errors import LocalError, RemoteError, SchemaError
 from p2pfed.limits import (
     FRAME_BYTES_MAX,
+    GOSSIP_STEP_MAX,
     INLINE_PAYLOAD_BYTES_MAX,
     ROUND_MAX,
 )
@@ -78,6 +79,7 @@ def encode_progress(record: ProgressRecord) -> bytes:
             progress.best_score,
             progress.plateau_score,
             progress.evaluations_without_growth,
+            progress.gossip_step,
         ]
     )
 
@@ -136,7 +138,11 @@ def _read_progress(data: bytes) -> ProgressRecord:
         best_score,
         plateau_score,
         evaluations,
-    ) = schema.array(canonical.unpack(data, bytes_max=_RECORD_BYTES_MAX), count=12, name="record")
+        *later,
+    ) = schema.array_up_to(
+        canonical.unpack(data, bytes_max=_RECORD_BYTES_MAX), 13, name="record", count_min=12
+    )
+    gossip_step = later[0] if later else 1  # a record of a version without gossip steps
     return ProgressRecord(
         run_id=schema.digest(run_id, name="run_id"),
         incarnation=schema.incarnation(incarnation, name="incarnation"),
@@ -147,6 +153,7 @@ def _read_progress(data: bytes) -> ProgressRecord:
         job=_count(job, "job"),
         progress=Progress(
             round=schema.integer(round_number, 0, ROUND_MAX, name="round"),
+            gossip_step=schema.integer(gossip_step, 1, GOSSIP_STEP_MAX, name="gossip_step"),
             published=schema.boolean(published, name="published"),
             model_job=None if model_job is None else _count(model_job, "model_job"),
             elapsed_s=_number(elapsed_s, "elapsed_s"),

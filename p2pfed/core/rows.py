@@ -18,10 +18,10 @@ from p2pfed.messages import Role, SignedHeader, UpdateHeader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Used:
-    """A neighbor's row that was integrated: its update, and in which own round first."""
+    """A neighbor's row that was integrated: its update, and in which own exchange first."""
 
     update_id: bytes
-    round: int
+    exchange: int
 
 
 @final
@@ -36,7 +36,8 @@ class Rows:
         neighbors: Neighbors,
         ledger: Ledger,
     ) -> None:
-        self._config = config.schedule
+        schedule = config.schedule
+        self._staleness_max = schedule.staleness_rounds_max * schedule.gossip_steps
         self._is_synchronous = config.schedule.mode is ScheduleMode.SYNCHRONOUS
         self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._held = held
@@ -53,7 +54,7 @@ class Rows:
 
     # Choosing ------------------------------------------------------------------------------
 
-    def choose(self, round_number: int) -> tuple[IntegrationRow, ...]:
+    def choose(self, exchange: int) -> tuple[IntegrationRow, ...]:
         """Return the rows of the next integration, in ascending order of peer."""
         self._chosen = []
         if self._keeps_logs:
@@ -62,16 +63,16 @@ class Rows:
         if not self._is_synchronous and not self.has_news():
             return ()  # mixing again with rows already mixed would only hold the model back
         for author in self._authors():
-            signed = self._row_of(author, round_number)
+            signed = self._row_of(author, exchange)
             if signed is None:
                 continue
             used = self._used.get(author)
             is_new = used is None or used.update_id != signed.update_id
-            staleness = 0 if used is None or is_new else round_number - used.round
-            # In step a row of this round or a later one is no older than our own, however often it
+            staleness = 0 if used is None or is_new else exchange - used.exchange
+            # In step a row of this exchange or later is no older than our own, however often it
             # serves a peer that catches up with neighbors that have finished.
-            is_in_step = self._is_synchronous and signed.header.round >= round_number
-            if is_in_step or staleness <= self._config.staleness_rounds_max:
+            is_in_step = self._is_synchronous and self._held.exchange(signed) >= exchange
+            if is_in_step or staleness <= self._staleness_max:
                 self._chosen.append(signed)
                 rows.append(
                     IntegrationRow(
@@ -83,11 +84,11 @@ class Rows:
                 )
         return tuple(rows)
 
-    def commit(self, round_number: int, verdicts: Sequence[Verdict]) -> list[SignedHeader]:
+    def commit(self, exchange: int, verdicts: Sequence[Verdict]) -> list[SignedHeader]:
         """Take note that the chosen rows were integrated.
 
         Args:
-            round_number: Of the integration.
+            exchange: Of the integration.
             verdicts: On the rows, in their order.
 
         Returns:
@@ -105,8 +106,8 @@ class Rows:
                 continue
             self._held.pass_over(author, signed.header.incarnation, signed.header.sequence)
             if self._is_news(signed):
-                self._used[author] = _Used(update_id=signed.update_id, round=round_number)
-            if signed.header.round >= round_number:
+                self._used[author] = _Used(update_id=signed.update_id, exchange=exchange)
+            if self._held.exchange(signed) >= exchange:
                 self._absent.pop(author, None)
         self._chosen = []
         return gaps
@@ -149,14 +150,14 @@ class Rows:
 
     # Waiting -------------------------------------------------------------------------------
 
-    def missing(self, round_number: int, now_s: float) -> list[PeerId]:
-        """Return the neighbors whose row of a synchronous round is still to come."""
+    def missing(self, exchange: int, now_s: float) -> list[PeerId]:
+        """Return the neighbors whose row of a synchronous exchange is still to come."""
         return [
             entry.peer
             for entry in self._neighbors.all()
-            if self._held.of_round(entry.peer, round_number) is None
+            if self._held.of_exchange(entry.peer, exchange) is None
             and not self._ledger.is_banned(entry.peer, now_s)
-            and self._is_awaited(entry, round_number)
+            and self._is_awaited(entry, exchange)
         ]
 
     def excuse(self, peers: list[PeerId]) -> None:
@@ -208,17 +209,17 @@ class Rows:
             sequence += 1
         return held[sequence]
 
-    def _row_of(self, author: PeerId, round_number: int) -> SignedHeader | None:
+    def _row_of(self, author: PeerId, exchange: int) -> SignedHeader | None:
         if not self._is_synchronous:
             return self._held.newest(author)
-        signed = self._held.of_round(author, round_number)
+        signed = self._held.of_exchange(author, exchange)
         if signed is not None:
             return signed
         # The row of a straggler is late, but what it learned counts, once.
         late = self._held.newest(author)
         if late is None or not self._is_news(late):
             return None
-        is_recent = round_number - late.header.round <= self._config.staleness_rounds_max
+        is_recent = exchange - self._held.exchange(late) <= self._staleness_max
         return late if is_recent else None
 
     def _before(self, signed: SignedHeader) -> tuple[UpdateHeader, ...]:
@@ -236,10 +237,10 @@ class Rows:
         used = self._used.get(signed.header.author)
         return used is None or used.update_id != signed.update_id
 
-    def _is_awaited(self, entry: Neighbor, round_number: int) -> bool:
+    def _is_awaited(self, entry: Neighbor, exchange: int) -> bool:
         if entry.peer in self._absent:
             return False
-        if self._is_on_its_way(entry, round_number):
+        if self._is_on_its_way(entry, exchange):
             return True  # also from a neighbor that has trained its last round
         if not entry.is_active:
             # What it learned last is still to come if nothing of it is here: without it the rows
@@ -248,9 +249,9 @@ class Rows:
         # A lost link is a dead neighbor; one never met may still be starting.
         return entry.link is Link.GREETED or (entry.is_configured and not entry.was_greeted)
 
-    def _is_on_its_way(self, entry: Neighbor, round_number: int) -> bool:
+    def _is_on_its_way(self, entry: Neighbor, exchange: int) -> bool:
         return any(
-            held.signed.header.round >= round_number
+            self._held.exchange(held.signed) >= exchange
             and (held.stage is not Stage.WAITING or self._is_offered(held.holders))
             for held in self._held.of(entry.peer)
             if held.stage is not Stage.VALID

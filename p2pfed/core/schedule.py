@@ -165,7 +165,7 @@ class Schedule:
     def handle_deadline(self, now_s: float) -> None:
         """Go on with the rows that have come."""
         if self.phase is Phase.COLLECTING:
-            self._pacing.excuse(self._progress.round, now_s)
+            self._pacing.excuse(self._plan.exchange(self._progress), now_s)
             self._outbox.count("deadline")
             self._integrate()
 
@@ -198,7 +198,8 @@ class Schedule:
             self.phase = Phase.DONE
             return
         assert self.phase is Phase.TRAINING
-        self._loss = event.loss
+        if self._progress.gossip_step == 1:
+            self._loss = event.loss
         self._progress.published = True
         if self._plan.follows_others and self._dissemination.is_published(event.payload):
             # Relays beside each other would answer each other for ever.
@@ -220,6 +221,9 @@ class Schedule:
         assert self.phase in (Phase.INTEGRATING, Phase.TESTING)
         self._failures = 0
         self._progress.model_job = event.job
+        if self.phase is Phase.INTEGRATING and not self._plan.is_last_step(self._progress):
+            self._gossip_again(event, now_s)
+            return
         evaluation = event.evaluation
         is_best = evaluation is not None and self._progress.judge(
             evaluation, plateau_delta=self._config.plateau_delta
@@ -317,12 +321,12 @@ class Schedule:
 
     def _train(self) -> None:
         self.phase = Phase.TRAINING
-        self._work.train(self._progress.round)
+        self._work.train(self._progress)
 
     def _collect(self, now_s: float) -> None:
         self.phase = Phase.COLLECTING
         if self._plan.is_synchronous:
-            self._dissemination.advance_to(self._progress.round)
+            self._dissemination.advance_to(self._plan.exchange(self._progress))
         if self._is_complete(now_s):
             self._integrate()
             return
@@ -331,12 +335,12 @@ class Schedule:
             self._outbox.set_timer(TimerKind.DEADLINE, wait_s)
 
     def _is_complete(self, now_s: float) -> bool:
-        return self._pacing.is_complete(self._progress.round, now_s)
+        return self._pacing.is_complete(self._plan.exchange(self._progress), now_s)
 
     def _integrate(self) -> None:
         self._outbox.cancel_timer(TimerKind.DEADLINE)
         self.phase = Phase.INTEGRATING
-        self._work.integrate(self._progress.round)
+        self._work.integrate(self._progress)
 
     def _see_to_logs(self, now_s: float) -> None:
         """Take in what came of others' logs, and give others the own one, if there is something.
@@ -350,9 +354,9 @@ class Schedule:
             self._outbox.set_timer(TimerKind.LINGER, self._config.linger_s)
         self.phase = Phase.SETTLING
         if is_cut_off:
-            self._work.encode(self._progress.round)
+            self._work.encode(self._progress)
         else:
-            self._work.settle(self._progress.round)
+            self._work.settle(self._progress)
 
     def _settled(self, event: IntegrationFinished, now_s: float) -> None:
         self._failures = 0
@@ -362,13 +366,21 @@ class Schedule:
         self.phase = Phase.DONE
 
     def _commit(self, verdicts: Sequence[Verdict], now_s: float) -> None:
-        for signed in self._rows.commit(self._progress.round, verdicts):
+        for signed in self._rows.commit(self._plan.exchange(self._progress), verdicts):
             self._anti_entropy.ask_for_missing(signed, now_s)
 
     def _publish(self, event: TrainingFinished, now_s: float) -> None:
         self._dissemination.publish(
             event.payload, is_full=event.is_full, model_job=event.job, now_s=now_s
         )
+
+    def _gossip_again(self, event: IntegrationFinished, now_s: float) -> None:
+        """Publish the mixture itself, in the next gossip step of this round."""
+        self._commit(event.verdicts, now_s)
+        self._progress.close_gossip_step()
+        self._count_time(now_s)
+        self._journal.save(model_job=event.job)
+        self._train()
 
     def _test(self) -> None:
         self.phase = Phase.TESTING

@@ -219,7 +219,10 @@ class Transfers:
             self._trim_log(author)
             return
         for held in self._held.valid(author)[:-1]:
-            if self._keeps_rounds and held.signed.header.round >= self._held.round_needed:
+            if (
+                self._keeps_rounds
+                and self._held.exchange(held.signed) >= self._held.exchange_needed
+            ):
                 continue
             is_chained = self._family is UpdateFamily.DIFFERENCE
             if is_chained and not self._held.is_passed_over(held.signed):

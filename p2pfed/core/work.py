@@ -13,6 +13,7 @@ from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.participation import Participation
 from p2pfed.core.plan import Plan
+from p2pfed.core.progress import Progress
 from p2pfed.core.rows import Rows
 from p2pfed.core.standing import Standing
 from p2pfed.core.transfers import Transfers
@@ -61,30 +62,33 @@ class Work:
         """Whether others cannot get all of the own log before its next entry; see `OwnUpdates`."""
         return self._own.is_cut_off
 
-    def train(self, round_number: int) -> None:
-        """Take local steps; a relay only encodes its model."""
-        self.encode(round_number, train=not self._plan.is_relay)
+    def train(self, progress: Progress) -> None:
+        """Take local steps; a relay only encodes its model, as all do in later gossip steps."""
+        self.encode(progress, train=not self._plan.is_relay and progress.gossip_step == 1)
 
-    def encode(self, round_number: int, *, train: bool = False) -> None:
+    def encode(self, progress: Progress, *, train: bool = False) -> None:
         """Encode the model, or what the own log says, after local steps or without any."""
         self._outbox.add(
             StartTraining(
                 job=self._begin(),
-                round=round_number,
+                round=progress.round,
                 train=train,
                 degree=self._neighbors.degree(),
                 own=self._own.place,
             )
         )
 
-    def integrate(self, round_number: int) -> None:
-        """Integrate the rows of a round; their payloads are kept until the job is answered."""
-        evaluate = self._plan.is_evaluated(round_number)
-        self._start(round_number, evaluate=evaluate, test=self._plan.is_tested(round_number))
+    def integrate(self, progress: Progress) -> None:
+        """Integrate the rows of an exchange; their payloads are kept until the job is answered."""
+        is_last = self._plan.is_last_step(progress)
+        evaluate = is_last and self._plan.is_evaluated(progress.round)
+        self._start(
+            progress, evaluate=evaluate, test=is_last and self._plan.is_tested(progress.round)
+        )
 
-    def settle(self, round_number: int) -> None:
+    def settle(self, progress: Progress) -> None:
         """Integrate what came after the last round."""
-        self._start(round_number, evaluate=False, test=False)
+        self._start(progress, evaluate=False, test=False)
 
     def test(self, round_number: int) -> None:
         """Evaluate the model as it is, on validation and test data."""
@@ -118,8 +122,8 @@ class Work:
         self.give_up()
         return True
 
-    def _start(self, round_number: int, *, evaluate: bool, test: bool) -> None:
-        rows = self._rows.choose(round_number)
+    def _start(self, progress: Progress, *, evaluate: bool, test: bool) -> None:
+        rows = self._rows.choose(self._plan.exchange(progress))
         self._idleness.look(rows)
         places = self._standing.places(rows)
         importances = self._participation.importances([row.peer for row in rows])
@@ -133,7 +137,7 @@ class Work:
         self._outbox.add(
             StartIntegration(
                 job=self._begin(),
-                round=round_number,
+                round=progress.round,
                 rows=rows,
                 degree=self._neighbors.degree(),
                 evaluate=evaluate,

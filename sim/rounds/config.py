@@ -64,6 +64,8 @@ class RoundsConfig:
             away; None to probe nobody.
         mixing: A name of `p2pfed.learn.mixing.MIXINGS`.
         rounds: How many, at least 1.
+        gossip_steps: How often peers send and integrate what one training made, at least 1. Of what
+            integrations show, ledgers and loss gates get the last of a round, as those of peers do.
         compute: "batched" trains all peers at once, "sequential" one after the other.
         seed: Of everything random, in [0, 2^53).
 
@@ -91,6 +93,7 @@ class RoundsConfig:
     loss_gate: LossGatePolicy | None = None
     mixing: str = "metropolis"
     rounds: int = 50
+    gossip_steps: int = 1
     compute: str = "batched"
     seed: int = 0
 
@@ -98,6 +101,7 @@ class RoundsConfig:
         check_integer(self.peers, "rounds.peers", least=1)
         check_integer(self.liars, "rounds.liars", least=0)
         check_integer(self.rounds, "rounds.rounds", least=1)
+        check_integer(self.gossip_steps, "rounds.gossip_steps", least=1)
         check_integer(self.seed, "rounds.seed", least=0)
         check_choice(self.compute, "rounds.compute", COMPUTES)
         if self.plan.steps_per_round_min is not None:
@@ -176,6 +180,7 @@ class RoundsConfig:
             "loss_gate": None if self.loss_gate is None else asdict(self.loss_gate),
             "mixing": self.mixing,
             "rounds": self.rounds,
+            "gossip_steps": self.gossip_steps,
             "compute": self.compute,
             "seed": self.seed,
         }

@@ -105,12 +105,16 @@ class _Session:
         before = self.population.vectors() - self.initial
         self.population.train(round)
         vectors = self.population.vectors()
-        published = vectors - self.initial  # (n, d)
-        for peer in self.honest:
-            integration = self._integrate(self.places[peer], published, before, round)
-            if integration is not None and not integration.kept_own:
-                vectors[peer] = self.initial + integration.vector
-        vectors[list(self.liars)] = self.initial + self.coalition.mix(published)
+        for step in range(1, self.config.gossip_steps + 1):
+            published = vectors - self.initial  # (n, d)
+            is_last = step == self.config.gossip_steps
+            for peer in self.honest:
+                integration = self._integrate(
+                    self.places[peer], published, before, round, is_last=is_last
+                )
+                if integration is not None and not integration.kept_own:
+                    vectors[peer] = self.initial + integration.vector
+            vectors[list(self.liars)] = self.initial + self.coalition.mix(published)
         self.population.load_vectors(vectors)
 
     def summarize(self) -> RoundsResult:
@@ -149,9 +153,23 @@ class _Session:
         )
 
     def _integrate(
-        self, place: Neighborhood, published: Tensor, before: Tensor, round: int
+        self,
+        place: Neighborhood,
+        published: Tensor,
+        before: Tensor,
+        round: int,
+        *,
+        is_last: bool,
     ) -> robust.Integration | None:
-        """Return what a peer's pipeline says; None if nobody sent it anything."""
+        """Return what a peer's pipeline says; None if nobody sent it anything.
+
+        Args:
+            place: Whose neighborhood.
+            published: What everybody would send if it were honest, shape (n, d).
+            before: The same from before the training.
+            round: Number of the round.
+            is_last: Whether the last gossip step of the round is taken.
+        """
         peer_round = PeerRound(
             pipeline=self.pipelines[place.peer],
             place=place,
@@ -168,9 +186,9 @@ class _Session:
         self.tally.add(place, integration, self.number_of)
         if place.peer not in self.overrun:
             self.tally.add_distances(published[place.honest_rows()], integration.vector)
-        if place.peer in self.gates:
+        if place.peer in self.gates and is_last:
             self._probe(place.peer, published[place.peer], received, integration, round)
-        if place.peer in self.ledgers:
+        if place.peer in self.ledgers and is_last:
             self.ledgers[place.peer].observe(round, self._observations(place, integration))
         return integration
 
@@ -246,7 +264,8 @@ class _Session:
         return len(pairs & self.tally.banned) / len(pairs) if pairs else None
 
     def _bytes_per_peer(self) -> float:
-        sent_rows = self.config.rounds * fmean(self.degrees[peer] for peer in self.honest)
+        exchanges = self.config.rounds * self.config.gossip_steps
+        sent_rows = exchanges * fmean(self.degrees[peer] for peer in self.honest)
         return sent_rows * self.initial.numel() * self.initial.element_size()
 
     def _find_overrun(self) -> tuple[int, ...]:

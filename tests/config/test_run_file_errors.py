@@ -119,3 +119,26 @@ def test_a_rule_that_gives_rows_one_vote_cannot_weigh_those_that_come_seldom() -
     assert (caught.value.field, caught.value.value) == ("participation.weights", "fedau")
     assert "nnm+trimmed-mean gives each one vote" in caught.value.fix
     assemble(parse({"participation": {"weights": "fedau"}, "integration": {"rule": "mean"}}), ANNA)
+
+
+@pytest.mark.parametrize(
+    ("tables", "fix"),
+    [
+        ({"schedule": {"mode": "asynchronous"}}, "mode = synchronous"),
+        ({"codec": {"name": "int8"}}, "int8 would round each time"),
+        ({"outer": {"name": "noloco"}}, "outer.name = none"),
+        ({"method": {"name": "seeds"}, "codec": {"name": "operation"}}, "nobody mixes vectors"),
+    ],
+)
+def test_several_gossip_steps_do_not_go_with_all(tables: dict[str, Any], fix: str) -> None:
+    schedule = {"mode": "synchronous", "gossip_steps": 4, **tables.get("schedule", {})}
+    with pytest.raises(ConfigError) as caught:
+        assemble(parse({**tables, "schedule": schedule}), ANNA)
+    assert (caught.value.field, caught.value.value) == ("schedule.gossip_steps", 4)
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize("codec", ["float32", "int4"])
+def test_several_gossip_steps_go_with_codecs_that_lose_nothing(codec: str) -> None:
+    schedule = {"mode": "synchronous", "gossip_steps": 4}
+    assemble(parse({"codec": {"name": codec}, "schedule": schedule}), ANNA)

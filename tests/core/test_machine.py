@@ -37,11 +37,19 @@ class Histories(RuleBasedStateMachine):
     @initialize(
         mode=st.sampled_from(ScheduleMode),
         integrate=st.sampled_from(IntegrationMoment),
+        gossip_steps=st.integers(1, 2),
         inline=st.booleans(),
     )
-    def begin(self, mode: ScheduleMode, integrate: IntegrationMoment, inline: bool) -> None:
+    def begin(
+        self, mode: ScheduleMode, integrate: IntegrationMoment, gossip_steps: int, inline: bool
+    ) -> None:
         schedule = ScheduleConfig(
-            mode=mode, integrate=integrate, arrivals=2, rounds_max=3, evaluate_every_rounds=0
+            mode=mode,
+            gossip_steps=gossip_steps if mode is ScheduleMode.SYNCHRONOUS else 1,
+            integrate=integrate,
+            arrivals=2,
+            rounds_max=3,
+            evaluate_every_rounds=0,
         )
         self.net = Net(HONEST, schedule, inline=inline)
         self.peers = [identity.peer for identity in HONEST]

@@ -192,6 +192,7 @@ def test_names_load_when_they_are_used() -> None:
         ({"liar_indices": (1,), "liars": 2}, "as many as liars says"),
         ({"rounds": 0}, "rounds.rounds = 0"),
         ({"seed": -1}, "rounds.seed = -1"),
+        ({"gossip_steps": 0}, "rounds.gossip_steps = 0"),
         ({"plan": Plan(steps_per_round=2, steps_per_round_min=1)}, "steps.steps_per_round_min = 1"),
         ({"compute": "quantum"}, "batched, sequential"),
         ({"mixing": "loud"}, "metropolis"),
