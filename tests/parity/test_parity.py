@@ -25,6 +25,27 @@ VOTE = {
 }
 
 
+# Each peer draws how many steps it takes in a round, and publishes and mixes twice.
+STEPS = {
+    "codec": {"name": "int4"},
+    "training": {
+        "steps_per_round": 5,
+        "steps_per_round_min": 1,
+        "normal_steps": 3,
+        "threads": 1,
+        "device": "cpu",
+        "step_rule": {"name": "sgd", "learning_rate": 0.3},
+    },
+    "schedule": {
+        "mode": "synchronous",
+        "rounds_max": 5,
+        "gossip_steps": 2,
+        "deadline_s": 60.0,
+        "start_neighbors": 2,
+    },
+}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -32,6 +53,7 @@ VOTE = {
         pytest.param({"codec": {"name": "int4"}}, id="int4"),
         pytest.param({"outer": {"name": "diloco"}}, id="diloco", marks=pytest.mark.nightly),
         pytest.param(VOTE, id="ranks", marks=pytest.mark.nightly),
+        pytest.param(STEPS, id="steps", marks=pytest.mark.nightly),
     ],
 )
 def test_simulator_and_processes_agree(tmp_path, changes):
