@@ -6,6 +6,7 @@ import pytest
 import trio
 from blake3 import blake3
 
+from p2pfed.core.config import IntegrationMoment
 from p2pfed.core.events import Command, OffenceKind
 from p2pfed.core.notices import JobTrouble, PeerRefused, RoundFinished, StopReason
 from p2pfed.errors import LocalError
@@ -42,6 +43,30 @@ async def test_two_nodes_learn_from_each_other(tmp_path, payload_bytes):
         verdicts = [v for r in member.all(RoundFinished) for v in r.verdicts]
         assert {verdict.peer for verdict in verdicts} == {identity_of(other).peer}
         assert all(verdict.weight == 0.5 for verdict in verdicts)
+
+
+async def run_two(folder, **pace):
+    """Let two nodes keep a pace until both are done; return them."""
+    config = {"schedule": dataclasses.replace(SCHEDULE, **pace)}
+    network = MemoryNetwork()
+    with trio.fail_after(BOUND_S):
+        async with running(network, 0, folder, config=make_config(**config)) as first:
+            second_config = make_config([reach(first)], **config)
+            async with running(network, 1, folder, config=second_config) as second:
+                for member in (first, second):
+                    assert (await member.finished()).reason is StopReason.ROUNDS
+    return first, second
+
+
+async def test_nodes_wait_for_the_end_of_windows(tmp_path):
+    for member in await run_two(tmp_path, integrate=IntegrationMoment.WINDOW, window_s=0.1):
+        assert member.node.status().counters["deadline"] == 4
+
+
+async def test_nodes_wait_for_arrivals(tmp_path):
+    for member in await run_two(tmp_path, integrate=IntegrationMoment.ARRIVALS):
+        # In the last round, what the other one sent last may be integrated already.
+        assert all(told.verdicts for told in member.all(RoundFinished)[:3])
 
 
 async def test_lone_node_trains_to_its_end(tmp_path):
