@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sim.result import Result as Result
     from sim.rounds.config import RoundsConfig as RoundsConfig
     from sim.rounds.result import RoundsResult as RoundsResult
+    from sim.run_folder import FinishedRun as FinishedRun
+    from sim.run_folder import read_run as read_run
+    from sim.run_folder import run_into as run_into
     from sim.running import run as run
     from sim.scenario import load_scenario as load_scenario
     from sim.stubs import stub_world as stub_world
@@ -27,13 +30,16 @@ __p2pfed__: Final = True
 # Public name -> the module that defines it.
 _PUBLIC: Final = {
     "InvariantError": "sim.checkers.invariant",
+    "FinishedRun": "sim.run_folder",
     "Result": "sim.result",
     "RoundsConfig": "sim.rounds.config",
     "RoundsResult": "sim.rounds.result",
     "World": "sim.world",
     "identity_of": "sim.identities",
     "load_scenario": "sim.scenario",
+    "read_run": "sim.run_folder",
     "run": "sim.running",
+    "run_into": "sim.run_folder",
     "stub_world": "sim.stubs",
 }
 

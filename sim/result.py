@@ -3,8 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, final
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, final
 
 from typing_extensions import override
 
@@ -12,9 +12,13 @@ from p2pfed.core.events import Verdict
 from p2pfed.core.notices import Finished, Notice, PeerOffended, RoundFinished, UpdateRejected
 from p2pfed.core.rejections import Rejections
 from p2pfed.core.row_use import RowUse
+from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from sim.host import Host
 from sim.watching import Watcher
+
+if TYPE_CHECKING:
+    import pandas
 
 _NOT_CHOSEN: Final = "not-chosen"  # a rule gave the row no weight, and no other reason
 
@@ -62,6 +66,7 @@ class Result:
     Attributes:
         scenario: Name of the run.
         seed: Of the simulation.
+        scenario_digest: BLAKE3-256 of the scenario with every field written out, in hexadecimal.
         metrics: `mean_accuracy` and `worst_accuracy` of the honest training peers' last test
             scores (None where nothing was tested), `hostile_weight_mass` (mean weight of hostile
             rows in the integrations that had any, None without), `finished` (share of honest
@@ -80,6 +85,7 @@ class Result:
 
     scenario: str
     seed: int
+    scenario_digest: str
     metrics: Mapping[str, float | int | None]
     peers: tuple[PeerReport, ...]
     rows_used: Mapping[str, int]
@@ -93,6 +99,29 @@ class Result:
     def to_json(self) -> str:
         """Return everything as one JSON object."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return all evaluations: a row for each, by peer and in order.
+
+        Columns: `peer` (its number), `hostile` (its attack, or None), `round`, `at_s`, `score` and
+        `test_score` (NaN where it was not measured).
+
+        Raises:
+            LocalError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            fix = "python -m pip install 'p2pfed[pandas]'"
+            raise LocalError(f"to_dataframe needs pandas; install it: {fix}") from error
+        rows = [
+            {"peer": number, "hostile": report.hostile, **asdict(score)}
+            for number, report in enumerate(self.peers)
+            for score in report.scores
+        ]
+        columns = ["peer", "hostile", *(it.name for it in fields(Score))]
+        frame = pandas.DataFrame(rows, columns=columns)
+        return frame.astype({"score": float, "test_score": float})
 
 
 @final

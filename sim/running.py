@@ -16,6 +16,7 @@ from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
 from sim.benches import Bench
 from sim.checkers.standard import standard_checkers
+from sim.documents import digest_of, document_of
 from sim.faults import Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
 from sim.identities import identity_of, random_for
 from sim.jobs import ComputeModel
@@ -186,6 +187,7 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
     return Result(
         scenario=scenario.name,
         seed=seed,
+        scenario_digest=digest_of(document_of(scenario)),
         metrics=metrics,
         peers=tuple(recorder.reports),
         rows_used=recorder.rows_used(),

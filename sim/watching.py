@@ -16,6 +16,9 @@ AnyWorld: TypeAlias = Any
 class Watcher:
     """Is told what happens in a world; the base ignores it all."""
 
+    def world_began(self, world: AnyWorld) -> None:
+        """Take the world, before anything happens in it."""
+
     def event_handled(self, host: AnyHost, event: Event, effects: list[Effect]) -> None:
         """Take what an event caused, before any of it is started."""
 

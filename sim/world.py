@@ -95,6 +95,8 @@ class World:
         for host in self.hosts:
             self.clock.after(start_spread_s * generator.random(), host.start)
         self._checked_at = 0
+        for watcher in self.watchers:
+            watcher.world_began(self)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell one more watcher what happens from now on."""

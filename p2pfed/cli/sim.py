@@ -1,4 +1,4 @@
-"""`p2pfed sim run`."""
+"""`p2pfed sim run`, and the group of all that simulates."""
 
 import json
 from collections.abc import Mapping
@@ -9,10 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from p2pfed.cli.assignments import parse_assignments
 from p2pfed.cli.output import Json, Output, examples, facts, size_of, text_of
-from p2pfed.errors import LocalError
-
-RESULT_FILE = "result.json"
+from p2pfed.cli.sim_progress import rounds_bar
 
 app = typer.Typer(
     name="sim", help="Simulate a network of peers on this machine.", no_args_is_help=True
@@ -28,33 +27,45 @@ def _group() -> None:
     "run",
     epilog=examples(
         "p2pfed sim run scenario.toml",
-        "p2pfed sim run scenario.toml --seed 3 --out results --json",
+        "p2pfed sim run scenario.toml --seed 3 --set integration.rule=median --out results --json",
     ),
 )
 def run(
     scenario: Annotated[Path, typer.Argument(help="A scenario file.")],
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Replace a field, such as topology.nodes=8."
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the result there as well.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep scenario, versions, metrics and result there."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a scenario in virtual time: the peers' own code, without network and clock."""
+    from sim.documents import document_of, with_overrides
+    from sim.progress import RoundsMeter
+    from sim.run_folder import run_into
     from sim.running import run as simulate
+    from sim.scenario import load_scenario
 
     output = Output(as_json=as_json)
-    with output.waiting(f"simulating {scenario}"):
-        result = simulate(scenario, seed=seed)
-    text = result.to_json()
-    found = json.loads(text)
+    checked = load_scenario(scenario)
+    overrides = parse_assignments(override or (), option="set")
+    if overrides:
+        checked = load_scenario(with_overrides(document_of(checked), overrides))
+    with rounds_bar() as tell:
+        watchers = [RoundsMeter(tell)]
+        if out is None:
+            result = simulate(checked, seed=seed, watchers=watchers)
+        else:
+            result = run_into(out, checked, seed=seed, watchers=watchers)
+    found = json.loads(result.to_json())
     if out is not None:
-        path = out / RESULT_FILE
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            path.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise LocalError(f"cannot write {path}: {error.strerror or error}") from error
-        output.people.print(f"wrote {path}")
+        output.people.print(f"wrote {out}")
     output.result(found, lambda console: _show(console, found))
     if found["warning"]:
         output.people.print(f"warning: {found['warning']}")

@@ -79,3 +79,20 @@ def test_a_run_in_which_no_row_was_used_says_so(p2pfed, tmp_path):
     assert "Bucketing with byzantine_count=1 needs 5 rows, got 3" in found["warning"]
     assert p2pfed("sim", "run", "short.toml") == 0
     assert f"warning: {found['warning']}" in p2pfed.out
+
+
+def test_fields_can_be_set_and_are_kept_with_the_result(p2pfed, tmp_path):
+    (tmp_path / "short.toml").write_text(SCENARIO)
+    words = ["--set", "topology.nodes=3", "--set", "network.latency_s=0.1", "--out", "two"]
+    found = p2pfed.json("sim", "run", "short.toml", *words)
+    assert len(found["peers"]) == 3
+    again = p2pfed.json("sim", "run", "two/scenario.toml")
+    assert again == found
+    error = p2pfed.error("sim", "run", "short.toml", "--set", "topology.nodes=none", code=2)
+    assert (error["field"], error["value"]) == ("topology.nodes", "none")
+
+
+def test_a_folder_that_cannot_be_written(p2pfed, tmp_path):
+    (tmp_path / "short.toml").write_text(SCENARIO)
+    error = p2pfed.error("sim", "run", "short.toml", "--out", "short.toml/results", code=3)
+    assert "cannot write" in error["message"]

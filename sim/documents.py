@@ -1,0 +1,101 @@
+"""A scenario as one document: every field written out, changes to fields, and a digest."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from blake3 import blake3
+
+from p2pfed.config.files import parse
+from p2pfed.errors import ConfigError
+from sim.scenario import Scenario
+
+_SIMULATED: Final = ("index", "count")  # of a share: they follow from the topology
+
+
+def document_of(scenario: Scenario) -> dict[str, Any]:
+    """Return what would stand in the scenario's file if it said every field that has a value.
+
+    A scenario that is loaded from it is the same one, also where later versions have other
+    defaults.
+    """
+    run = parse(scenario.run).model_dump(exclude_none=True)
+    del run["node"]
+    for field in _SIMULATED:
+        del run["share"][field]
+    if "seed" not in scenario.run.get("run", {}):
+        del run["run"]["seed"]  # it is the simulation's
+    document: dict[str, Any] = _without_none(
+        {**scenario.world.model_dump(exclude_none=True), **run}
+    )
+    return document
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Return the BLAKE3-256 of a document, in hexadecimal; the order of fields is nothing to it."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
+    return blake3(text.encode()).hexdigest()
+
+
+def with_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy in which some fields have other values.
+
+    Args:
+        document: Of a scenario.
+        overrides: Values by dotted field name; entries of lists are numbered from 0, as in
+            `adversaries.0.kind`.
+
+    Raises:
+        ConfigError: If a name leads through something that holds no fields. Whether the values
+            can be used is seen when the scenario is loaded.
+    """
+    copy: dict[str, Any] = _copied(document)
+    for field, value in overrides.items():
+        _put(copy, field, value)
+    return copy
+
+
+def _put(document: dict[str, Any], field: str, value: Any) -> None:
+    place: Any = document
+    *path, last = field.split(".")
+    for name in path:
+        if isinstance(place, list):
+            place = place[_entry(place, name, field)]
+        elif isinstance(place, dict):
+            place = place.setdefault(name, {})
+        else:
+            break
+    if isinstance(place, list):
+        place[_entry(place, last, field)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise ConfigError(field, value, f"name a field; {path[-1]} is a value and has none")
+
+
+def _entry(entries: list[Any], name: str, field: str) -> int:
+    if not (name.isascii() and name.isdigit()) or int(name) >= len(entries):
+        fix = f"the scenario has no such entry; write a number from 0 to {len(entries) - 1}"
+        raise ConfigError(field, name, fix if entries else "the scenario's list is empty; fill it")
+    return int(name)
+
+
+def _copied(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {name: _copied(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_copied(inner) for inner in value]
+        case _:
+            return value
+
+
+def _without_none(value: Any) -> Any:
+    """Return a value without what TOML cannot say."""
+    match value:
+        case Mapping():
+            return {name: _without_none(it) for name, it in value.items() if it is not None}
+        case list() | tuple():
+            return [_without_none(it) for it in value]
+        case _:
+            return value

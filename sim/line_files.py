@@ -1,0 +1,84 @@
+"""Files of one JSON object a line: written while a simulation goes on, read one by one."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, final
+
+from p2pfed.errors import ConfigError, LocalError
+
+
+@final
+class LineWriter:
+    """Writes objects; a context manager. What was written is whole lines, whenever it ends.
+
+    Args:
+        path: The file; it is made anew, and its folder with it.
+
+    Raises:
+        LocalError: If it cannot be written; `write` and the end of the block raise it as well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = path.open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def __enter__(self) -> "LineWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._stream.close()
+        except OSError as failure:
+            raise self._failure(failure) from failure
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Append an object; numbers that JSON does not have become null."""
+        plain = {
+            name: None if isinstance(it, float) and not math.isfinite(it) else it
+            for name, it in content.items()
+        }
+        try:
+            self._stream.write(json.dumps(plain, separators=(",", ":")) + "\n")
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> LocalError:
+        return LocalError(f"cannot write {self._path}: {error.strerror or error}")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file.
+
+    Raises:
+        ConfigError: If there is no such file, or a line is no JSON object.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                yield _object(path, number, line)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("file", str(path), f"cannot be read ({error}); name another") from error
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        fix = f"line {number} is no JSON ({error.msg}); was the run interrupted? run it again"
+        raise ConfigError("file", str(path), fix) from error
+    if not isinstance(found, dict):
+        fix = f"line {number} is no JSON object; name a file that a simulation wrote"
+        raise ConfigError("file", str(path), fix)
+    return found

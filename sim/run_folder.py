@@ -1,0 +1,159 @@
+"""A folder with everything about one simulation: what was run, with what, and what came out."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import tomli_w
+
+from p2pfed.errors import ConfigError, LocalError
+from sim.documents import digest_of, document_of
+from sim.line_files import LineWriter
+from sim.metrics import MetricsRecorder
+from sim.provenance import provenance
+from sim.result import Result
+from sim.running import run
+from sim.scenario import Scenario, load_scenario
+from sim.watching import Watcher
+
+SCENARIO_FILE: Final = "scenario.toml"
+PROGRAM_FILE: Final = "program.json"
+METRICS_FILE: Final = "metrics.jsonl"
+RESULT_FILE: Final = "result.json"
+TRACE_FILE: Final = "trace.jsonl"
+
+_WRITTEN: Final = (RESULT_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """What a run folder says.
+
+    Attributes:
+        folder: Where it is.
+        result: As `Result.to_json` wrote it.
+        program: The versions; see `sim.provenance`.
+    """
+
+    folder: Path
+    result: Mapping[str, Any]
+    program: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """Seed of the simulation."""
+        return int(self.result["seed"])
+
+    @property
+    def scenario_digest(self) -> str:
+        """Digest of the scenario with every field written out."""
+        return str(self.result["scenario_digest"])
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where the metrics are, for `sim.line_files.read_lines`."""
+        return self.folder / METRICS_FILE
+
+    def scenario(self) -> Scenario:
+        """Load what was run.
+
+        Raises:
+            ConfigError: If it cannot be used, or is not what the result says it is of.
+        """
+        path = self.folder / SCENARIO_FILE
+        scenario = load_scenario(path)
+        if digest_of(document_of(scenario)) != self.scenario_digest:
+            fix = "is another scenario than the result's; run it again, or restore the file"
+            raise ConfigError("scenario", str(path), fix)
+        return scenario
+
+
+def run_into(
+    folder: Path,
+    scenario: str | Path | Mapping[str, Any] | Scenario,
+    *,
+    seed: int = 0,
+    watchers: Sequence[Watcher] = (),
+) -> Result:
+    """Simulate, and keep everything about it.
+
+    The folder gets `scenario.toml` (with every field written out), `program.json` (versions),
+    `metrics.jsonl` (see `MetricsRecorder`; whole lines, also of a run that was interrupted) and,
+    last of all, `result.json`: a folder that has it is of a run that came to its end. What it had
+    of an earlier run is replaced.
+
+    Args:
+        folder: Is made if it does not exist.
+        scenario: As for `sim.run`.
+        seed: Of everything random.
+        watchers: Are told what happens.
+
+    Raises:
+        ConfigError: If the scenario cannot be used.
+        LocalError: If a file cannot be written.
+        InvariantError: If the protocol did what it must never do.
+    """
+    checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _WRITTEN:
+            (folder / name).unlink(missing_ok=True)
+        text = tomli_w.dumps(document_of(checked))
+        (folder / SCENARIO_FILE).write_text(text, encoding="utf-8")
+    with LineWriter(folder / METRICS_FILE) as lines:
+        recorder = MetricsRecorder(lines.write)
+        result = run(checked, seed, watchers=[recorder, *watchers])
+        recorder.finish()
+    with _writing(folder):
+        # After the run, which may have set torch's threads.
+        program = json.dumps(provenance(), indent=2)
+        (folder / PROGRAM_FILE).write_text(program + "\n", encoding="utf-8")
+        unfinished = folder / f"{RESULT_FILE}.part"
+        unfinished.write_text(result.to_json() + "\n", encoding="utf-8")
+        os.replace(unfinished, folder / RESULT_FILE)
+    return result
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """Return what a run folder says.
+
+    Raises:
+        ConfigError: If it is none, or its run did not come to its end.
+    """
+    return FinishedRun(
+        folder=folder,
+        result=_object(folder, folder / RESULT_FILE),
+        program=_object(folder, folder / PROGRAM_FILE),
+    )
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run that came to its end."""
+    return (folder / RESULT_FILE).is_file()
+
+
+def _object(folder: Path, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        fix = f"has no {path.name}; make one: p2pfed sim run SCENARIO --out {folder}"
+        raise ConfigError("folder", str(folder), fix) from error
+    except (OSError, ValueError) as error:
+        fix = f"its {path.name} cannot be read ({error}); run it again"
+        raise ConfigError("folder", str(folder), fix) from error
+    if not isinstance(found, dict) or (path.name == RESULT_FILE and "scenario_digest" not in found):
+        raise ConfigError("folder", str(folder), f"its {path.name} is of another program")
+    return found
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise LocalError(f"cannot write {place}: {error.strerror or error}") from error

@@ -1,0 +1,66 @@
+"""docs/sweeps.md: its commands and its Python run, in order, and its tables list what there is."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from p2pfed.cli.main import main
+
+pytestmark = pytest.mark.slow
+
+TEXT = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(sh|python|toml)\n(.*?)```", TEXT, flags=re.DOTALL)
+# What a command of the guide ends with where that is not 0.
+CODES: dict[str, int] = {}
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of a command as a shell would hand them on."""
+    words = shlex.split(line, comments=True)
+    return [found for word in words for found in (sorted(map(str, Path().glob(word))) or [word])]
+
+
+def run_block(kind: str, text: str) -> None:
+    if kind == "python":
+        exec(compile(text, "docs/sweeps.md", "exec"), {})  # noqa: S102 - the guide's own
+        return
+    for line in text.replace("\\\n", " ").splitlines():
+        program, *words = words_of(line)
+        assert program == "p2pfed"
+        assert main(words) == CODES.get(words[1], 0), line
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do all that the guide shows, in a folder of its own."""
+    place = tmp_path_factory.mktemp("guide")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        files = iter(re.findall(r"`([\w.]+\.toml)`[^`]*?```toml", TEXT))
+        for kind, text in BLOCKS:
+            if kind == "toml":
+                Path(next(files)).write_text(text, encoding="utf-8")
+            else:
+                run_block(kind, text)
+    return place
+
+
+def explained(heading: str) -> dict[str, str]:
+    """Return the last cell of each row of a section's tables, by what stands in the first one."""
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE)
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return {row[0].strip("`"): row[-1] for row in cells if row[0] != "`kind`"}
+
+
+def test_files_and_metrics_of_a_run_folder_are_listed(folder: Path) -> None:
+    listed = explained("Run folders")
+    for kind in ("evaluation", "swarm", "link"):
+        lines = (folder / "results" / "metrics.jsonl").read_text().splitlines()
+        found = next(it for it in map(json.loads, lines) if it["kind"] == kind)
+        fields = set(re.findall(r"`(\w+)`", listed.pop(kind))) - {"null"}
+        assert fields == found.keys() - {"kind"}
+    assert listed.keys() <= {it.name for it in (folder / "results").iterdir()}

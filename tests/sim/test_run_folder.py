@@ -1,0 +1,146 @@
+"""A run folder holds what was run, with what, and what came out over virtual time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sim
+from p2pfed.errors import ConfigError, LocalError
+from sim.documents import digest_of, document_of, with_overrides
+from sim.line_files import read_lines
+from sim.result import Result
+from sim.run_folder import read_run, run_into
+from sim.scenario import load_scenario
+from sim.watching import Watcher
+from tests.sim.short import SHORT
+
+pytestmark = pytest.mark.slow
+
+LIAR = with_overrides(
+    SHORT,
+    {
+        "topology": {"name": "complete", "nodes": 5},
+        "integration.rule": "median",
+        "schedule.mode": "synchronous",
+        "adversaries": [{"peer": 0, "kind": "scaled-difference", "scale": -10.0}],
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("runs") / "new" / "liar"
+    return folder, run_into(folder, LIAR, seed=3)
+
+
+def lines_of(folder: Path, kind: str) -> list[dict[str, Any]]:
+    return [it for it in read_lines(folder / "metrics.jsonl") if it["kind"] == kind]
+
+
+def test_result_is_that_of_a_run_without_a_folder(made: tuple[Path, Result]) -> None:
+    folder, result = made
+    assert result == sim.run(LIAR, seed=3)
+    assert json.loads((folder / "result.json").read_text()) == json.loads(result.to_json())
+
+
+def test_folder_says_what_was_run_and_with_what(made: tuple[Path, Result]) -> None:
+    folder, result = made
+    found = read_run(folder)
+    assert digest_of(document_of(found.scenario())) == result.scenario_digest
+    assert found.seed == 3
+    assert {"p2pfed", "commit", "torch", "torch_threads"} <= found.program.keys()
+    assert sorted(it.name for it in folder.iterdir()) == [
+        "metrics.jsonl",
+        "program.json",
+        "result.json",
+        "scenario.toml",
+    ]
+
+
+def test_evaluations_are_those_of_the_result(made: tuple[Path, Result]) -> None:
+    folder, result = made
+    lines = lines_of(folder, "evaluation")
+    for number, report in enumerate(result.peers):
+        told = [(it["round"], it["at_s"], it["score"]) for it in lines if it["peer"] == number]
+        assert told == [(it.round, it.at_s, it.score) for it in report.scores]
+    times = [it["at_s"] for it in lines]
+    assert times == sorted(times)
+    sent = [it["bytes_sent"] for it in lines if it["peer"] == 1]
+    assert 0 < sent[0] < sent[1] <= result.bytes_sent[1]
+
+
+def test_the_swarm_is_told_once_per_evaluation_of_all_honest_peers(
+    made: tuple[Path, Result],
+) -> None:
+    folder, result = made
+    lines = lines_of(folder, "swarm")
+    assert len(lines) == 3  # two rounds, and the end
+    assert lines[-1]["rows_used"] == result.rows_used
+    assert lines[-1]["rejected"] == result.rejected
+    assert lines[-1]["events"] == result.metrics["events"]
+    assert lines[-1]["bytes_sent"] == sum(result.bytes_sent)
+    assert lines[0]["rejected"]["norm-cap"]["hostile"] < result.rejected["norm-cap"]["hostile"]
+
+
+def test_links_add_up_to_what_peers_sent(made: tuple[Path, Result]) -> None:
+    folder, result = made
+    lines = lines_of(folder, "link")
+    assert len(lines) == 5 * 4
+    for number, sent in enumerate(result.bytes_sent):
+        assert sum(it["bytes_sent"] for it in lines if it["sender"] == number) == sent
+
+
+def last_distance(folder: Path, topology: str) -> float:
+    scenario = {
+        **SHORT,
+        "integration": {"rule": "mean", "weights": "uniform"},
+        "schedule": {"mode": "synchronous", "rounds_max": 1, "linger_s": 1.0},
+        "topology": {"name": topology, "nodes": 4},
+    }
+    run_into(folder, scenario)
+    distance: float = lines_of(folder, "swarm")[-1]["consensus_distance"]
+    return distance
+
+
+def test_consensus_distance_vanishes_where_everybody_hears_everybody(tmp_path: Path) -> None:
+    assert last_distance(tmp_path, "complete") < 1e-12 < 1e-6 < last_distance(tmp_path, "ring")
+
+
+def test_a_run_that_is_interrupted_leaves_whole_lines_and_no_result(tmp_path: Path) -> None:
+    run_into(tmp_path, SHORT)
+
+    class Interruption(Watcher):
+        def notice_given(self, host: Any, notice: Any) -> None:  # noqa: ARG002
+            if host.now_s > 2.0:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_into(tmp_path, SHORT, watchers=[Interruption()])
+    assert lines_of(tmp_path, "evaluation")
+    with pytest.raises(ConfigError, match="sim run"):
+        read_run(tmp_path)
+
+
+def test_a_folder_whose_scenario_was_edited(tmp_path: Path) -> None:
+    run_into(tmp_path, SHORT)
+    path = tmp_path / "scenario.toml"
+    path.write_text(path.read_text().replace("rounds_max = 2", "rounds_max = 3"))
+    with pytest.raises(ConfigError, match="another scenario"):
+        read_run(tmp_path).scenario()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "{"])
+def test_a_result_that_is_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / "program.json").write_text("{}")
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"result\.json") as caught:
+        read_run(tmp_path)
+    assert caught.value.field == "folder"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LocalError, match="cannot write"):
+        run_into(tmp_path / "file" / "run", load_scenario(SHORT))
