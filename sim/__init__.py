@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sim.running import run as run
     from sim.scenario import load_scenario as load_scenario
     from sim.stubs import stub_world as stub_world
+    from sim.sweeps.running import SweepResult as SweepResult
+    from sim.sweeps.running import sweep as sweep
     from sim.world import World as World
 
 __p2pfed__: Final = True
@@ -34,6 +36,7 @@ _PUBLIC: Final = {
     "Result": "sim.result",
     "RoundsConfig": "sim.rounds.config",
     "RoundsResult": "sim.rounds.result",
+    "SweepResult": "sim.sweeps.running",
     "World": "sim.world",
     "identity_of": "sim.identities",
     "load_scenario": "sim.scenario",
@@ -41,6 +44,7 @@ _PUBLIC: Final = {
     "run": "sim.running",
     "run_into": "sim.run_folder",
     "stub_world": "sim.stubs",
+    "sweep": "sim.sweeps.running",
 }
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from p2pfed.cli import sim_sweep
 from p2pfed.cli.assignments import parse_assignments
 from p2pfed.cli.output import Json, Output, examples, facts, size_of, text_of
 from p2pfed.cli.sim_progress import rounds_bar
@@ -16,11 +17,6 @@ from p2pfed.cli.sim_progress import rounds_bar
 app = typer.Typer(
     name="sim", help="Simulate a network of peers on this machine.", no_args_is_help=True
 )
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `run` a command of its own while it is the only one."""
 
 
 @app.command(
@@ -114,3 +110,6 @@ def _whose(concerned: Mapping[str, Any] | None) -> str:
     if concerned["more"]:
         parts.append(f"and {concerned['more']} more peers")
     return ", ".join(parts)
+
+
+sim_sweep.register(app)

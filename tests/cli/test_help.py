@@ -14,6 +14,7 @@ COMMANDS = [
     "node status",
     "sim run",
     "topology recommend",
+    "sim sweep",
     "topology show",
     "data fetch",
     "export",

@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("guide")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
+        patch.setattr("os.sched_getaffinity", lambda _process: {0})  # no processes of their own
         files = iter(re.findall(r"`([\w.]+\.toml)`[^`]*?```toml", TEXT))
         for kind, text in BLOCKS:
             if kind == "toml":
@@ -56,6 +57,11 @@ def explained(heading: str) -> dict[str, str]:
     return {row[0].strip("`"): row[-1] for row in cells if row[0] != "`kind`"}
 
 
+def names_in(heading: str) -> list[str]:
+    """Return the first cells of a section's tables, as they stand."""
+    return [f"`{name}`" for name in explained(heading)]
+
+
 def test_files_and_metrics_of_a_run_folder_are_listed(folder: Path) -> None:
     listed = explained("Run folders")
     for kind in ("evaluation", "swarm", "link"):
@@ -64,3 +70,15 @@ def test_files_and_metrics_of_a_run_folder_are_listed(folder: Path) -> None:
         fields = set(re.findall(r"`(\w+)`", listed.pop(kind))) - {"null"}
         assert fields == found.keys() - {"kind"}
     assert listed.keys() <= {it.name for it in (folder / "results").iterdir()}
+
+
+def test_every_measure_and_what_is_said_of_it_are_listed(folder: Path) -> None:
+    listed = set(re.findall(r"`(\w+)`", " ".join(names_in("Sweeps"))))
+    result = json.loads((folder / "rules" / "sweep.json").read_text())
+    measures = result["settings"][0]["measures"]
+    assert listed == measures.keys() | measures["mean_accuracy"].keys()
+    explained_words = set(re.findall(r"`(\w+)`", TEXT))
+    assert result.keys() | result["settings"][0].keys() <= explained_words | {
+        "scenario",
+        "settings",
+    }

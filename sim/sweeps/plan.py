@@ -1,0 +1,149 @@
+"""Which cells a sweep has."""
+
+import itertools
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from p2pfed.errors import ConfigError
+from sim.documents import digest_of, document_of, with_overrides
+from sim.run_folder import read_run
+from sim.scenario import Scenario, load_scenario
+
+_NAME_CHARACTERS_MAX: Final = 100  # of a folder, with room for its digest below the usual 255
+_DIGEST_CHARACTERS: Final = 8  # in names, for people; identity is the whole digest
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._=,+-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A scenario of a sweep.
+
+    Attributes:
+        overrides: What is other than in the sweep's scenario, by dotted field name.
+        document: The whole scenario; see `sim.documents`.
+        digest: Of the document.
+    """
+
+    overrides: Mapping[str, Any]
+    document: Mapping[str, Any]
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: what is special about it, and a part of the digest."""
+        words = [f"{field}={_word(value)}" for field, value in self.overrides.items()]
+        text = _UNSAFE.sub("_", ",".join(words) or "as-written")[:_NAME_CHARACTERS_MAX]
+        return f"{text}-{self.digest[:_DIGEST_CHARACTERS]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One simulation of a sweep.
+
+    Attributes:
+        setting: What is simulated.
+        seed: Of everything random.
+        folder: Its run folder.
+    """
+
+    setting: Setting
+    seed: int
+    folder: Path
+
+    def is_done(self) -> bool:
+        """Return whether its run folder holds this very simulation, come to its end."""
+        try:
+            found = read_run(self.folder)
+        except ConfigError:
+            return False
+        return (found.scenario_digest, found.seed) == (self.setting.digest, self.seed)
+
+
+def plan_settings(
+    scenario: Scenario,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    settings: Sequence[Mapping[str, Any]] = ({},),
+) -> list[Setting]:
+    """Return every setting of a sweep, each checked.
+
+    Cells run with one torch thread each unless the scenario says otherwise: results do not depend
+    on how many run at once, and replaying one of them by itself gives the same.
+
+    Args:
+        scenario: What is varied.
+        grid: Values by dotted field name; all combinations are taken.
+        settings: Overrides, each of which is combined with the whole grid.
+
+    Raises:
+        ConfigError: If a setting cannot be used, or two are the same.
+    """
+    base = document_of(scenario)
+    if not base["training"]["threads"]:
+        base["training"]["threads"] = 1
+    choices = [[(field, it) for it in values] for field, values in (grid or {}).items()]
+    planned: dict[str, Setting] = {}
+    for chosen in settings:
+        for combination in itertools.product(*choices):
+            overrides = {**chosen, **dict(combination)}
+            document = document_of(load_scenario(with_overrides(base, overrides)))
+            made = Setting(overrides=overrides, document=document, digest=digest_of(document))
+            if made.digest in planned:
+                fix = f"is the same scenario as {dict(planned[made.digest].overrides)}; leave one"
+                raise ConfigError("set", overrides, fix)
+            planned[made.digest] = made
+    return list(planned.values())
+
+
+def plan_cells(settings: Sequence[Setting], seeds: Sequence[int], folder: Path) -> list[Cell]:
+    """Return every cell of a sweep, in order.
+
+    Args:
+        settings: What is simulated.
+        seeds: Of each of them.
+        folder: In which the run folders lie.
+    """
+    return [
+        Cell(setting=setting, seed=seed, folder=folder / setting.name / f"seed-{seed}")
+        for setting in settings
+        for seed in seeds
+    ]
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def load_settings(path: Path) -> list[dict[str, Any]]:
+    """Read a list of overrides: a TOML file with a table `[[settings]]` for each.
+
+    Fields stand in it as in a scenario, so that `integration.rule = "median"` and
+    `integration = { rule = "median" }` say the same.
+
+    Raises:
+        ConfigError: If the file cannot be read, or holds anything else.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        fix = f"cannot be read ({error}); name a TOML file with tables [[settings]]"
+        raise ConfigError("settings", str(path), fix) from error
+    tables = found.pop("settings", None)
+    if found or not isinstance(tables, list) or not all(isinstance(it, dict) for it in tables):
+        what = sorted(found) or "no list of tables"
+        fix = f"write one table [[settings]] per setting, and nothing else; found {what}"
+        raise ConfigError("settings", str(path), fix)
+    return [dict(_flat(table)) for table in tables]
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

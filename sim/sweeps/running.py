@@ -1,0 +1,169 @@
+"""A whole sweep: its cells that are not done yet, and what came out."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from p2pfed.errors import ConfigError, LocalError
+from sim.run_folder import FinishedRun, read_run
+from sim.scenario import Scenario, load_scenario
+from sim.sweeps.engines import engine_of
+from sim.sweeps.jobs import Ended
+from sim.sweeps.plan import Cell, Setting, plan_cells, plan_settings
+from sim.sweeps.table import Spread, spreads
+
+SWEEP_FILE: Final = "sweep.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What came out of one setting.
+
+    Attributes:
+        setting: Which.
+        seeds: Those with a result.
+        measures: The numbers over these seeds; see `sim.sweeps.table`.
+    """
+
+    setting: Setting
+    seeds: tuple[int, ...]
+    measures: Mapping[str, Spread | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepResult:
+    """What came out of a sweep.
+
+    Attributes:
+        scenario: Name of the run.
+        rows: One per setting.
+        skipped: How many cells had been done before.
+        failed: Cells without a result, and why.
+        programs: Versions that the results are of, where there is more than one.
+    """
+
+    scenario: str
+    rows: tuple[Row, ...]
+    skipped: int
+    failed: tuple[Ended, ...]
+    programs: tuple[str, ...]
+
+    def to_json_object(self) -> dict[str, Any]:
+        """Return everything as JSON knows it."""
+        return {
+            "scenario": self.scenario,
+            "settings": [
+                {
+                    "name": row.setting.name,
+                    "overrides": dict(row.setting.overrides),
+                    "scenario_digest": row.setting.digest,
+                    "seeds": list(row.seeds),
+                    "measures": {
+                        name: None if it is None else asdict(it)
+                        for name, it in row.measures.items()
+                    },
+                }
+                for row in self.rows
+            ],
+            "failed": [
+                {"name": it.cell.setting.name, "seed": it.cell.seed, "error": it.error}
+                for it in self.failed
+            ],
+            "programs": list(self.programs),
+        }
+
+
+def sweep(
+    scenario: str | Path | Mapping[str, Any] | Scenario,
+    folder: str | Path,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    settings: Sequence[Mapping[str, Any]] = ({},),
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    engine: str = "processes",
+    progress: Callable[[Ended], None] | None = None,
+) -> SweepResult:
+    """Simulate every setting with every seed, those that are done left out.
+
+    Args:
+        scenario: What is varied; as for `sim.run`.
+        folder: For a folder per setting and seed, and `sweep.json`, the result.
+        grid: Values by dotted field name; all combinations are taken.
+        settings: Overrides, each of which is combined with the whole grid.
+        seeds: Of each setting.
+        jobs: How many cells run at once. With more than one, a script must keep what it does under
+            `if __name__ == "__main__":`, as with all of Python's processes.
+        engine: A name of `sim.sweeps.engines`.
+        progress: Is told each cell that came to its end.
+
+    Raises:
+        ConfigError: If a setting, a seed or the engine cannot be used; nothing has run then.
+        LocalError: If a folder cannot be written, or the engine is not installed.
+    """
+    if jobs < 1:
+        raise ConfigError("jobs", jobs, "write how many cells run at once, 1 or more")
+    checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    place = Path(folder)
+    planned = plan_settings(checked, grid=grid, settings=settings)
+    cells = plan_cells(planned, seeds, place)
+    run_cells = engine_of(engine)
+    todo = [cell for cell in cells if not cell.is_done()]
+    failed = []
+    with closing(run_cells(todo, jobs)) as endings:
+        for ended in endings:
+            if ended.error is not None:
+                failed.append(ended)
+            if progress is not None:
+                progress(ended)
+    result = _sum_up(checked.name, planned, cells, failed, skipped=len(cells) - len(todo))
+    _write(place / SWEEP_FILE, result)
+    return result
+
+
+def _sum_up(
+    name: str,
+    settings: Sequence[Setting],
+    cells: Sequence[Cell],
+    failed: Sequence[Ended],
+    *,
+    skipped: int,
+) -> SweepResult:
+    lost = {ended.cell.folder for ended in failed}
+    runs: dict[str, list[FinishedRun]] = {setting.digest: [] for setting in settings}
+    for cell in cells:
+        if cell.folder not in lost:
+            runs[cell.setting.digest].append(read_run(cell.folder))
+    rows = [
+        Row(
+            setting=setting,
+            seeds=tuple(run.seed for run in runs[setting.digest]),
+            measures=spreads(runs[setting.digest]),
+        )
+        for setting in settings
+    ]
+    found = {_program(run) for group in runs.values() for run in group}
+    return SweepResult(
+        scenario=name,
+        rows=tuple(rows),
+        skipped=skipped,
+        failed=tuple(failed),
+        programs=tuple(sorted(found)) if len(found) > 1 else (),
+    )
+
+
+def _program(run: FinishedRun) -> str:
+    version, commit = run.program.get("p2pfed"), run.program.get("commit")
+    return f"p2pfed {version}" + (f" ({commit})" if commit else "")
+
+
+def _write(path: Path, result: SweepResult) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(result.to_json_object(), indent=2, default=str)
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise LocalError(f"cannot write {path}: {error.strerror or error}") from error

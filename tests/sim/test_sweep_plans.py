@@ -1,0 +1,105 @@
+"""Which cells a sweep has, and what they are called."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pfed.errors import ConfigError
+from sim.scenario import load_scenario
+from sim.sweeps.plan import load_settings, plan_cells, plan_settings
+from tests.sim.short import SHORT
+
+BASE = load_scenario(SHORT)
+GRID = {"integration.rule": ["mean", "median"], "topology.nodes": [3, 4]}
+
+
+def test_a_grid_takes_all_combinations_in_order() -> None:
+    settings = plan_settings(BASE, grid=GRID)
+    assert [tuple(it.overrides.values()) for it in settings] == [
+        ("mean", 3),
+        ("mean", 4),
+        ("median", 3),
+        ("median", 4),
+    ]
+    assert settings[3].document["integration"]["rule"] == "median"
+    assert settings[3].document["topology"]["nodes"] == 4
+    assert len({it.digest for it in settings}) == 4
+
+
+def test_a_list_is_combined_with_the_grid() -> None:
+    listed: list[dict[str, Any]] = [{}, {"network.loss_ratio": 0.1}]
+    settings = plan_settings(BASE, grid={"topology.nodes": [3, 4]}, settings=listed)
+    assert [dict(it.overrides) for it in settings] == [
+        {"topology.nodes": 3},
+        {"topology.nodes": 4},
+        {"network.loss_ratio": 0.1, "topology.nodes": 3},
+        {"network.loss_ratio": 0.1, "topology.nodes": 4},
+    ]
+
+
+def test_cells_are_settings_with_seeds_in_folders_of_their_own(tmp_path: Path) -> None:
+    settings = plan_settings(BASE, grid={"integration.rule": ["mean", "median"]})
+    cells = plan_cells(settings, [0, 7], tmp_path)
+    assert [it.seed for it in cells] == [0, 7, 0, 7]
+    assert cells[3].folder.parent.name == f"integration.rule=median-{settings[1].digest[:8]}"
+    assert cells[3].folder.name == "seed-7"
+    assert not any(it.is_done() for it in cells)
+
+
+def test_a_name_of_a_folder_is_short_and_has_no_separators() -> None:
+    (setting,) = plan_settings(BASE, grid={"run.name": ["../" + "long" * 15]})
+    assert len(setting.name) < 120
+    assert "/" not in setting.name
+    assert plan_settings(BASE)[0].name.startswith("as-written-")
+
+
+def test_cells_use_one_thread_unless_the_scenario_says_otherwise() -> None:
+    silent = load_scenario({**SHORT, "training": {"steps_per_round": 1}})
+    (setting,) = plan_settings(silent)
+    assert setting.document["training"]["threads"] == 1
+    assert setting.digest == plan_settings(BASE)[0].digest
+    (two,) = plan_settings(silent, grid={"training.threads": [2]})
+    assert two.document["training"]["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("grid", "field"),
+    [
+        ({"topology.nodes": [3, "many"]}, "topology.nodes"),
+        ({"topology.degree": [2]}, "topology"),
+        ({"integration.rule": ["median", "median"]}, "set"),
+        ({"integration.beta_max": [0.3, 0.30]}, "set"),
+        ({"nonsense.field": [1]}, "nonsense"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_known_before_any_runs(
+    grid: dict[str, list[Any]], field: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_settings(BASE, grid=grid)
+    assert caught.value.field == field
+
+
+def test_a_file_of_settings(tmp_path: Path) -> None:
+    path = tmp_path / "list.toml"
+    path.write_text(
+        '[[settings]]\nintegration.rule = "median"\n'
+        "[[settings]]\ntopology = { name = 'complete', nodes = 5 }\n[[settings]]\n"
+    )
+    assert load_settings(path) == [
+        {"integration.rule": "median"},
+        {"topology.name": "complete", "topology.nodes": 5},
+        {},
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[settings]\n", "settings = [1]\n", "[[settings]]\n[other]\n", "[["]
+)
+def test_a_file_that_is_no_list_of_settings(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "list.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"\[\[settings\]\]") as caught:
+        load_settings(path)
+    assert caught.value.value == str(path)
