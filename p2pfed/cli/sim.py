@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from p2pfed.cli import sim_sweep
+from p2pfed.cli import sim_compare, sim_sweep
 from p2pfed.cli.assignments import parse_assignments
 from p2pfed.cli.output import Json, Output, examples, facts, size_of, text_of
 from p2pfed.cli.sim_progress import rounds_bar
@@ -113,3 +113,4 @@ def _whose(concerned: Mapping[str, Any] | None) -> str:
 
 
 sim_sweep.register(app)
+sim_compare.register(app)

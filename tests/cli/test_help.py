@@ -12,6 +12,7 @@ COMMANDS = [
     "init",
     "node run",
     "node status",
+    "sim compare",
     "sim run",
     "topology recommend",
     "sim sweep",

@@ -3,11 +3,13 @@
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from p2pfed.cli.main import main
+from sim.comparing import Difference
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +69,8 @@ def test_files_and_metrics_of_a_run_folder_are_listed(folder: Path) -> None:
     for kind in ("evaluation", "swarm", "link"):
         lines = (folder / "results" / "metrics.jsonl").read_text().splitlines()
         found = next(it for it in map(json.loads, lines) if it["kind"] == kind)
-        fields = set(re.findall(r"`(\w+)`", listed.pop(kind))) - {"null"}
-        assert fields == found.keys() - {"kind"}
+        said = set(re.findall(r"`(\w+)`", listed.pop(kind))) - {"null"}
+        assert said == found.keys() - {"kind"}
     assert listed.keys() <= {it.name for it in (folder / "results").iterdir()}
 
 
@@ -82,3 +84,8 @@ def test_every_measure_and_what_is_said_of_it_are_listed(folder: Path) -> None:
         "scenario",
         "settings",
     }
+
+
+def test_every_field_of_a_difference_is_listed() -> None:
+    listed = set(re.findall(r"`(\w+)`", " ".join(names_in("Comparing"))))
+    assert listed == {it.name for it in fields(Difference)}

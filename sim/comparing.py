@@ -1,0 +1,210 @@
+"""Whether one setting does better than another: differences between runs of equal seeds.
+
+Runs of one seed share identities, shares of the data, losses and delays, so that their difference
+varies less than they do.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Final
+
+from scipy.stats import t
+
+from p2pfed.errors import ConfigError
+from sim.documents import document_of
+from sim.run_folder import FinishedRun, is_run, read_run
+from sim.sweeps.table import MEASURES, measures_of
+
+_SEEDS_SHOWN: Final = 10  # in an error; more say no more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How much larger a measure is in the second runs than in the first.
+
+    Attributes:
+        measure: Its name; see `sim.sweeps.table`.
+        first: Mean over the first runs of those pairs that have it.
+        second: Mean over the second ones.
+        difference: Mean of the pairs' differences.
+        low: Lower end of the interval of the mean difference; None for a single pair.
+        high: Upper end.
+        pairs: How many pairs have the measure.
+    """
+
+    measure: str
+    first: float
+    second: float
+    difference: float
+    low: float | None
+    high: float | None
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two settings, over the same seeds.
+
+    Attributes:
+        name: What both have in common, where several settings are compared; else empty.
+        changed: Fields whose values differ, by dotted name: the first's and the second's, None
+            where one does not say it.
+        seeds: Of the pairs.
+        differences: One per measure that some pair has.
+    """
+
+    name: str
+    changed: Mapping[str, tuple[Any, Any]]
+    seeds: tuple[int, ...]
+    differences: tuple[Difference, ...]
+
+
+def compare(first: Path, second: Path, *, confidence: float = 0.95) -> list[Comparison]:
+    """Compare the runs of two folders, pair by pair.
+
+    Each folder is a run folder, one with a run folder per seed, or that of a sweep. Where both hold
+    several settings, those of equal names are compared.
+
+    Args:
+        first: A folder.
+        second: Another one.
+        confidence: Of the intervals, above 0 and below 1: how often such an interval holds the
+            mean difference, if differences are drawn from a normal distribution.
+
+    Raises:
+        ConfigError: If a folder holds no runs, or the runs are not of the same seeds.
+
+    Source: Student's t interval of the mean of paired differences (Student 1908, "The probable
+        error of a mean", Biometrika 6).
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ConfigError("confidence", confidence, "write a number above 0 and below 1")
+    one, two = _settings(first), _settings(second)
+    if len(one) == len(two) == 1:
+        names = [("", *one, *two)]
+    elif one.keys() == two.keys():
+        names = [(name, name, name) for name in one]
+    else:
+        alone = ", ".join(sorted(one.keys() ^ two.keys()))
+        fix = f"compare folders of one setting each; only one of them has {alone}"
+        raise ConfigError("folders", f"{first}, {second}", fix)
+    return [
+        _compare(name, (first, one[here]), (second, two[there]), confidence)
+        for name, here, there in names
+    ]
+
+
+def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
+    """Return the interval of the mean of independent values; None of fewer than two."""
+    if len(values) < 2:
+        return None
+    quantile = float(t.ppf(0.5 + confidence / 2.0, df=len(values) - 1))
+    half = quantile * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
+def _compare(
+    name: str,
+    first: tuple[Path, Mapping[int, FinishedRun]],
+    second: tuple[Path, Mapping[int, FinishedRun]],
+    confidence: float,
+) -> Comparison:
+    (place, one), (other_place, two) = first, second
+    for folder, has, wanted in ((place, one, two), (other_place, two, one)):
+        missing = sorted(wanted.keys() - has.keys())
+        if missing:
+            shown = ", ".join(map(str, missing[:_SEEDS_SHOWN]))
+            more = f" and {len(missing) - _SEEDS_SHOWN} more" if missing[_SEEDS_SHOWN:] else ""
+            fix = f"has no run of seed {shown}{more}, so that runs are no pairs; run these too"
+            raise ConfigError("folder", str(folder / name if name else folder), fix)
+    seeds = tuple(sorted(one))
+    measures = [(measures_of(one[it].result), measures_of(two[it].result)) for it in seeds]
+    sample = seeds[0]
+    return Comparison(
+        name=name,
+        changed=_changed(one[sample], two[sample]),
+        seeds=seeds,
+        differences=tuple(
+            found
+            for measure in MEASURES
+            if (found := _difference(measure, measures, confidence)) is not None
+        ),
+    )
+
+
+def _difference(
+    measure: str,
+    pairs: Sequence[tuple[Mapping[str, float | None], Mapping[str, float | None]]],
+    confidence: float,
+) -> Difference | None:
+    there = [
+        (float(one), float(two))
+        for first, second in pairs
+        if (one := first[measure]) is not None and (two := second[measure]) is not None
+    ]
+    if not there:
+        return None
+    changes = [two - one for one, two in there]
+    interval = t_interval(changes, confidence)
+    return Difference(
+        measure=measure,
+        first=fmean(one for one, _ in there),
+        second=fmean(two for _, two in there),
+        difference=fmean(changes),
+        low=None if interval is None else interval[0],
+        high=None if interval is None else interval[1],
+        pairs=len(there),
+    )
+
+
+def _settings(folder: Path) -> dict[str, dict[int, FinishedRun]]:
+    """Return the runs of a folder by setting and seed."""
+    if is_run(folder):
+        run = read_run(folder)
+        return {"": {run.seed: run}}
+    groups: dict[str, dict[int, FinishedRun]] = {}
+    if folder.is_dir():
+        for place in (folder, *sorted(it for it in folder.iterdir() if it.is_dir())):
+            runs = [read_run(it) for it in sorted(place.iterdir()) if is_run(it)]
+            if runs:
+                groups["" if place == folder else place.name] = _by_seed(place, runs)
+    if not groups:
+        fix = "holds no results; name a folder that p2pfed sim run or sim sweep wrote"
+        raise ConfigError("folder", str(folder), fix)
+    return groups
+
+
+def _by_seed(folder: Path, runs: Sequence[FinishedRun]) -> dict[int, FinishedRun]:
+    found = {run.seed: run for run in runs}
+    digests = {run.scenario_digest for run in runs}
+    if len(found) != len(runs) or len(digests) > 1:
+        fix = "its runs are of several scenarios or have one seed twice; one folder per scenario"
+        raise ConfigError("folder", str(folder), fix)
+    return found
+
+
+def _changed(first: FinishedRun, second: FinishedRun) -> dict[str, tuple[Any, Any]]:
+    one, two = (dict(_flat(document_of(run.scenario()))) for run in (first, second))
+    return {
+        field: (one.get(field), two.get(field))
+        for field in sorted(one.keys() | two.keys())
+        if json.dumps(one.get(field), default=str) != json.dumps(two.get(field), default=str)
+    }
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what a document says by dotted field name, entries of lists by their number."""
+    entries: Any = None
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, list) and any(isinstance(it, Mapping) for it in value):
+        entries = enumerate(value)
+    if entries is None:
+        yield prefix.removesuffix("."), value
+    else:
+        for name, inner in entries:
+            yield from _flat(inner, f"{prefix}{name}.")

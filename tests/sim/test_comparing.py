@@ -1,0 +1,104 @@
+"""Paired differences of results, with their intervals."""
+
+from pathlib import Path
+
+import pytest
+
+from p2pfed.errors import ConfigError
+from sim.comparing import Comparison, Difference, compare, t_interval
+from tests.sim.results import write_run
+
+MEDIAN = {"integration.rule": "median"}
+
+
+def write_pairs(
+    folder: Path, first: list[float | None], second: list[float | None]
+) -> tuple[Path, Path]:
+    for seed, (one, two) in enumerate(zip(first, second, strict=True)):
+        write_run(folder / "mean" / f"seed-{seed}", seed=seed, accuracy=one)
+        write_run(folder / "median" / f"seed-{seed}", seed=seed, accuracy=two, overrides=MEDIAN)
+    return folder / "mean", folder / "median"
+
+
+def of_accuracy(comparison: Comparison) -> Difference:
+    (found,) = [it for it in comparison.differences if it.measure == "mean_accuracy"]
+    return found
+
+
+def test_differences_are_of_equal_seeds(tmp_path: Path) -> None:
+    folders = write_pairs(tmp_path, [0.5, 0.7, 0.9], [0.6, 0.9, 1.2])
+    (comparison,) = compare(*folders)
+    found = of_accuracy(comparison)
+    assert comparison.seeds == (0, 1, 2)
+    assert comparison.changed == {"integration.rule": ("mean", "median")}
+    assert (found.first, found.second, found.pairs) == (pytest.approx(0.7), pytest.approx(0.9), 3)
+    # Differences 0.1, 0.2, 0.3: mean 0.2, deviation 0.1, and 4.3027 is t's 97.5 % of two degrees.
+    assert found.difference == pytest.approx(0.2)
+    assert found.low == pytest.approx(0.2 - 4.302653 * 0.1 / 3**0.5)
+    assert found.high == pytest.approx(0.2 + 4.302653 * 0.1 / 3**0.5)
+
+
+def test_a_single_pair_has_no_interval(tmp_path: Path) -> None:
+    first, second = write_pairs(tmp_path, [0.5], [0.75])
+    (comparison,) = compare(first / "seed-0", second / "seed-0")
+    found = of_accuracy(comparison)
+    assert (found.difference, found.low, found.high) == (0.25, None, None)
+
+
+def test_pairs_without_a_measure_are_left_out_of_it(tmp_path: Path) -> None:
+    (comparison,) = compare(*write_pairs(tmp_path, [0.5, None, 0.5], [0.5, 0.9, 0.75]))
+    assert of_accuracy(comparison).pairs == 2
+    assert {it.measure for it in comparison.differences}.isdisjoint({"hostile_weight_mass"})
+
+
+def test_a_wider_confidence_has_a_wider_interval() -> None:
+    values = [0.1, 0.4, 0.2, 0.3]
+    narrow, wide = t_interval(values, 0.9), t_interval(values, 0.99)
+    assert narrow is not None
+    assert wide is not None
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_runs_of_other_seeds_are_no_pairs(tmp_path: Path) -> None:
+    first, second = write_pairs(tmp_path, [0.5, 0.5], [0.5, 0.5])
+    write_run(second / "seed-9", seed=9, accuracy=0.5, overrides=MEDIAN)
+    with pytest.raises(ConfigError, match="no run of seed 9") as caught:
+        compare(first, second)
+    assert caught.value.value == str(first)
+    with pytest.raises(ConfigError, match="no run of seed 9"):
+        compare(second, first)
+
+
+def test_sweeps_are_compared_setting_by_setting(tmp_path: Path) -> None:
+    for place, gain in (("before", 0.0), ("after", 0.25)):
+        for name, overrides in (("mean-1", {}), ("median-2", MEDIAN)):
+            for seed in (0, 1):
+                folder = tmp_path / place / name / f"seed-{seed}"
+                write_run(folder, seed=seed, accuracy=0.5 + gain, overrides=overrides)
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert [it.name for it in found] == ["mean-1", "median-2"]
+    assert [of_accuracy(it).difference for it in found] == [0.25, 0.25]
+    assert found[0].changed == {}
+    with pytest.raises(ConfigError, match="one setting each"):
+        compare(tmp_path / "before", tmp_path / "after" / "mean-1")
+
+
+def test_a_folder_of_several_scenarios_is_no_setting(tmp_path: Path) -> None:
+    write_run(tmp_path / "mixed" / "one", seed=0, accuracy=0.5)
+    write_run(tmp_path / "mixed" / "two", seed=1, accuracy=0.5, overrides=MEDIAN)
+    with pytest.raises(ConfigError, match="several scenarios"):
+        compare(tmp_path / "mixed", tmp_path / "mixed")
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty"])
+def test_a_folder_without_results(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no results") as caught:
+        compare(tmp_path / name, tmp_path / name)
+    assert caught.value.value == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, float("nan")])
+def test_a_confidence_that_is_none(tmp_path: Path, confidence: float) -> None:
+    with pytest.raises(ConfigError, match="below 1"):
+        compare(*write_pairs(tmp_path, [0.5], [0.5]), confidence=confidence)
