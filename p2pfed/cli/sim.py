@@ -2,17 +2,23 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from p2pfed.cli import sim_compare, sim_sweep
+from p2pfed.cli import sim_compare, sim_report, sim_sweep
 from p2pfed.cli.assignments import parse_assignments
 from p2pfed.cli.output import Json, Output, examples, facts, size_of, text_of
 from p2pfed.cli.sim_progress import rounds_bar
+
+if TYPE_CHECKING:
+    from sim.result import Result
+    from sim.scenario import Scenario
 
 app = typer.Typer(
     name="sim", help="Simulate a network of peers on this machine.", no_args_is_help=True
@@ -24,6 +30,7 @@ app = typer.Typer(
     epilog=examples(
         "p2pfed sim run scenario.toml",
         "p2pfed sim run scenario.toml --seed 3 --set integration.rule=median --out results --json",
+        "p2pfed sim run scenario.toml --report report.html",
     ),
 )
 def run(
@@ -39,13 +46,16 @@ def run(
         Path | None,
         typer.Option(metavar="DIR", help="Keep scenario, versions, metrics and result there."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Write a page with figures; needs the extra p2pfed[report]."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a scenario in virtual time: the peers' own code, without network and clock."""
     from sim.documents import document_of, with_overrides
-    from sim.progress import RoundsMeter
-    from sim.run_folder import run_into
-    from sim.running import run as simulate
     from sim.scenario import load_scenario
 
     output = Output(as_json=as_json)
@@ -53,18 +63,33 @@ def run(
     overrides = parse_assignments(override or (), option="set")
     if overrides:
         checked = load_scenario(with_overrides(document_of(checked), overrides))
-    with rounds_bar() as tell:
-        watchers = [RoundsMeter(tell)]
-        if out is None:
-            result = simulate(checked, seed=seed, watchers=watchers)
-        else:
-            result = run_into(out, checked, seed=seed, watchers=watchers)
+    result = _simulate(checked, seed, out, report)
     found = json.loads(result.to_json())
-    if out is not None:
-        output.people.print(f"wrote {out}")
+    for written in (out, report):
+        if written is not None:
+            output.people.print(f"wrote {written}")
     output.result(found, lambda console: _show(console, found))
     if found["warning"]:
         output.people.print(f"warning: {found['warning']}")
+
+
+def _simulate(scenario: "Scenario", seed: int, out: Path | None, report: Path | None) -> "Result":
+    from sim.progress import RoundsMeter
+    from sim.report.page import plotly_script, write_report
+    from sim.run_folder import run_into
+    from sim.running import run as simulate
+
+    if report is not None:
+        plotly_script()  # known to be missing before anybody has waited
+    with ExitStack() as stack:
+        watchers = [RoundsMeter(stack.enter_context(rounds_bar()))]
+        if out is None and report is None:
+            return simulate(scenario, seed=seed, watchers=watchers)
+        folder = Path(stack.enter_context(TemporaryDirectory())) if out is None else out
+        result = run_into(folder, scenario, seed=seed, watchers=watchers)
+        if report is not None:
+            write_report(folder, report)
+    return result
 
 
 def _show(console: Console, found: Mapping[str, Any]) -> None:
@@ -114,3 +139,4 @@ def _whose(concerned: Mapping[str, Any] | None) -> str:
 
 sim_sweep.register(app)
 sim_compare.register(app)
+sim_report.register(app)

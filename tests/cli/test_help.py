@@ -13,6 +13,7 @@ COMMANDS = [
     "node run",
     "node status",
     "sim compare",
+    "sim report",
     "sim run",
     "topology recommend",
     "sim sweep",

@@ -89,3 +89,9 @@ def test_every_measure_and_what_is_said_of_it_are_listed(folder: Path) -> None:
 def test_every_field_of_a_difference_is_listed() -> None:
     listed = set(re.findall(r"`(\w+)`", " ".join(names_in("Comparing"))))
     assert listed == {it.name for it in fields(Difference)}
+
+
+def test_every_figure_of_a_report_is_listed(folder: Path) -> None:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"<h2>(.*?)</h2>", text) == list(explained("Reports"))
+    assert (folder / "results" / "report.html").exists()
