@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,8 @@ from sim.metrics import MetricsRecorder
 from sim.provenance import provenance
 from sim.result import Result
 from sim.running import run
-from sim.scenario import Scenario, load_scenario
+from sim.scenario import Scenario, load_scenario, read_file
+from sim.trace_lines import TraceRecorder
 from sim.watching import Watcher
 
 SCENARIO_FILE: Final = "scenario.toml"
@@ -26,7 +27,7 @@ METRICS_FILE: Final = "metrics.jsonl"
 RESULT_FILE: Final = "result.json"
 TRACE_FILE: Final = "trace.jsonl"
 
-_WRITTEN: Final = (RESULT_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE)
+_WRITTEN: Final = (RESULT_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE, TRACE_FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +66,12 @@ class FinishedRun:
             ConfigError: If it cannot be used, or is not what the result says it is of.
         """
         path = self.folder / SCENARIO_FILE
-        scenario = load_scenario(path)
-        if digest_of(document_of(scenario)) != self.scenario_digest:
+        document = read_file(path)
+        # As it was written: a later version may write out more fields.
+        if digest_of(document) != self.scenario_digest:
             fix = "is another scenario than the result's; run it again, or restore the file"
             raise ConfigError("scenario", str(path), fix)
-        return scenario
+        return load_scenario(document)
 
 
 def run_into(
@@ -78,6 +80,7 @@ def run_into(
     *,
     seed: int = 0,
     watchers: Sequence[Watcher] = (),
+    trace: Path | None = None,
 ) -> Result:
     """Simulate, and keep everything about it.
 
@@ -91,6 +94,8 @@ def run_into(
         scenario: As for `sim.run`.
         seed: Of everything random.
         watchers: Are told what happens.
+        trace: A file for every event; see `TraceRecorder`. A replay looks for `trace.jsonl` in the
+            folder, where one of an earlier run is removed.
 
     Raises:
         ConfigError: If the scenario cannot be used.
@@ -104,9 +109,12 @@ def run_into(
             (folder / name).unlink(missing_ok=True)
         text = tomli_w.dumps(document_of(checked))
         (folder / SCENARIO_FILE).write_text(text, encoding="utf-8")
-    with LineWriter(folder / METRICS_FILE) as lines:
-        recorder = MetricsRecorder(lines.write)
-        result = run(checked, seed, watchers=[recorder, *watchers])
+    with ExitStack() as stack:
+        recorder = MetricsRecorder(stack.enter_context(LineWriter(folder / METRICS_FILE)).write)
+        recorders: list[Watcher] = [recorder]
+        if trace is not None:
+            recorders.append(TraceRecorder(stack.enter_context(LineWriter(trace)).write))
+        result = run(checked, seed, watchers=[*recorders, *watchers])
         recorder.finish()
     with _writing(folder):
         # After the run, which may have set torch's threads.

@@ -217,7 +217,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
         ConfigError: Naming the first field that cannot be used, or the file.
     """
     if not isinstance(source, Mapping):
-        source = _read(Path(source))
+        source = read_file(Path(source))
     world = {key: value for key, value in source.items() if key in Surrounding.model_fields}
     run = {key: value for key, value in source.items() if key not in Surrounding.model_fields}
     try:
@@ -234,7 +234,12 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     return scenario
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
+    """Return what stands in a scenario file, unchecked.
+
+    Raises:
+        ConfigError: If there is no such file, or it is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

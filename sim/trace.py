@@ -1,10 +1,14 @@
 """One digest over everything that was delivered: equal digests, equal runs."""
 
+from collections.abc import Callable
 from typing import final
 
 from blake3 import blake3
 
 from p2pfed.core.events import Event, FrameReceived, TrainingFinished
+
+# Takes an entry: time in nanoseconds, number of the peer, name, content, the event if there is one.
+TraceListener = Callable[[int, int, str, bytes, Event | None], None]
 
 
 @final
@@ -17,11 +21,13 @@ class Trace:
     Attributes:
         count: Entries so far.
         lines: The kept lines.
+        listener: Is told every entry.
     """
 
     def __init__(self, *, keeps_lines: bool = False) -> None:
         self.count = 0
         self.lines: list[str] = []
+        self.listener: TraceListener | None = None
         self._keeps_lines = keeps_lines
         self._state = blake3()
 
@@ -38,19 +44,23 @@ class Trace:
             index: Number of the peer.
             event: What it gets.
         """
-        self._add(time_ns, index, type(event).__name__, _content(event))
+        self._add(time_ns, index, type(event).__name__, _content(event), event)
 
     def add_fault(self, time_ns: int, index: int, name: str) -> None:
         """Take something that the world did to a peer."""
-        self._add(time_ns, index, name, b"")
+        self._add(time_ns, index, name, b"", None)
 
-    def _add(self, time_ns: int, index: int, name: str, content: bytes) -> None:
+    def _add(
+        self, time_ns: int, index: int, name: str, content: bytes, event: Event | None
+    ) -> None:
         self.count += 1
         head = f"{time_ns} {index} {name} {len(content)} ".encode()
         self._state.update(head)
         self._state.update(content)
         if self._keeps_lines:
             self.lines.append(f"{time_ns} {index} {name} {blake3(content).hexdigest()[:16]}")
+        if self.listener is not None:
+            self.listener(time_ns, index, name, content, event)
 
 
 def _content(event: Event) -> bytes:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from p2pfed.cli import sim_compare, sim_report, sim_sweep
+from p2pfed.cli import sim_compare, sim_replay, sim_report, sim_sweep
 from p2pfed.cli.assignments import parse_assignments
 from p2pfed.cli.output import Json, Output, examples, facts, size_of, text_of
 from p2pfed.cli.sim_progress import rounds_bar
@@ -46,6 +47,12 @@ def run(
         Path | None,
         typer.Option(metavar="DIR", help="Keep scenario, versions, metrics and result there."),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write every event as a JSON line, for sim trace-diff and replay."
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -63,9 +70,9 @@ def run(
     overrides = parse_assignments(override or (), option="set")
     if overrides:
         checked = load_scenario(with_overrides(document_of(checked), overrides))
-    result = _simulate(checked, seed, out, report)
+    result = _simulate(checked, seed, _Places(out=out, trace=trace, report=report))
     found = json.loads(result.to_json())
-    for written in (out, report):
+    for written in (out, trace, report):
         if written is not None:
             output.people.print(f"wrote {written}")
     output.result(found, lambda console: _show(console, found))
@@ -73,22 +80,31 @@ def run(
         output.people.print(f"warning: {found['warning']}")
 
 
-def _simulate(scenario: "Scenario", seed: int, out: Path | None, report: Path | None) -> "Result":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """Where a run leaves what."""
+
+    out: Path | None
+    trace: Path | None
+    report: Path | None
+
+
+def _simulate(scenario: "Scenario", seed: int, places: _Places) -> "Result":
     from sim.progress import RoundsMeter
     from sim.report.page import plotly_script, write_report
     from sim.run_folder import run_into
     from sim.running import run as simulate
 
-    if report is not None:
+    if places.report is not None:
         plotly_script()  # known to be missing before anybody has waited
     with ExitStack() as stack:
         watchers = [RoundsMeter(stack.enter_context(rounds_bar()))]
-        if out is None and report is None:
+        if places == _Places(out=None, trace=None, report=None):
             return simulate(scenario, seed=seed, watchers=watchers)
-        folder = Path(stack.enter_context(TemporaryDirectory())) if out is None else out
-        result = run_into(folder, scenario, seed=seed, watchers=watchers)
-        if report is not None:
-            write_report(folder, report)
+        folder = places.out or Path(stack.enter_context(TemporaryDirectory()))
+        result = run_into(folder, scenario, seed=seed, watchers=watchers, trace=places.trace)
+        if places.report is not None:
+            write_report(folder, places.report)
     return result
 
 
@@ -140,3 +156,4 @@ def _whose(concerned: Mapping[str, Any] | None) -> str:
 sim_sweep.register(app)
 sim_compare.register(app)
 sim_report.register(app)
+sim_replay.register(app)

@@ -15,7 +15,7 @@ EXAMPLES = [line for block in BLOCKS for line in block.splitlines()]
 
 
 def test_every_command_has_a_section():
-    sections = re.findall(r"^## `p2pfed ([a-z ]+?)(?: [A-Z].*)?`$", DOCUMENT, flags=re.MULTILINE)
+    sections = re.findall(r"^## `p2pfed ([a-z -]+?)(?: [A-Z].*)?`$", DOCUMENT, flags=re.MULTILINE)
     assert sorted(sections) == sorted(COMMANDS)
 
 

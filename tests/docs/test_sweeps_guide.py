@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 TEXT = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(sh|python|toml)\n(.*?)```", TEXT, flags=re.DOTALL)
 # What a command of the guide ends with where that is not 0.
-CODES: dict[str, int] = {}
+CODES = {"trace-diff": 1}
 
 
 def words_of(line: str) -> list[str]:
@@ -71,7 +71,7 @@ def test_files_and_metrics_of_a_run_folder_are_listed(folder: Path) -> None:
         found = next(it for it in map(json.loads, lines) if it["kind"] == kind)
         said = set(re.findall(r"`(\w+)`", listed.pop(kind))) - {"null"}
         assert said == found.keys() - {"kind"}
-    assert listed.keys() <= {it.name for it in (folder / "results").iterdir()}
+    assert listed.keys() == {it.name for it in (folder / "traced").iterdir()}
 
 
 def test_every_measure_and_what_is_said_of_it_are_listed(folder: Path) -> None:
@@ -95,3 +95,8 @@ def test_every_figure_of_a_report_is_listed(folder: Path) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert re.findall(r"<h2>(.*?)</h2>", text) == list(explained("Reports"))
     assert (folder / "results" / "report.html").exists()
+
+
+def test_every_field_of_a_trace_is_listed(folder: Path) -> None:
+    (first, *_) = (folder / "later.jsonl").read_text().splitlines()
+    assert list(json.loads(first)) == list(explained("Replays"))

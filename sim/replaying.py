@@ -1,0 +1,77 @@
+"""Running a finished run again, to see whether it is the same to the last bit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.provenance import provenance
+from sim.run_folder import TRACE_FILE, read_run
+from sim.running import run
+from sim.trace_lines import Parting, TraceComparer, TraceRecorder, read_trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What running something again came to.
+
+    Attributes:
+        is_same: Whether the trace digest and the models are those of the run.
+        recorded: Trace digest of the run.
+        now: That of the replay.
+        fields: Fields of the result that differ.
+        programs: Versions that differ: those of the run, and those now.
+        parting: The first event that differs; None if all are the same, or no trace was kept.
+        has_trace: Whether the run had kept its trace.
+    """
+
+    is_same: bool
+    recorded: str
+    now: str
+    fields: tuple[str, ...]
+    programs: Mapping[str, tuple[Any, Any]]
+    parting: Parting | None
+    has_trace: bool
+
+
+def replay(folder: Path, *, trace: Path | None = None) -> Replay:
+    """Simulate again what a run folder is of, and compare.
+
+    Args:
+        folder: The run folder; it is left as it is.
+        trace: The run's trace; by default `trace.jsonl` in the folder, if it is there.
+
+    Raises:
+        ConfigError: If the folder is none, or its scenario or the trace cannot be used.
+        InvariantError: If the protocol did what it must never do.
+    """
+    recorded = read_run(folder)
+    path = folder / TRACE_FILE if trace is None else trace
+    has_trace = trace is not None or path.is_file()
+    comparer = TraceComparer(read_trace(path) if has_trace else ())
+    watchers = [TraceRecorder(comparer.take)] if has_trace else []
+    result = run(recorded.scenario(), recorded.seed, watchers=watchers)
+    now = json.loads(result.to_json())
+    before = recorded.result
+    # As texts, in which NaN is what it is. What only a later version tells, and writes out of a
+    # scenario, is no difference.
+    fields = [
+        it
+        for it in sorted((before.keys() & now.keys()) - {"scenario_digest"})
+        if json.dumps(before[it], sort_keys=True) != json.dumps(now[it], sort_keys=True)
+    ]
+    versions = provenance()
+    return Replay(
+        is_same=not fields,
+        recorded=str(before["trace_digest"]),
+        now=str(now["trace_digest"]),
+        fields=tuple(fields),
+        programs={
+            name: (recorded.program.get(name), value)
+            for name, value in versions.items()
+            if recorded.program.get(name) != value
+        },
+        parting=comparer.finish() if has_trace else None,
+        has_trace=has_trace,
+    )

@@ -1,0 +1,60 @@
+"""`p2pfed sim replay` and `sim trace-diff`: whether two runs are the same, and where they part."""
+
+import json
+
+import pytest
+
+from tests.cli.test_sim import SCENARIO
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def traced(p2pfed, tmp_path):
+    (tmp_path / "short.toml").write_text(SCENARIO)
+    words = ["--out", "results", "--trace", "results/trace.jsonl"]
+    return p2pfed.json("sim", "run", "short.toml", *words)
+
+
+def test_replay_of_the_same_program(p2pfed, traced):
+    found = p2pfed.json("sim", "replay", "results")
+    assert found["is_same"]
+    assert found["recorded"] == found["now"] == traced["trace_digest"]
+    assert p2pfed("sim", "replay", "results") == 0
+    assert "same          yes" in p2pfed.out
+
+
+@pytest.mark.usefixtures("traced")
+def test_replay_of_something_else_ends_with_1_and_names_the_first_event(p2pfed, tmp_path):
+    result = tmp_path / "results" / "result.json"
+    changed = json.loads(result.read_text()) | {"trace_digest": "00" * 32}
+    result.write_text(json.dumps(changed))
+    trace = tmp_path / "results" / "trace.jsonl"
+    lines = trace.read_text().splitlines(keepends=True)
+    trace.write_text("".join(lines[:20] + lines[21:]))
+    assert p2pfed("sim", "replay", "results") == 1
+    assert "part at event 21" in p2pfed.out
+    trace.unlink()
+    assert not p2pfed.json("sim", "replay", "results", code=1)["is_same"]
+    assert p2pfed("sim", "replay", "results") == 1
+    assert "--trace" in p2pfed.out
+
+
+def test_traces_of_two_latencies_part(p2pfed, traced):
+    words = ["--set", "network.latency_s=0.03", "--trace", "other.jsonl"]
+    assert p2pfed.json("sim", "run", "short.toml", *words)["trace_digest"] != traced["trace_digest"]
+    found = p2pfed.json("sim", "trace-diff", "results/trace.jsonl", "other.jsonl", code=1)
+    number = found["parting"]["number"]
+    assert p2pfed("sim", "trace-diff", "results/trace.jsonl", "other.jsonl") == 1
+    signs = [line[0] for line in p2pfed.out.splitlines()[1:]]
+    assert signs == [" "] * 3 + ["-"] * 3 + ["+"] * 3
+    assert f"- {number} " in p2pfed.out
+    assert p2pfed("sim", "trace-diff", "other.jsonl", "other.jsonl") == 0
+    assert "the same" in p2pfed.out
+
+
+def test_what_is_no_run_and_no_trace(p2pfed, tmp_path):
+    assert p2pfed.error("sim", "replay", "nowhere", code=2)["field"] == "folder"
+    (tmp_path / "some.jsonl").write_text("{}\n")
+    error = p2pfed.error("sim", "trace-diff", "some.jsonl", "some.jsonl", code=2)
+    assert error["field"] == "trace"

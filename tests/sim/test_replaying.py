@@ -1,0 +1,85 @@
+"""A finished run, run again."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from p2pfed.errors import ConfigError
+from sim.documents import digest_of
+from sim.replaying import replay
+from sim.run_folder import run_into
+from tests.sim.short import SHORT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "run"
+    run_into(place, SHORT, seed=2, trace=place / "trace.jsonl")
+    return place
+
+
+def edit(path: Path, **fields: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_the_same_program_does_the_same(folder: Path) -> None:
+    found = replay(folder)
+    assert found.is_same
+    assert found.has_trace
+    assert found.recorded == found.now
+    assert (found.fields, found.programs, found.parting) == ((), {}, None)
+
+
+def test_the_first_event_that_differs_is_found(folder: Path) -> None:
+    path = folder / "trace.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    wrong = json.loads(lines[9])
+    wrong["peer"] += 1
+    path.write_text("".join([*lines[:9], json.dumps(wrong) + "\n", *lines[10:]]))
+    edit(folder / "result.json", trace_digest="00" * 32)
+    edit(folder / "program.json", torch="0.1")
+    found = replay(folder)
+    assert not found.is_same
+    assert found.fields == ("trace_digest",)
+    assert found.programs["torch"][0] == "0.1"
+    assert found.parting is not None
+    assert found.parting.number == 10
+    assert json.loads(lines[9]) == found.parting.second[0]
+
+
+def test_without_a_trace_it_is_only_known_that_it_differs(folder: Path) -> None:
+    (folder / "trace.jsonl").unlink()
+    edit(folder / "result.json", trace_digest="00" * 32)
+    found = replay(folder)
+    assert (found.is_same, found.has_trace, found.parting) == (False, False, None)
+
+
+def test_what_only_a_later_version_tells_is_no_difference(folder: Path) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    del result["rejected_peers"]
+    (folder / "result.json").write_text(json.dumps(result))
+    assert replay(folder).is_same
+
+
+def test_a_folder_of_a_version_that_wrote_out_fewer_fields(folder: Path) -> None:
+    path = folder / "scenario.toml"
+    document = tomllib.loads(path.read_text())
+    del document["compute"]["jitter_ratio"]
+    path.write_text(tomli_w.dumps(document))
+    edit(folder / "result.json", scenario_digest=digest_of(document))
+    assert replay(folder).is_same
+
+
+def test_a_trace_of_an_earlier_run_is_not_kept(folder: Path) -> None:
+    run_into(folder, SHORT, seed=3)
+    assert not replay(folder).has_trace
+
+
+def test_a_trace_that_is_named_must_be_there(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        replay(folder, trace=folder / "nothing.jsonl")
