@@ -61,7 +61,7 @@ def test_four_steps_lift_a_ring() -> None:
             rule="mean",
             integrator={"norm_cap_ratio": None},
             plan=Plan(step_rule=Sgd(learning_rate=0.1), steps_per_round=5, batch_size=16),
-            rounds=20,
+            rounds=10,
             gossip_steps=steps,
         )
         accuracies.append(fmean(run(config).accuracies.values()))
@@ -72,7 +72,11 @@ def test_four_steps_lift_a_ring() -> None:
 @pytest.mark.slow
 def test_a_liar_that_lies_in_every_step_gains_nothing(make_config: MakeConfig) -> None:
     honest, attacked = (
-        run(make_config(liars=liars, attack=attack, rule="nnm+trimmed-mean", gossip_steps=4))
+        run(
+            make_config(
+                liars=liars, attack=attack, rule="nnm+trimmed-mean", gossip_steps=4, rounds=5
+            )
+        )
         for liars, attack in ((0, "none"), (2, "sign-flip"))
     )
     assert min(attacked.accuracies.values()) > fmean(honest.accuracies.values()) - 0.05
