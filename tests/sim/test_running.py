@@ -43,6 +43,15 @@ def test_a_liar_gets_no_weight_while_processes_crash() -> None:
     assert mass < 0.02
 
 
+@pytest.mark.slow
+def test_a_ring_that_mixes_often_learns_alike() -> None:
+    result = sim.run(SCENARIOS / "digits-gossip.toml", seed=0)
+    mean, worst = result.metrics["mean_accuracy"], result.metrics["worst_accuracy"]
+    assert mean is not None
+    assert worst is not None
+    assert mean > worst > mean - 0.05 > 0.75
+
+
 def test_another_seed_is_another_run() -> None:
     scenario = {
         "run": {"task": "digits"},
