@@ -241,6 +241,9 @@ class StubBench:
         accepted = [norm <= cap or norm == 0.0 for norm in norms]
         weight = 1.0 / (max(effect.degree, len(rows)) + 1)
         importances = [row.importance * it for row, it in zip(effect.rows, accepted, strict=True)]
+        total, total_max = weight * sum(importances), 1.0 - weight
+        if max(importances, default=1.0) > 1.0 and total > total_max:  # the own row keeps its share
+            importances = [it * (total_max / total) for it in importances]
         own_weight = 1.0 - weight * sum(importances)
         mixed = [own_weight * x for x in self.vector]
         for row, importance in zip(rows, importances, strict=True):

@@ -129,6 +129,7 @@ def participation_config(config: RunConfig) -> ParticipationConfig | None:
         return None
     return ParticipationConfig(
         average=IntervalAverage(table.weights),
+        base=table.base,
         weight_max=table.weight_max,
         interval_max=table.interval_max,
     )

@@ -190,6 +190,9 @@ class ParticipationTable(_Table):
     weights: Literal["alike", "fedau", "fedfix"] = Field(
         default="alike", description="fedau, fedfix: by how seldom a neighbor's row is there"
     )
+    base: float = Field(
+        default=0.5, gt=0.0, le=1.0, description="part of its weight that a row always there counts"
+    )
     weight_max: float = Field(
         default=5.0, ge=1.0, le=1000.0, description="longest interval that counts, integrations"
     )

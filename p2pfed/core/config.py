@@ -153,13 +153,14 @@ class ParticipationConfig:
 
     Attributes:
         average: How intervals are averaged.
-        weight_max: Largest interval that a row counts for, in own integrations, at least 1. A row
-            of every integration counts one part in so many of its mixing weight.
+        base: The part of its mixing weight that a row of every integration counts, in (0, 1].
+        weight_max: Largest interval that a row counts for, in own integrations, at least 1.
         interval_max: Own integrations after which an interval ends although the neighbor has not
             been there, at least 1: nobody weighs much by staying away.
     """
 
     average: IntervalAverage = IntervalAverage.FEDAU
+    base: float = 0.5  # measured: half the mixing leaves room for rare rows to count five times
     weight_max: float = 5.0  # guess: machines of one run differ by less
     interval_max: int = 20  # guess: four times as long
 

@@ -46,8 +46,8 @@ class IntegrationRow:
         before: The headers of updates that it builds on and that may not have been integrated,
             the oldest first; their payloads are in the store, too.
         staleness: Rounds since this row was first integrated, 0 for a new one.
-        importance: The part of its mixing weight that it counts, in (0, 1]; larger for authors
-            that take part seldom.
+        importance: How many times its mixing weight it counts, above 0; more for authors that take
+            part seldom.
         mass_max: Its largest share of the result by reputation, in [0, 1]; None for no bound.
         is_probed: Whether to measure how a small step towards it changes the own held-out loss.
     """

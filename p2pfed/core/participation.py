@@ -67,11 +67,11 @@ def next_interval(interval: Interval, config: ParticipationConfig, *, is_there: 
 class Participation:
     """Lets rows of neighbors that come seldom count more than those of neighbors always there.
 
-    A row has its mixing weight times the neighbor's average interval, over the longest that counts
-    (`weight_max`). So nobody has more than its mixing weight, however seldom it comes; and over
-    many own integrations, neighbors within that bound move this peer alike. Divided by a number
-    that is everybody's, and not by the neighborhood's own largest: who has slow neighbors would
-    move less than others then, and be followed more.
+    A row has its mixing weight times the neighbor's average interval, at most `weight_max`, times
+    `base`. Over many own integrations, neighbors within that bound move this peer alike, however
+    seldom they come, and nobody more than `base * weight_max` times its mixing weight at once.
+    `base` is a number that is everybody's, and nothing that follows from the neighborhood's own
+    intervals: who has slow neighbors would move less than others then, and be followed more.
 
     Args:
         config: What this peer was told.
@@ -95,12 +95,12 @@ class Participation:
                     self._intervals[peer] = interval
 
     def importances(self, peers: Sequence[PeerId]) -> list[float]:
-        """Return the share of its mixing weight that the row of each peer counts, in (0, 1]."""
+        """Return how many times its mixing weight the row of each peer counts, above 0."""
         config = self._config
         if config is None:
             return [1.0] * len(peers)
         known = [self._intervals.get(peer, Interval()) for peer in peers]
-        return [min(it.average, config.weight_max) / config.weight_max for it in known]
+        return [config.base * min(it.average, config.weight_max) for it in known]
 
     def observe(self, present: Iterable[PeerId]) -> tuple[Record, ...]:
         """Count one more own integration; return what must be durable of it.

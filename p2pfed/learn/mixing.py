@@ -1,5 +1,6 @@
 """Mixing weights: how much a peer means each neighbor's row to count, before any rule."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,14 +99,22 @@ def row_weights(
 ) -> list[float]:
     """Return how much each neighbor's row is to count; the rest to 1 is the own row's.
 
+    Where some count more than their mixing weight, all together count no more than as many rows
+    as there are neighbors count among equals: the own row keeps its share.
+
     Args:
         mixing: A name of `MIXINGS`.
         own: What this peer would say of itself.
         others: What the neighbors say of themselves.
-        importances: The part of its mixing weight that each counts, in (0, 1].
+        importances: How many times its mixing weight each counts, above 0.
     """
-    weights = MIXINGS[mixing](own, others)
-    return [weight * it for weight, it in zip(weights, importances, strict=True)]
+    mixed = MIXINGS[mixing](own, others)
+    weights = [weight * it for weight, it in zip(mixed, importances, strict=True)]
+    degree = max(own.degree, len(others))
+    total, total_max = math.fsum(weights), degree / (1.0 + degree)
+    if max(importances, default=1.0) <= 1.0 or total <= total_max:
+        return weights
+    return [weight * (total_max / total) for weight in weights]
 
 
 def is_weighing(rule: str) -> bool:

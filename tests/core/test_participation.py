@@ -13,7 +13,7 @@ from p2pfed.identity import Identity
 from tests.core.peers import BERT, CARL, make_config, make_core, make_update
 from tests.core.solo import Solo
 
-FEDAU = ParticipationConfig(average=IntervalAverage.FEDAU, weight_max=5.0, interval_max=8)
+FEDAU = ParticipationConfig(average=IntervalAverage.FEDAU, base=0.5, weight_max=5.0, interval_max=8)
 FEDFIX = replace(FEDAU, average=IntervalAverage.FEDFIX)
 # A row is used once, so that who sends seldom takes part seldom.
 ONCE = ScheduleConfig(staleness_rounds_max=0, evaluate_every_rounds=0)
@@ -94,16 +94,16 @@ def test_rows_count_alike_unless_they_are_to_be_weighed() -> None:
 def test_who_comes_every_third_time_counts_three_times_as_much() -> None:
     peer = make_peer()
     third = (ONLY_BERT, ONLY_BERT, BOTH)
-    assert play(peer, *third, *third) == {BERT.peer: 1.0 / 5.0, CARL.peer: 3.0 / 5.0}
+    assert play(peer, *third, *third) == {BERT.peer: 0.5, CARL.peer: 1.5}
 
 
 def test_a_newcomer_counts_like_one_who_is_always_there() -> None:
-    assert play(make_peer(), ONLY_BERT, ONLY_BERT, BOTH)[CARL.peer] == 1.0 / 5.0
+    assert play(make_peer(), ONLY_BERT, ONLY_BERT, BOTH)[CARL.peer] == 0.5
 
 
-def test_who_hides_for_long_counts_no_more_than_its_mixing_weight() -> None:
+def test_who_hides_for_long_counts_no_more_than_the_longest_interval() -> None:
     peer = make_peer()
-    assert play(peer, *40 * (ONLY_BERT,), BOTH)[CARL.peer] == 1.0
+    assert play(peer, *40 * (ONLY_BERT,), BOTH)[CARL.peer] == 2.5
 
 
 def test_a_failed_integration_is_not_counted() -> None:
@@ -121,12 +121,12 @@ def test_intervals_outlive_a_restart() -> None:
     peer = make_peer()
     play(peer, ONLY_BERT, ONLY_BERT, BOTH)
     reborn = make_peer(entropy=b"next life", records=peer.disk)
-    assert play(reborn, BOTH, first=3) == {BERT.peer: 1.0 / 5.0, CARL.peer: 3.0 / 5.0}
+    assert play(reborn, BOTH, first=3) == {BERT.peer: 0.5, CARL.peer: 1.5}
 
 
 def test_strangers_that_leave_are_forgotten_on_disk_too() -> None:
     peer = make_peer(neighbors=(BERT,))
-    assert play(peer, ONLY_BERT, ONLY_BERT, BOTH, BOTH)[CARL.peer] == 3.0 / 5.0
+    assert play(peer, ONLY_BERT, ONLY_BERT, BOTH, BOTH)[CARL.peer] == 1.5
     assert f"participation/{CARL.peer.hex()}" in peer.disk
     peer.disconnect(CARL)
     play(peer, ONLY_BERT, first=4)
@@ -134,7 +134,7 @@ def test_strangers_that_leave_are_forgotten_on_disk_too() -> None:
         f"participation/{BERT.peer.hex()}"
     ]
     peer.greet(CARL)
-    assert play(peer, BOTH, first=5)[CARL.peer] == 1.0 / 5.0
+    assert play(peer, BOTH, first=5)[CARL.peer] == 0.5
 
 
 @pytest.mark.parametrize("key", [BERT.peer.hex(), "no peer"])

@@ -112,3 +112,11 @@ def test_pre_aggregations_that_mix_rows_leave_nothing_to_weigh() -> None:
 def test_a_row_counts_the_part_of_its_mixing_weight_that_it_is_worth() -> None:
     rows = [claim(degree=3), claim(degree=1)]
     assert row_weights("metropolis", claim(degree=2), rows, [1.0, 0.5]) == [1 / 4, 1 / 6]
+
+
+def test_rows_that_count_more_than_their_weight_leave_the_own_row_its_share() -> None:
+    own, rows = claim(degree=3), [claim(degree=3)] * 3
+    assert row_weights("metropolis", own, rows, [2.5, 0.0, 0.0]) == [2.5 / 4.0, 0.0, 0.0]
+    weights = row_weights("metropolis", own, rows, [2.5, 2.5, 1.0])
+    assert sum(weights) == pytest.approx(3.0 / 4.0)
+    assert weights[0] == weights[1] == pytest.approx(2.5 * weights[2])

@@ -17,7 +17,7 @@ from sim.world import World
 
 pytestmark = pytest.mark.slow  # half a second each
 
-WEIGHTS = ParticipationConfig(weight_max=8.0, interval_max=20)
+WEIGHTS = ParticipationConfig(base=0.5, weight_max=8.0, interval_max=20)
 SLOW = 3
 
 
@@ -53,7 +53,7 @@ def test_a_peer_that_is_four_times_slower_counts_four_times_as_much(make_world: 
     world.watch(importances)
     assert world.run(until_s=300.0, stop=lambda: world.all_done([0]))
     fast = importances.of[1][-1]
-    assert 1.0 / 8.0 <= fast < 1.2 / 8.0
+    assert 0.5 <= fast < 0.6
     assert 3.2 < importances.of[SLOW][-1] / fast < 4.4
 
 
@@ -67,5 +67,5 @@ def test_a_restart_forgets_nothing_of_it(make_world: Any) -> None:
     world.restart(0)
     count = len(importances.of[SLOW])
     assert world.run(until_s=60.0, stop=lambda: len(importances.of[SLOW]) > count)
-    assert before > 3.0 / 8.0  # a newcomer has 1.0 / 8.0
+    assert before > 1.5  # a newcomer has 0.5
     assert importances.of[SLOW][-1] > 0.8 * before
