@@ -70,12 +70,13 @@ def instructions() -> Task:
 def _base() -> Transformer:
     rows, _ = _rows(1_000, seed=2, words=BASE_WORDS)
     assert isinstance(rows.inputs, Tensor)
+    generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
         model = Transformer()
         optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
         for _ in range(BASE_STEPS):
-            drawn = torch.randint(len(rows), (64,))
+            drawn = torch.randint(len(rows), (64,), generator=generator)
             optimizer.zero_grad()
             _loss(model(rows.inputs[drawn]), rows.labels[drawn]).backward()
             optimizer.step()
