@@ -6,7 +6,7 @@ it is for:
 * Combine vectors of which some may be lies: `create` makes a `Rule` by a name of `names()`, behind
   any of `pre_aggregation_names()` and a "+". A rule is called for the vector alone; its `aggregate`
   returns an `Aggregation`, which says what each row contributed. `byzantine_count` says how many
-  liars to allow for.
+  liars to allow for. `register` gives a function of your own a name.
 * Integrate what strangers sent: an `Integrator` checks each `Row`, combines them with the own
   vector and returns an `Integration`: the new vector, and of each neighbor a `Verdict` with a
   weight and a `Reason`. A `DistancePrioritizer` chooses which of many rows to look at; `Evaluate`
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from robust.registry import create as create
     from robust.registry import names as names
     from robust.registry import pre_aggregation_names as pre_aggregation_names
+    from robust.registry import register as register
     from robust.reputation.ledger import ReputationLedger as ReputationLedger
     from robust.reputation.ledger import ReputationStatus as ReputationStatus
     from robust.reputation.loss_gate import LossGate as LossGate
@@ -98,6 +99,7 @@ _PUBLIC: Final = {
     "create": "robust.registry",
     "names": "robust.registry",
     "pre_aggregation_names": "robust.registry",
+    "register": "robust.registry",
 }
 
 __all__ = list(_PUBLIC)

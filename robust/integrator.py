@@ -116,6 +116,7 @@ class Integrator:
     seed: int | None = None  # a secret that had a default would be none
 
     def __post_init__(self) -> None:
+        _check_rule(self.rule)
         check_parameters(Integrator, {it.name: getattr(self, it.name) for it in fields(self)})
         check_beta_max(self.beta_max)
         if self.norm_cap_ratio is not None and not self.norm_cap_ratio >= 1.0:
@@ -355,6 +356,15 @@ def _check_rows(rows: object) -> None:
         if not isinstance(peer, bytes | str) or not peer:
             # Nobody may be called as the own row is, which comes first for it.
             raise InputError(f"row of peer {shown(peer)}: give its name, bytes or text, not empty")
+
+
+def _check_rule(rule: object) -> None:
+    if isinstance(rule, str | Rule):
+        return
+    fix = "give a name that robust.create knows, or a rule"
+    if callable(rule):
+        fix = "give it a name first: robust.register('my-rule', function), and then that name"
+    raise RuleError(f"rule={shown(rule)} is not text or a Rule; {fix}")
 
 
 def _check_time(round: object, progress: object) -> None:

@@ -1,7 +1,8 @@
 """Whether what a caller or a run file gives has the type that is asked for; needs no torch."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import cache
 from numbers import Real
 from types import NoneType, UnionType
@@ -136,6 +137,12 @@ def is_whole_number(value: object) -> TypeGuard[int]:
 def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a number, which NaN is not."""
     return is_whole_number(value) or (isinstance(value, float) and value == value)
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Return which of some names was probably meant by another one, to end an error with."""
+    near = get_close_matches(name[:_SHOWN_MAX].strip().lower(), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def shown(value: object) -> str:

@@ -1,13 +1,14 @@
 """All rules by name."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, signature
 from typing import Any, Final
 
 from robust.errors import RuleError
-from robust.parameters import check_parameters, shown
+from robust.function_rule import FunctionRuleMaker
+from robust.parameters import check_parameters, meant, shown
 from robust.pre_aggregation.arc import AdaptiveRobustClipping
 from robust.pre_aggregation.bucketing import Bucketing
 from robust.pre_aggregation.clipping import Clipping
@@ -60,8 +61,6 @@ RULES: Final[Mapping[str, Callable[..., Rule]]] = {
     "ubar": Ubar,
 }
 
-_NAME_MAX: Final = 80  # characters of a wrong name that are compared with others
-
 # What may stand before a rule and a "+", to change the rows that the rule sees.
 PRE_AGGREGATIONS: Final[Mapping[str, Callable[..., PreAggregation]]] = {
     "arc": AdaptiveRobustClipping,
@@ -70,10 +69,47 @@ PRE_AGGREGATIONS: Final[Mapping[str, Callable[..., PreAggregation]]] = {
     "nnm": NearestNeighborMixing,
 }
 
+# Functions of the program's own, by the names that it gave them; nothing in here fills it.
+_REGISTERED: Final[dict[str, FunctionRuleMaker]] = {}
+_OWN_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+
 
 def names() -> tuple[str, ...]:
-    """List the names that `create` knows, sorted."""
-    return tuple(sorted(RULES))
+    """List the names that `create` knows, sorted; registered ones among them."""
+    return tuple(sorted([*RULES, *_REGISTERED]))
+
+
+def register(name: str, combine: Callable[..., object]) -> None:
+    """Give a function of one's own a name that `create`, an `Integrator` and run files know.
+
+    Args:
+        name: Small letters, digits and hyphens, beginning with a letter; none of `names()`.
+        combine: Is called as `combine(vectors, ...)` with the rows, the own one among them, shape
+            (n, d), n >= 1, float32 or float64, finite, and by name with what else it has
+            parameters for: `own`, the own row once more, shape (d,); `byzantine_count`, how many
+            rows may be lies; `seed`, `progress` and `evaluate`, which an `Integrator` gives; and
+            whatever is its own, as text, a number or true or false. Parameters with a default may
+            be left out. Its tensors are copies, and there are no gradients.
+
+            It returns the vector, shape (d,), floating point. What the rows count for cannot be
+            seen from a vector: verdicts then say the same weight, 1 / n, of all rows, whatever
+            the function did with them. A function that knows better returns (vector, weights): n
+            numbers >= 0 that sum to at most 1. It may raise `InfeasibleError`, as where rows are
+            too few, and NaN or infinity in its vector do the same: the own vector is kept.
+
+    Raises:
+        RuleError: If the name is taken or no name, or the function cannot be called like this. A
+            function of the same module and name replaces its earlier definition.
+    """
+    given: object = name
+    if not isinstance(given, str) or not _OWN_NAME.fullmatch(given):
+        fix = "write small letters, digits and hyphens, such as 'my-rule'"
+        raise RuleError(f"rule {shown(name)} cannot be a name; {fix}")
+    known = _REGISTERED.get(name)
+    is_same = known is not None and known.is_newer_of(combine)
+    if not is_same and (name in PRE_AGGREGATIONS or name in names()):
+        raise RuleError(f"rule {name!r} is there already; choose another name")
+    _REGISTERED[name] = FunctionRuleMaker(name, combine)
 
 
 def pre_aggregation_names() -> tuple[str, ...]:
@@ -138,16 +174,15 @@ def _parts(name: str) -> list[Callable[..., Any]]:
             )
     if base in PRE_AGGREGATIONS:
         raise RuleError(f"{name!r} ends with a pre-aggregation; add a rule: '{name}+trimmed-mean'")
-    if base not in RULES:
+    rule = RULES.get(base) or _REGISTERED.get(base)
+    if rule is None:
         raise RuleError(f"unknown rule {shown(base)}; known: {_known(base, names())}")
-    return [*(PRE_AGGREGATIONS[prefix] for prefix in prefixes), RULES[base]]
+    return [*(PRE_AGGREGATIONS[prefix] for prefix in prefixes), rule]
 
 
 def _known(name: str, names: Sequence[str]) -> str:
     """Return what names there are, and which of them was probably meant."""
-    near = get_close_matches(name[:_NAME_MAX].strip().lower(), names, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{', '.join(names)}{meant}"
+    return f"{', '.join(names)}{meant(name, names)}"
 
 
 @cache  # an integrator makes its rule anew each round, and inspecting takes as long as integrating

@@ -7,6 +7,7 @@ from typing import Any
 
 from p2pfed.config.assembly import Agreement, core_config
 from p2pfed.config.learning import assemble, peer_task
+from p2pfed.config.plugins import load_plugins
 from p2pfed.core.config import CoreConfig
 from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
@@ -58,6 +59,8 @@ def run(
         InvariantError: If the protocol did what it must never do.
     """
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    # Of a scenario that another process made, this one has not run them.
+    load_plugins(checked.run_config(0, seed=seed).plugins.files, Path.cwd())
     adversaries = {
         entry.peer: registry.create(entry.kind, seed=seed, index=entry.peer, params=entry.params)
         for entry in checked.world.adversaries

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import topologies
 from p2pfed.config.files import parse
 from p2pfed.config.model import RunConfig
+from p2pfed.config.plugins import absolute, load_plugins
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
 
@@ -208,10 +209,11 @@ class Scenario(_Table):
 
 
 def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
-    """Read a scenario.
+    """Read a scenario, and run the plug-ins that it names.
 
     Args:
-        source: Path of a TOML file, or what would stand in it.
+        source: Path of a TOML file, or what would stand in it; then plug-ins are relative to the
+            folder in which the program was started.
 
     Raises:
         ConfigError: Naming the first field that cannot be used, or the file.
@@ -227,6 +229,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
         field = ".".join(str(part) for part in first["loc"])
         raise ConfigError(field, first["input"], _fix(first["type"], first["msg"])) from error
     _check_run_tables(run)
+    scenario = _with_plugins(scenario)
     _check_numbers(scenario.world)
     _check_variants(scenario)
     scenario.run_config(0, seed=0)
@@ -234,19 +237,35 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     return scenario
 
 
+def _with_plugins(scenario: Scenario) -> Scenario:
+    """Run the plug-ins of a scenario, and name them so that other processes find them."""
+    files = parse(scenario.run).plugins.files
+    load_plugins(files, Path.cwd())
+    if not files:
+        return scenario
+    plugins = {"plugins": {"files": absolute(files, Path.cwd())}}
+    return Scenario(world=scenario.world, run=scenario.run | plugins)
+
+
 def read_file(path: Path) -> dict[str, Any]:
-    """Return what stands in a scenario file, unchecked.
+    """Return what stands in a scenario file, unchecked, with the whole paths of plug-ins.
 
     Raises:
         ConfigError: If there is no such file, or it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        source = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         fix = "does not exist; name a TOML file, such as those in scenarios/"
         raise ConfigError("scenario", str(path), fix) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("scenario", str(path), f"is not TOML ({error}); mend it") from error
+    plugins = source.get("plugins")
+    files = plugins.get("files") if isinstance(plugins, dict) else None
+    if isinstance(files, list) and all(isinstance(file, str) for file in files):
+        # Whoever changes fields of it has no folder any more that these could be relative to.
+        source["plugins"] = {**plugins, "files": absolute(files, path.parent)}
+    return source
 
 
 def _check_run_tables(run: Mapping[str, Any]) -> None:

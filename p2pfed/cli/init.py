@@ -81,7 +81,7 @@ def _new_run(folder: Path, task: str, fields: dict[str, Any]) -> dict[str, Any]:
     from p2pfed.config.templates import template
 
     config = template(task, overrides=fields)
-    return _write(folder, config, _agreement(config))
+    return _write(folder, config, _agreement(config, folder))
 
 
 def _existing_run(folder: Path, member: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _existing_run(folder: Path, member: str, fields: dict[str, Any]) -> dict[str
     # Without its neighbor a newcomer would train small models to the end before it is connected.
     own = {"schedule.start_neighbors": 1, **fields, "node.peers": [member, *peers]}
     config = template(theirs.genesis.task, overrides=shared | own)
-    ours = _agreement(config)
+    ours = _agreement(config, folder)
     found = difference(ours.genesis, theirs.genesis)
     if found is not None:
         fix = (
@@ -127,11 +127,13 @@ def _shared_fields(agreement: "Agreement") -> dict[str, Any]:
     return fields
 
 
-def _agreement(config: "RunConfig") -> "Agreement":
+def _agreement(config: "RunConfig", folder: Path) -> "Agreement":
     """Build the model once, since the genesis says what it looks like."""
     from p2pfed.config.learning import assemble
+    from p2pfed.config.plugins import load_plugins
     from p2pfed.identity import Identity
 
+    load_plugins(config.plugins.files, folder)
     # Who asks makes no difference to the genesis, and nothing is written before all is well.
     return assemble(config, Identity.create()).agreement
 

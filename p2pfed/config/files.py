@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from p2pfed.config.complaints import field_error
 from p2pfed.config.model import RunConfig
+from p2pfed.config.plugins import load_plugins
 from p2pfed.errors import ConfigError
 
 _HEADS = {
@@ -20,14 +21,15 @@ _HEADS = {
 
 
 def load(path: Path, *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    """Read a run file.
+    """Read a run file, and run the plug-ins that it names.
 
     Args:
         path: The file.
         overrides: Values that replace those of the file, by dotted field name.
 
     Raises:
-        ConfigError: If the file is missing, is not TOML, says no task, or a field cannot be used.
+        ConfigError: If the file is missing, is not TOML, says no task, or a field or a
+            plug-in cannot be used.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -36,7 +38,9 @@ def load(path: Path, *, overrides: Mapping[str, Any] | None = None) -> RunConfig
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("run file", str(path), f"is not TOML ({error}); mend it") from error
     _check_task(path, data, overrides or {})
-    return parse(data, overrides=overrides)
+    config = parse(data, overrides=overrides)
+    load_plugins(config.plugins.files, path.parent)
+    return config
 
 
 def _check_task(path: Path, data: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:

@@ -91,6 +91,14 @@ class TrainingTable(_Table):
     step_rule: StepRuleTable = StepRuleTable()
 
 
+class PluginsTable(_Table):
+    """`[plugins]`: programs of this machine that name rules and attacks; see docs/plugins.md."""
+
+    files: list[str] = Field(
+        default=[], description="Python files, relative to this one, that are run first"
+    )
+
+
 class PrioritizerTable(_Table):
     """`[integration.prioritizer]`: which rows reach the rule; see robust.DistancePrioritizer."""
 
@@ -277,6 +285,7 @@ class RunConfig(_Table):
     codec: CodecTable = CodecTable()
     admission: AdmissionTable = AdmissionTable()
     task: dict[str, Any] = Field(default={}, description="options of the task's factory")
+    plugins: PluginsTable = PluginsTable()
     share: ShareTable = ShareTable()
     training: TrainingTable = TrainingTable()
     privacy: PrivacyTable = PrivacyTable()

@@ -42,8 +42,8 @@ PUBLISHED: Final = (
 
 
 def names() -> tuple[str, ...]:
-    """List the names that `create` knows, sorted."""
-    return tuple(sorted([*ADVERSARIES, *PUBLISHED]))
+    """List the names that `create` knows, sorted; registered attacks among them."""
+    return tuple(sorted([*ADVERSARIES, *PUBLISHED, *_registered()]))
 
 
 def create(
@@ -52,7 +52,7 @@ def create(
     """Make an adversary.
 
     Args:
-        name: One of `names()`. A "sleeper+" before a name of `PUBLISHED` delays it.
+        name: One of `names()`. A "sleeper+" before an attack on vectors delays it.
         seed: Of the world.
         index: Number of the peer that it makes hostile.
         params: The kind's own parameters: `scale` of `scaled-difference`, or those of the attack.
@@ -69,9 +69,15 @@ def create(
                 fix = f"remove it; {name} takes {', '.join(known) or 'none'}"
                 raise ConfigError(f"adversaries.{key}", value, fix)
         return maker(seed, index, **params)
-    if not set(name.split("+")) <= set(PUBLISHED):
+    if not set(name.split("+")) <= {*PUBLISHED, *_registered()}:
         raise ConfigError("adversaries.kind", name, _fix(name))
     return _published(name, seed, index, params)
+
+
+def _registered() -> tuple[str, ...]:
+    from sim.adversaries.attacks.registry import registered_names
+
+    return registered_names()
 
 
 def _fix(name: str) -> str:

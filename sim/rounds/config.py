@@ -1,8 +1,10 @@
 """What a run of `sim.rounds` may be told."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Final, final
+
+from torch import Tensor
 
 import topologies
 from p2pfed.errors import ConfigError
@@ -12,10 +14,15 @@ from p2pfed.learn.partition import Iid, PartitionRule
 from p2pfed.learn.steps import Sgd
 from p2pfed.learn.task import Task
 from p2pfed.updates.construction import check_choice, check_integer
+from robust.errors import RuleError
+from robust.integrator import Integrator
+from robust.parameters import meant
 from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.policy import ReputationPolicy
+from robust.rule import Rule
 from sim.adversaries.view import Attack
 from sim.identities import random_for
+from sim.rounds.pipeline import Post, make_pipeline
 from sim.rounds.threat import Threat, attack_name, find_threat
 
 SCATTERED: Final = "scattered"
@@ -55,7 +62,7 @@ class RoundsConfig:
         data_attack: What they do to the rows that they train on: a name of
             `sim.adversaries.attacks.data_attack_names()`, or None.
         data_params: Parameters of the data attack.
-        rule: The honest peers' rule.
+        rule: The honest peers' rule: a name that `robust.create` knows, or a rule.
         integrator: Further arguments of `robust.Integrator`; what needs the peer's own data or a
             seed is added by itself.
         reputation: The constants of a reputation ledger that every honest peer keeps, and whose
@@ -87,7 +94,7 @@ class RoundsConfig:
     attack_params: Mapping[str, Any] = field(default_factory=dict)
     data_attack: str | None = None
     data_params: Mapping[str, Any] = field(default_factory=dict)
-    rule: str = "trimmed-mean"
+    rule: str | Rule = "trimmed-mean"
     integrator: Mapping[str, Any] = field(default_factory=dict)
     reputation: ReputationPolicy | None = None
     loss_gate: LossGatePolicy | None = None
@@ -113,6 +120,7 @@ class RoundsConfig:
             raise ConfigError("rounds.victim", self.victim, f"write at most {self.peers - 1}")
         check_choice(self.mixing, "rounds.mixing", tuple(MIXINGS))
         self.create_threat()
+        self._check_integrator()
         placed = self.liar_indices
         if placed is not None and (self.liars not in (0, len(placed)) or not self._fits(placed)):
             fix = f"name different peers from 0 to {self.peers - 1}, as many as liars says"
@@ -174,7 +182,7 @@ class RoundsConfig:
             "victim": self.victim,
             "attack": {"name": attack_name(self.attack), **self.attack_params},
             "data_attack": self.data_attack and {"name": self.data_attack, **self.data_params},
-            "rule": self.rule,
+            "rule": _plain(self.rule),
             "integrator": {key: _plain(value) for key, value in self.integrator.items()},
             "reputation": None if self.reputation is None else asdict(self.reputation),
             "loss_gate": None if self.loss_gate is None else asdict(self.loss_gate),
@@ -185,8 +193,29 @@ class RoundsConfig:
             "seed": self.seed,
         }
 
+    def _check_integrator(self) -> None:
+        known = sorted({it.name for it in fields(Integrator)} - {"rule"})
+        for name, value in self.integrator.items():
+            if name not in known:
+                fix = f"remove it; robust.Integrator takes {', '.join(known)}{meant(name, known)}"
+                raise ConfigError(f"rounds.integrator.{name}", value, fix)
+        post = Post(
+            index=0, rule=self.rule, options=self.integrator, scores=_no_scores, seed=self.seed
+        )
+        try:
+            make_pipeline(post)
+        except RuleError as error:
+            for name, value in self.integrator.items():
+                if str(error).startswith(f"{name}="):
+                    raise ConfigError(f"rounds.integrator.{name}", value, str(error)) from error
+            raise ConfigError("rounds.rule", self.rule, str(error)) from error
+
     def _fits(self, placed: tuple[int, ...]) -> bool:
         return len(set(placed)) == len(placed) and all(0 <= i < self.peers for i in placed)
+
+
+def _no_scores(_vector: Tensor) -> list[float]:
+    return [0.0]
 
 
 def _constants(value: PartitionRule) -> dict[str, Any]:

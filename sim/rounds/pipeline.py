@@ -33,7 +33,7 @@ class Post:
 
     Attributes:
         index: Number of the peer.
-        rule: A name that `robust.create` knows.
+        rule: A name that `robust.create` knows, or a rule.
         options: Further arguments of `robust.Integrator`.
         observes: Whether to compare rows for a `robust.ReputationLedger`.
         scores: Of a drift on the peer's validation rows, one per shard.
@@ -41,7 +41,7 @@ class Post:
     """
 
     index: int
-    rule: str
+    rule: str | robust.Rule
     options: Mapping[str, Any] = field(default_factory=dict)
     observes: bool = False
     scores: Evaluate

@@ -43,8 +43,9 @@ def run(config: RoundsConfig, *, pipeline: MakePipeline = make_pipeline) -> Roun
             of `robust.Integrator`.
 
     Raises:
-        ConfigError: If the task, the topology, the attack or a share of rows cannot be used.
-        RuleError: If the rule or an option of the integrator cannot.
+        ConfigError: If the task, the topology or a share of rows cannot be used, or an attack of
+            one's own returns what no peer can send.
+        RuleError: If a rule of one's own returns no vector.
     """
     session = _Session(config, pipeline)
     for round in range(config.rounds):

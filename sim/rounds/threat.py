@@ -15,6 +15,7 @@ from sim.adversaries.attacks import (
     create_data_attack,
 )
 from sim.adversaries.attacks.data import Backdoor, DataAttack
+from sim.adversaries.attacks.own import OwnAttack
 from sim.adversaries.view import Attack
 from sim.rounds.model import Model
 
@@ -133,7 +134,7 @@ def find_threat(
     if isinstance(attack, str):
         made = None if behaves else create_attack(attack, **params)
     else:
-        made = attack
+        made = OwnAttack(name=attack_name(attack), function=attack)
     return Threat(
         attack=made,
         is_agreed=isinstance(attack, str) and _AGREED.issuperset(attack.split("+")),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import robust
 from robust.blocks import is_dense
+from robust.function_rule import FunctionRule
 from robust.pre_aggregation.step import PreAggregated
 from robust.registry import RULES, accepts
 from robust.rule import Rule
@@ -36,8 +37,8 @@ def concrete_rules() -> Iterator[type[Rule]]:
 
 # It reads ranks in place of vectors, and has a contract of its own.
 RANK_RULES = {"rank-vote"}
-# They are made around rules, and not by name.
-AROUND_RULES = {PreAggregated, ScoreVote, UpdateVote}
+# They are made around rules or functions, and not by a name of the table.
+AROUND_RULES = {FunctionRule, PreAggregated, ScoreVote, UpdateVote}
 # They shorten rows, or vote on steps: what their coefficients lack to 1 is the origin's.
 SHORTENING_RULES = (NormClipping, SignMajority)
 

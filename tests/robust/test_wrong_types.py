@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import robust
+from robust import registry
 from robust.bristle.shards import draw_shards, score_of_loss
 from robust.bristle.weights import certainty, influence, score, weigh
 from robust.ranks import votes
@@ -46,6 +47,10 @@ def ledger() -> robust.ReputationLedger:
     made = robust.ReputationLedger()
     made.observe(0, {"anna": SEEN, "bert": SEEN})
     return made
+
+
+def first(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors[0]
 
 
 def gate() -> robust.LossGate:
@@ -134,6 +139,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
     "create": (robust.create, {"name": "krum", "byzantine_count": 1}),
     "names": (robust.names, {}),
     "pre_aggregation_names": (robust.pre_aggregation_names, {}),
+    "register": (robust.register, {"name": "own-of-wrong-types", "combine": first}),
     # Of modules that docs/robust.md names.
     "address_block": (address_block, {"address": "192.0.2.7"}),
     "clique_names": (clique_names, {"similar_pairs": [("anna", "bert")]}),
@@ -169,7 +175,12 @@ NOT_CALLED = {"Aggregation", "Evaluate", "Integration", "Reason", "ReputationSta
 
 
 # What an error calls a parameter, where it is not by its name.
-SAID = {("create", "name"): "rule", ("draw_shards", "shard_by_sample"): "shard"}
+SAID = {
+    ("create", "name"): "rule",
+    ("register", "name"): "rule",
+    ("register", "combine"): "rule",
+    ("draw_shards", "shard_by_sample"): "shard",
+}
 
 
 def parameters(name: str) -> list[str]:
@@ -205,6 +216,11 @@ def public_calls() -> Iterator[str]:
 
 def test_every_public_constructor_and_method_is_tried() -> None:
     assert set(public_calls()) <= set(CALLS)
+
+
+@pytest.fixture(autouse=True)
+def no_rule_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_REGISTERED", {})
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -1,5 +1,6 @@
 """All attacks on vectors, rankings and data by name."""
 
+import re
 from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, Final
@@ -33,6 +34,7 @@ from sim.adversaries.attacks.min_max import MinMax, MinSum
 from sim.adversaries.attacks.noise import GaussianNoise, UniformNoise
 from sim.adversaries.attacks.non_finite import NonFinite
 from sim.adversaries.attacks.optimized import OptimizedInnerProduct, OptimizedLittleIsEnough
+from sim.adversaries.attacks.own import OwnAttackMaker
 from sim.adversaries.attacks.ranks import EdgeControl, HalfSwap, HalfSwapReverse, ReverseRank
 from sim.adversaries.attacks.scaling import ModelReplacement, Scaling
 from sim.adversaries.attacks.sign_flip import SignFlip
@@ -109,6 +111,18 @@ DATA_ATTACKS: Final[Mapping[str, Callable[..., DataAttack]]] = {
     "swap-labels": SwapLabels,
 }
 
+# What runs and scenarios call something else.
+RESERVED: Final = (
+    "equivocation",
+    "garbage",
+    "none",
+    "replay",
+    "scaled-difference",
+    "silent",
+    "wrong-bytes",
+    "wrong-size",
+)
+
 _BASES: Final[Mapping[str, Callable[..., Attack]]] = {
     **LOCAL,
     **NEIGHBORHOOD,
@@ -116,10 +130,44 @@ _BASES: Final[Mapping[str, Callable[..., Attack]]] = {
     **RANK_ATTACKS,
 }
 
+# Functions of the program's own, by the names that it gave them; nothing in here fills it.
+_REGISTERED: Final[dict[str, OwnAttackMaker]] = {}
+_OWN_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+
 
 def attack_names() -> tuple[str, ...]:
-    """List the attacks on vectors, sorted, wrappers included."""
-    return tuple(sorted({**LOCAL, **NEIGHBORHOOD, **OMNISCIENT, **WRAPPERS}))
+    """List the attacks on vectors, sorted; wrappers and registered ones among them."""
+    return tuple(sorted({**LOCAL, **NEIGHBORHOOD, **OMNISCIENT, **WRAPPERS, **_REGISTERED}))
+
+
+def registered_names() -> tuple[str, ...]:
+    """List the attacks that `register_attack` named, sorted."""
+    return tuple(sorted(_REGISTERED))
+
+
+def register_attack(name: str, function: Callable[..., object]) -> None:
+    """Give a function of one's own a name that `create_attack` and scenarios know.
+
+    Args:
+        name: Small letters, digits and hyphens, beginning with a letter; none that is taken.
+        function: Is called as `function(view, **params)` with a `sim.adversaries.view.View`, which
+            it must not change, and its own parameters, which may have defaults. It returns what
+            the liar sends to this target: a tensor of the shape (d,) and the type of `view.own`;
+            anything else is an error. In a scenario file the view knows no row but the own one.
+
+    Raises:
+        ConfigError: If the name is taken or no name, or the function cannot be called like this. A
+            function of the same module and name replaces its earlier definition.
+    """
+    given: object = name
+    if not isinstance(given, str) or not _OWN_NAME.fullmatch(given):
+        fix = "write small letters, digits and hyphens, such as 'my-attack'"
+        raise ConfigError("attack", name, fix)
+    known = _REGISTERED.get(name)
+    is_same = known is not None and known.is_newer_of(function)
+    if not is_same and name in {*attack_names(), *RANK_ATTACKS, *RESERVED}:
+        raise ConfigError("attack", name, "is there already; choose another name")
+    _REGISTERED[name] = OwnAttackMaker(name, function)
 
 
 def rank_attack_names() -> tuple[str, ...]:
@@ -150,9 +198,10 @@ def create_attack(name: str, /, **params: Any) -> Attack:
     if base in WRAPPERS:
         wrappers, base = [*wrappers, base], _WRAPPED
     known = [*attack_names(), *rank_attack_names()]
-    if base not in _BASES or not WRAPPERS.keys() >= set(wrappers):
+    maker = _BASES.get(base) or _REGISTERED.get(base)
+    if maker is None or not WRAPPERS.keys() >= set(wrappers):
         raise ConfigError("attack", name, f"write one of {', '.join(known)}")
-    makers = [*(WRAPPERS[it] for it in wrappers), _BASES[base]]
+    makers = [*(WRAPPERS[it] for it in wrappers), maker]
     _check_params(name, makers, params)
     attack = makers[-1](**_accepted(makers[-1], params))
     for wrapper in reversed(makers[:-1]):

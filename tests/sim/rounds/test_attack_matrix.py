@@ -65,7 +65,7 @@ def test_a_cell_is_a_run_or_an_error() -> None:
     assert line["result"].keys() > make_line(cell, 0.9)["result"].keys()
     assert json.loads(json.dumps(line)) == line
     broken = run_cell(replace(cell, rule="fashion"))
-    assert broken["result"]["error"].startswith("RuleError: unknown rule 'fashion'")
+    assert broken["result"]["error"].startswith("ConfigError: rounds.rule = 'fashion': unknown")
 
 
 def test_every_preset_can_be_made() -> None:

@@ -173,6 +173,30 @@ def test_results_are_json(make_config: MakeConfig) -> None:
     assert set(told["model_digests"]) == set(told["accuracies"])
 
 
+def test_a_rule_may_be_made_already(make_config: MakeConfig) -> None:
+    rule = robust.create("trimmed-mean", byzantine_count=1)
+    result = run(make_config(rule=rule, rounds=1))
+    assert "byzantine_count=1" in result.config["rule"]
+    assert json.loads(result.to_json())["config"]["rule"] == result.config["rule"]
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        (lambda _: None, "returned None"),
+        (lambda view: view.own.tolist(), "returned \\["),
+        (lambda view: view.honest, r"shape \(\d+, \d+\) and torch.float32; let it return"),
+        (lambda view: view.own.double(), r"torch.float64; let it return .*torch.float32, as view"),
+    ],
+    ids=["nothing", "a list", "another shape", "another type"],
+)
+def test_what_an_attack_of_ones_own_must_not_return_is_no_defense(
+    make_config: MakeConfig, lie: Any, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"(?s)attack = '<lambda>': .*{said}"):
+        run(make_config(liars=2, attack=lie, rounds=1))
+
+
 def test_names_load_when_they_are_used() -> None:
     for name in ("RoundsConfig", "RoundsResult", "run"):
         assert name in dir(sim.rounds)
@@ -203,6 +227,9 @@ def test_names_load_when_they_are_used() -> None:
         ({"attack": torch.zeros_like, "attack_params": {"z": 2.0}}, "zeros_like has none"),
         ({"data_attack": "charm"}, "charm"),
         ({"data_params": {"class_count": 5}}, "name a data_attack"),
+        ({"rule": "medain"}, r"rounds\.rule = 'medain': .*did you mean 'median'"),
+        ({"integrator": {"beta": 0.2}}, r"rounds\.integrator\.beta = 0\.2: .*'beta_max'"),
+        ({"integrator": {"beta_max": 0.7}}, r"rounds\.integrator\.beta_max = 0\.7"),
     ],
 )
 def test_what_cannot_be_used_is_refused(
@@ -215,5 +242,3 @@ def test_what_cannot_be_used_is_refused(
 def test_what_cannot_be_made_is_refused(make_config: MakeConfig) -> None:
     with pytest.raises(ConfigError, match=r"rounds\.topology = 'k-regular'"):
         run(make_config(topology="k-regular"))
-    with pytest.raises(robust.RuleError, match="unknown rule 'fashion'"):
-        run(make_config(rule="fashion"))

@@ -1,0 +1,87 @@
+"""Attacks that are functions of one's own."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter, Signature
+from typing import Any, final
+
+from torch import Tensor
+
+from p2pfed.errors import ConfigError
+from robust.parameters import shown
+from sim.adversaries.view import View
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OwnAttack:
+    """A function of one's own, whose mistakes are told from a defense that works.
+
+    Args:
+        name: What errors call it.
+        function: Of a `View` and its parameters; returns what the liar sends, shape (d,), of the
+            type of `View.own`.
+        params: Its parameters.
+    """
+
+    name: str
+    function: Callable[..., object]
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, view: View) -> Tensor:
+        """Return what the function returned.
+
+        Raises:
+            ConfigError: If that is no row that a peer could send here: honest peers would turn it
+                away, and the run would look like a successful defense.
+        """
+        lie = self.function(view, **self.params)
+        wanted = f"shape {tuple(view.own.shape)} and {view.own.dtype}, as view.own is"
+        if not isinstance(lie, Tensor):
+            fix = f"it returned {shown(lie)}; let it return a tensor of {wanted}"
+            raise ConfigError("attack", self.name, fix)
+        if lie.shape != view.own.shape or lie.dtype != view.own.dtype:
+            found = f"shape {tuple(lie.shape)} and {lie.dtype}"
+            raise ConfigError("attack", self.name, f"it returned {found}; let it return {wanted}")
+        return lie
+
+
+@final
+class OwnAttackMaker:
+    """Makes a registered attack, with the parameters that its function has.
+
+    Args:
+        name: The attack's.
+        function: As of `OwnAttack`.
+
+    Raises:
+        ConfigError: If it cannot be called with a view and parameters by name.
+    """
+
+    def __init__(self, name: str, function: Callable[..., object]) -> None:
+        self.name = name
+        self.function = function
+        given: object = function
+        by_name = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        found = list(inspect.signature(given).parameters.values()) if callable(given) else []
+        takes_view = found and found[0].kind is Parameter.POSITIONAL_OR_KEYWORD
+        if not takes_view or any(it.kind not in by_name for it in found):
+            fix = "give a function of a View that may have parameters by name: (view, scale=3.0)"
+            raise ConfigError("attack", name, fix)
+        # What `create_attack` checks parameters against.
+        self.__signature__ = Signature(
+            [it.replace(kind=Parameter.KEYWORD_ONLY) for it in found[1:]]
+        )
+
+    def __call__(self, **params: Any) -> OwnAttack:
+        """Make the attack."""
+        return OwnAttack(name=self.name, function=self.function, params=params)
+
+    def is_newer_of(self, function: Callable[..., object]) -> bool:
+        """Tell whether a function is this one, or the same one defined again."""
+        names = [
+            (getattr(it, "__module__", None), getattr(it, "__qualname__", ""))
+            for it in (self.function, function)
+        ]
+        return function is self.function or (names[0] == names[1] and "<lambda>" not in names[0][1])
