@@ -280,7 +280,7 @@ class Integrator:
             InfeasibleError: If there is nothing to integrate or no safe way to.
         """
         if not call.accepted:
-            raise InfeasibleError("no neighbor's row was left to integrate")
+            raise InfeasibleError(f"no neighbor's row was left to integrate{self._hint(call)}")
         drifts = call.drifts()
         result = self._aggregate(rule, drifts, call)
         drift = result.vector
@@ -294,6 +294,16 @@ class Integrator:
             raise InfeasibleError(f"the result is beyond the range of {call.own.dtype}")
         own_share, *shares = result.coefficients.tolist()
         return vector, [own_share + result.own_coefficient, *shares], result.note
+
+    def _hint(self, call: Call) -> str:
+        """Return what to mend where mass caps left nobody, and no ledger could ever learn more."""
+        reasons = {call.rejected.get(key) for key in call.peers}
+        if self.observes or reasons != {Reason.NO_MASS}:
+            return ""
+        return (
+            ": every mass cap is 0; if they are those of a ReputationLedger, make the Integrator "
+            "with observes=True, or it never learns of anybody"
+        )
 
     def _aggregate(self, rule: Rule, drifts: Tensor, call: Call) -> Aggregation:
         keys = [peer_key(row.peer) for row in call.accepted]

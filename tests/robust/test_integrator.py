@@ -266,6 +266,14 @@ def test_own_is_kept_when_no_row_is_left() -> None:
     assert integration.byzantine_count == 0
 
 
+@pytest.mark.parametrize(("observes", "is_told"), [(False, True), (True, False)])
+def test_masses_without_observations_say_what_was_forgotten(observes: bool, is_told: bool) -> None:
+    ledger, rows = robust.ReputationLedger(), make_rows([1.0, 2.0], [1.0, 2.1])
+    caps = ledger.masses(0, [row.peer for row in rows])
+    result = Integrator(observes=observes).integrate(torch.ones(2), rows, mass_caps=caps)
+    assert ("make the Integrator with observes=True" in result.note) is is_told
+
+
 def test_own_is_kept_without_neighbors() -> None:
     integration = Integrator().integrate(torch.tensor([1.0]), [])
     assert integration.kept_own
