@@ -54,6 +54,12 @@ class FunctionRule(Rule):
         """One: the function says by an `InfeasibleError` when it needs more."""
         return 1
 
+    @property
+    @override
+    def _said_name(self) -> str:
+        """The one that it was registered by."""
+        return f"rule {self.name!r}"
+
     @override
     def _vector(self, inputs: Inputs) -> Tensor:
         return self._aggregate(inputs).vector

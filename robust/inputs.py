@@ -27,6 +27,11 @@ _GRAM_SLACK: Final = 1e-3
 
 
 @final
+class NoOwnVectorError(InputError):
+    """A rule needs the own vector, and was not given it; the rule says its name in its place."""
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inputs:
     """What a rule computes on; every field has been checked.
@@ -95,10 +100,10 @@ class Inputs:
         """Return the own vector.
 
         Raises:
-            InputError: If the caller did not give it.
+            NoOwnVectorError: If the caller did not give it.
         """
         if self.own is None:
-            raise InputError("this rule is self-centered: give own=, the vector it starts from")
+            raise NoOwnVectorError
         return self.own
 
     def measure(self) -> Geometry:

@@ -23,7 +23,13 @@ from robust.intake import (
     observe,
     sanitize,
 )
-from robust.parameters import check_parameters, is_number, is_whole_number, shown
+from robust.parameters import (
+    check_parameters,
+    check_whole_number,
+    is_number,
+    is_whole_number,
+    shown,
+)
 from robust.pre_aggregation.step import PreAggregated
 from robust.registry import accepts, create
 from robust.reputation.record import Observation
@@ -91,8 +97,9 @@ class Integrator:
         observes: Whether to compare the rows, for a `ReputationLedger`.
         params: Further parameters of a rule given by name, but not `byzantine_count`, which
             `beta_max` sets; a mapping is one by peer.
-        seed: Secret of this peer, from which a rule given by name that draws gets a seed of its
-            own each round. It needs this one, or a `seed` among `params` that serves all rounds.
+        seed: Secret of this peer, at least 0, from which a rule given by name that draws gets a
+            seed of its own each round. It needs this one, or a `seed` among `params` that serves
+            all rounds.
 
     Raises:
         RuleError: If a parameter is unknown or out of range, or the rule draws and has no seed.
@@ -119,6 +126,8 @@ class Integrator:
         _check_rule(self.rule)
         check_parameters(Integrator, {it.name: getattr(self, it.name) for it in fields(self)})
         check_beta_max(self.beta_max)
+        if self.seed is not None:
+            check_whole_number(self.seed, "seed")
         if self.norm_cap_ratio is not None and not self.norm_cap_ratio >= 1.0:
             raise RuleError(f"norm_cap_ratio={self.norm_cap_ratio} rejects half of all peers; >= 1")
         if not 0.0 < self.gamma <= 1.0:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, wraps
 from numbers import Real
 from types import NoneType, UnionType
 from typing import (
@@ -12,6 +12,7 @@ from typing import (
     Final,
     Literal,
     TypeGuard,
+    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -22,6 +23,8 @@ from robust.errors import InputError, RuleError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+RecordT = TypeVar("RecordT", bound="DataclassInstance")
 
 # The widest that is asked for are seeds, of at most 128 bits.
 WHOLE_NUMBER_MAX: Final = 2**128 - 1
@@ -51,6 +54,24 @@ def check_parameters(of: Callable[..., object], params: Mapping[str, object]) ->
     for name, value in params.items():
         if name in hints and not _fits(value, hints[name]):
             raise RuleError(f"{name}={shown(value)} is not {_words(hints[name])}")
+
+
+def names_checked(kind: type[RecordT]) -> type[RecordT]:
+    """Let a dataclass raise RuleError, with what was probably meant, for names that it lacks."""
+    init = kind.__init__
+    known = sorted(it.name for it in fields(kind) if it.init)
+
+    @wraps(init)
+    def checked(self: RecordT, **values: object) -> None:
+        for name in values:
+            if name not in known:
+                hint = meant(name, known)
+                fix = f"there is no such constant; there are {', '.join(known)}{hint}"
+                raise RuleError(f"{kind.__name__}.{name}={shown(values[name])}: {fix}")
+        init(self, **values)
+
+    kind.__init__ = checked  # type: ignore[assignment,method-assign]
+    return kind
 
 
 def check_fields(record: "DataclassInstance") -> None:

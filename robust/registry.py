@@ -197,6 +197,14 @@ def _check_params(
     unknown = sorted(set(params) - {it.name for it in accepted})
     missing = [it.name for it in accepted if it.default is it.empty and it.name not in params]
     if unknown or missing:
-        complaint = f"unknown {unknown}" if unknown else f"missing {sorted(set(missing))}"
         known = sorted({it.name for it in accepted})
-        raise RuleError(f"parameters of {name!r}: {complaint}; accepted: {known}")
+        complaint = f"unknown {unknown}" if unknown else f"missing {sorted(set(missing))}"
+        hint = meant(unknown[0], known) if unknown else _how_to_give(missing)
+        raise RuleError(f"parameters of {name!r}: {complaint}{hint}; accepted: {known}")
+
+
+def _how_to_give(missing: Sequence[str]) -> str:
+    """Return how to give what an `Integrator` has an argument of its own for."""
+    if "evaluate" not in missing:
+        return ""
+    return "; give evaluate=, a function that scores a vector on own held-out data"

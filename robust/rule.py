@@ -10,7 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from robust.blocks import check_finite
-from robust.inputs import Inputs, check_inputs
+from robust.errors import InputError
+from robust.inputs import Inputs, NoOwnVectorError, check_inputs
 from robust.tolerance import too_few_rows
 
 
@@ -131,7 +132,10 @@ class Rule(ABC):
                 finds_wild_values=self.finds_wild_values,
             )
             self._check_feasible(inputs)
-            return self._vector(inputs)
+            try:
+                return self._vector(inputs)
+            except NoOwnVectorError as error:
+                raise self._no_own_vector() from error
 
     @final
     def aggregate(
@@ -170,7 +174,10 @@ class Rule(ABC):
                 finds_wild_values=self.finds_wild_values,
             )
             self._check_feasible(inputs)
-            return self._aggregate(inputs)
+            try:
+                return self._aggregate(inputs)
+            except NoOwnVectorError as error:
+                raise self._no_own_vector() from error
 
     @abstractmethod
     def _vector(self, inputs: Inputs) -> Tensor:
@@ -180,13 +187,22 @@ class Rule(ABC):
     def _aggregate(self, inputs: Inputs) -> Aggregation:
         """Compute the vector and the coefficients."""
 
+    @property
+    def _said_name(self) -> str:
+        """What errors call it."""
+        return type(self).__name__
+
+    def _no_own_vector(self) -> InputError:
+        fix = "give own=, the vector it starts from"
+        return InputError(f"{self._said_name} is self-centered: {fix}")
+
     def _check_feasible(self, inputs: Inputs) -> None:
         row_count = inputs.row_count
         if row_count < self.rows_min:
             if not inputs.is_checked:  # what is wrong with the rows goes first
                 check_finite(inputs.vectors, "vectors")
             raise too_few_rows(
-                type(self).__name__, self.byzantine_count, needed=self.rows_min, given=row_count
+                self._said_name, self.byzantine_count, needed=self.rows_min, given=row_count
             )
 
 

@@ -31,9 +31,9 @@ def byzantine_count(n: int, beta_max: float = 0.3) -> int:
 def check_beta_max(value: float) -> None:
     """Raise RuleError unless `value` is a share of liars that a majority can survive."""
     if not is_number(value) or not 0.0 <= value < 0.5:
-        raise RuleError(
-            f"beta_max={shown(value)} is not in [0, 0.5): no rule survives a lying half"
-        )
+        is_half = is_number(value) and value >= 0.5
+        why = "no rule survives a lying half" if is_half else "give the share of liars to survive"
+        raise RuleError(f"beta_max={shown(value)} is not in [0, 0.5): {why}")
 
 
 def check_byzantine_count(value: object) -> None:

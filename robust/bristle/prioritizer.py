@@ -12,7 +12,13 @@ from random import Random
 from typing import Literal, TypeVar, final, get_args
 
 from robust.errors import InputError, RuleError
-from robust.parameters import check_parameters, is_number, is_whole_number, shown
+from robust.parameters import (
+    check_parameters,
+    check_whole_number,
+    is_number,
+    is_whole_number,
+    shown,
+)
 
 Draw = Literal["random", "nearest"]
 Key = TypeVar("Key", bytes, str, int)
@@ -28,8 +34,9 @@ class DistancePrioritizer:
             else as many as the three quotas add up to, which rounding may make one more or fewer.
         exploration_ratio: From 0 (near models only) to 1 (far ones only); the paper's alpha.
         draw: "random" keeps a uniform sample of each third, "nearest" its nearest models.
-        seed: Where the samples come from, together with the round; "nearest" needs none. Who knows
-            it can choose a distance that is always sampled: keep it from other peers.
+        seed: Where the samples come from, together with the round; "nearest" needs none. At
+            least 0. Who knows it can choose a distance that is always sampled: keep it from other
+            peers.
 
     Raises:
         RuleError: If a parameter is out of range, or samples are to be drawn without a seed.
@@ -55,6 +62,8 @@ class DistancePrioritizer:
             raise RuleError(f"exploration_ratio={self.exploration_ratio} is not in [0, 1]")
         if self.draw not in get_args(Draw):
             raise RuleError(f"unknown draw {self.draw!r}; known: {', '.join(get_args(Draw))}")
+        if self.seed is not None:
+            check_whole_number(self.seed, "seed")
         if self.draw == "random" and self.seed is None:
             raise RuleError(
                 'draw="random" needs a seed that other peers do not know: who knows it can choose '

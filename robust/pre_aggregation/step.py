@@ -80,6 +80,12 @@ class PreAggregated(Rule):
         """That of the first step; what the others need depends on what the steps leave."""
         return self.steps[0].rows_min
 
+    @property
+    @override
+    def _said_name(self) -> str:
+        """That of the rule behind the steps."""
+        return self.base._said_name
+
     @override
     def _vector(self, inputs: Inputs) -> Tensor:
         return self.base._vector(self._mixed(inputs))

@@ -100,7 +100,7 @@ class ReputationLedger:
 
     def observe(
         self, round_index: int, observations: Mapping[PeerT, Observation]
-    ) -> tuple[bytes, ...]:
+    ) -> tuple[PeerT | bytes, ...]:
         """Take in what the neighbors' updates of one round showed.
 
         Args:
@@ -109,7 +109,8 @@ class ReputationLedger:
 
         Returns:
             The neighbors about whom something else is known now, or nothing any more, in
-            ascending order: what to save, by `snapshot(peers)`.
+            ascending order: what to save, by `snapshot(peers)`. They are named as they were here;
+            those forgotten, who are not here, by bytes.
 
         Raises:
             RuleError: If the round is negative, or what is said of a neighbor no observation.
@@ -117,6 +118,7 @@ class ReputationLedger:
         check_round(round_index)
         check_mapping(observations, "observations", of="robust.Observation")
         named = {peer_key(peer, "observations"): it for peer, it in observations.items()}
+        names = {peer_key(peer): peer for peer in observations}
         for key, it in named.items():
             if not isinstance(it, Observation):
                 raise RuleError(f"observations: {shown(it)} of {shown(key)} is no Observation")
@@ -128,7 +130,8 @@ class ReputationLedger:
                 self._records[key] = record.observed(round_index, named[key], self._policy)
                 observed.append(key)
         self._judge(round_index, observed)
-        return tuple(sorted({*observed, *self._forget(round_index)}))
+        changed = sorted({*observed, *self._forget(round_index)})
+        return tuple(names.get(key, key) for key in changed)
 
     def reputation(self, peer: bytes | str, round_index: int) -> float:
         """Return what a neighbor has earned, in [0, 1]; 0 for a banned or an unknown one."""

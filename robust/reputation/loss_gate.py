@@ -15,6 +15,7 @@ from robust.parameters import (
     check_round,
     check_text,
     is_whole_number,
+    names_checked,
     shown,
 )
 from robust.peers import PeerT, by_key, peer_key
@@ -32,6 +33,7 @@ _PAIR: Final = 2  # that many gains can be ranked
 
 
 @final
+@names_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossGatePolicy:
     """How often origins are probed, and how bad they have to be.
@@ -124,7 +126,8 @@ class LossGate:
     is so unlike the own, and that of most others, that it looks like a liar.
 
     Args:
-        seed: Of the order of probes. Keep it to yourself: who knows it can behave when probed.
+        seed: Of the order of probes, at least 0. Keep it to yourself: who knows it can behave when
+            probed.
         policy: The constants.
         genesis: What the ratings are about; a snapshot of another genesis is refused.
 
@@ -146,10 +149,9 @@ class LossGate:
     def __init__(
         self, seed: int, policy: LossGatePolicy | None = None, *, genesis: str = ""
     ) -> None:
-        if not is_whole_number(seed):
-            raise RuleError(
-                f"seed={shown(seed)} is not a whole number; give one that other peers do not know"
-            )
+        if not is_whole_number(seed) or seed < 0:
+            fix = "give one that other peers do not know"
+            raise RuleError(f"seed={shown(seed)} is not a whole number >= 0; {fix}")
         if not isinstance(policy, LossGatePolicy | None):
             raise RuleError(f"policy={shown(policy)} is no LossGatePolicy")
         check_text(genesis, "genesis")
@@ -188,7 +190,7 @@ class LossGate:
         chosen = (order + order)[start : start + self._policy.probe_count]
         return tuple(named[key] for key in chosen)
 
-    def record(self, round_index: int, gains: Mapping[PeerT, float]) -> tuple[bytes, ...]:
+    def record(self, round_index: int, gains: Mapping[PeerT, float]) -> tuple[PeerT | bytes, ...]:
         """Take in the gains of one round.
 
         Args:
@@ -198,7 +200,8 @@ class LossGate:
 
         Returns:
             The origins with another rating than before, or none any more, in ascending order:
-            what to save, by `snapshot(origins)`.
+            what to save, by `snapshot(origins)`. They are named as they were here; those
+            forgotten, who are not here, by bytes.
 
         Raises:
             RuleError: If the round is negative, an origin has no name, or a gain is no number.
@@ -208,6 +211,7 @@ class LossGate:
         for origin, gain in gains.items():
             check_real(gain, f"gains: {shown(origin)}")
         cut = {peer_key(origin, "gains"): _cut(gain) for origin, gain in gains.items()}
+        names = {peer_key(origin): origin for origin in gains}
         if len(cut) < _PAIR:
             return ()
         for key in sorted(cut):
@@ -220,7 +224,7 @@ class LossGate:
                 scores=old.scores + 1,
                 seen=round_index,
             )
-        return tuple(sorted({*cut, *self._forget()}))
+        return tuple(names.get(key, key) for key in sorted({*cut, *self._forget()}))
 
     def rating(self, origin: bytes | str) -> Rating:
         """Return what is known of an origin."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from robust.errors import RuleError
-from robust.parameters import check_fields, shown
+from robust.parameters import check_fields, names_checked, shown
 
 # An update this many times longer or shorter than the median one agrees with nothing, whatever
 # its direction. Guess: honest lengths of one round differ by less.
@@ -13,6 +13,7 @@ NORM_RATIO_MAX: Final = 4.0
 
 
 @final
+@names_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReputationPolicy:
     """How fast reputation moves, what it is worth, and when it costs a neighbor its place.

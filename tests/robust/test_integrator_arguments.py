@@ -106,6 +106,7 @@ def test_last_round_is_integrated() -> None:
         {"norm_cap_ratio": math.nan},
         {"gamma": 0.0},
         {"gamma": 1.5},
+        {"seed": -1},
     ],
 )
 def test_wrong_parameters_are_refused(parameters: dict[str, object]) -> None:

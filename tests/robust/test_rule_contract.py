@@ -228,6 +228,25 @@ def test_missing_parameter_lists_the_accepted() -> None:
         robust.create("trimmed-mean")
 
 
+def test_unknown_parameter_says_what_was_probably_meant() -> None:
+    with pytest.raises(robust.RuleError, match=r"unknown \['radios'\]; did you mean 'radius'\?"):
+        robust.create("self-centered-clipping", byzantine_count=1, radios=1.0)
+
+
+@pytest.mark.parametrize("name", ["bristle", "ubar"])
+def test_missing_scores_say_how_they_are_given(name: str) -> None:
+    with pytest.raises(robust.RuleError, match=r"\['evaluate'\]; give evaluate=, a function"):
+        robust.Integrator(name)
+
+
+@pytest.mark.parametrize(("prefix", "said"), [("", "Monna"), ("nnm+", "Monna")])
+def test_a_missing_own_vector_names_the_rule(prefix: str, said: str) -> None:
+    rule = robust.create(f"{prefix}monna", byzantine_count=1)
+    for call in (rule, rule.aggregate):
+        with pytest.raises(robust.InputError, match=f"{said} is self-centered: give own="):
+            call(make_vectors(5, 2))
+
+
 @pytest.mark.parametrize("radius", [-1.0, float("nan")])
 def test_wrong_radius_is_refused(radius: float) -> None:
     with pytest.raises(robust.RuleError, match="radius"):
@@ -250,6 +269,12 @@ def test_gram_needs_own_among_the_rows() -> None:
 def test_count_of_liars_needs_a_majority(n: int, beta_max: float) -> None:
     with pytest.raises(robust.RuleError):
         robust.byzantine_count(n, beta_max)
+
+
+@pytest.mark.parametrize(("beta_max", "why"), [(0.5, "lying half"), (-0.1, "the share of liars")])
+def test_a_wrong_share_of_liars_says_why(beta_max: float, why: str) -> None:
+    with pytest.raises(robust.RuleError, match=rf"beta_max={beta_max} is not in .*{why}"):
+        robust.byzantine_count(5, beta_max)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

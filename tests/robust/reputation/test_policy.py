@@ -1,11 +1,25 @@
 """Policies are values, and a wrong one says which field is wrong and what would be right."""
 
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pytest
 
 from robust import ReputationPolicy, RuleError
 from robust.reputation.loss_gate import LossGatePolicy
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "meant"),
+    [
+        (ReputationPolicy, "ban_streek", "ban_streak"),
+        (LossGatePolicy, "probe_cuont", "probe_count"),
+    ],
+)
+def test_unknown_constant_is_a_rule_error(policy: Any, name: str, meant: str) -> None:
+    said = rf"{policy.__name__}\.{name}=3: there is no such .*; did you mean '{meant}'\?"
+    with pytest.raises(RuleError, match=said):
+        policy(**{name: 3})
 
 
 @pytest.mark.parametrize(
