@@ -202,7 +202,7 @@ class Attentive(nn.Module):
         (
             lambda: FedSb(rank=1, targets=("key",)).adapt(make_model(), seed=0),
             "method.targets",
-            "query, value",
+            r"query \(\S+\), value",
         ),
         (
             lambda: FedSb(rank=1, targets=("encoder",)).adapt(make_model(), seed=0),

@@ -70,6 +70,28 @@ def test_what_alone_does_not_fit_is_the_field_of_the_error(
     assert refusal(create_method("fed-sb", **constants), small()).field == field
 
 
+@pytest.mark.parametrize("name", ["lora", "ffa-lora", "sparse-sum", "fed-sb", "bottleneck"])
+def test_targets_that_are_not_there_say_which_are(name: str) -> None:
+    constants = {} if name == "bottleneck" else {"rank": 4}
+    method = create_method(name, targets=["query"], modules=["2"], **constants)
+    error = refusal(method, small())
+    assert error.field == "method.targets"
+    assert error.fix == (
+        '["query"] are not there; its linear layers, inputs x outputs, are 0 (64x32), 2 (32x10); '
+        'for example targets = ["0"]'
+    )
+
+
+@pytest.mark.parametrize("name", ["lora", "ffa-lora", "sparse-sum", "fed-sb", "bottleneck"])
+def test_targets_that_are_not_linear_say_which_are(name: str) -> None:
+    constants = {} if name == "bottleneck" else {"rank": 4}
+    method = create_method(name, targets=["1"], modules=["2"], **constants)
+    error = refusal(method, small())
+    assert error.field == "method.targets"
+    assert error.fix.startswith("1 is no linear layer; its linear layers, inputs x outputs, are 0 ")
+    assert error.fix.endswith('for example targets = ["0"]')
+
+
 def test_lora_takes_those_of_its_targets_that_are_there() -> None:
     method = create_method("lora", targets=["0", "query"], modules=[])
     assert [it for it in method.adapt(small(), seed=0).trainable if it.startswith("0.")]

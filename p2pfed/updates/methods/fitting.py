@@ -22,9 +22,10 @@ def check_fit(
     rank: int | None = None,
     needs_every_target: bool = True,
 ) -> None:
-    """Refuse constants of which several do not fit a model.
+    """Refuse targets that are not in a model, and constants of which several do not fit it.
 
-    Where only one does not, nothing is raised: whoever uses it says so, and knows better why.
+    Where only modules or the rank do not, nothing is raised: whoever uses them says so, and knows
+    better why.
 
     Args:
         model: As it is before it is adapted.
@@ -32,10 +33,11 @@ def check_fit(
         targets: Names, or last parts of names, of linear layers.
         modules: Names of modules that train whole.
         rank: If no layer may have a smaller side.
-        needs_every_target: Whether each of the targets has to be there, or one of them.
+        needs_every_target: Whether each of the targets has to be there and linear, or one of them
+            has to be there.
 
     Raises:
-        ConfigError: If more than one does not, with constants that do.
+        ConfigError: If the targets or more than one do not, with constants that do.
     """
     linear = dict(_linear_layers(model))
     names = [name for name, _ in model.named_modules()]
@@ -47,6 +49,13 @@ def check_fit(
     usable = [it for name, it in linear.items() if any(is_called(name, each) for each in fitting)]
     side = min((min(it.in_features, it.out_features) for it in usable), default=rank or 0)
     missing = [it for it in modules if not _has_parameters(model, it)]
+    if absent and linear and not missing and (rank is None or rank <= side):
+        fix = f"{json.dumps(absent)} are not there; {suggestion(model)}"
+        raise ConfigError("method.targets", tuple(targets), fix)
+    others = others_than_linear(model, targets) if needs_every_target else []
+    if others and linear:
+        fix = f"{', '.join(others)} is no linear layer; {suggestion(model)}"
+        raise ConfigError("method.targets", tuple(targets), fix)
     problems = [f"targets {json.dumps(absent)} are not there"] if absent else []
     problems += [f"modules {json.dumps(missing)} are not there"] if missing else []
     problems += [f"rank {rank} is above {side}"] if rank is not None and rank > side else []
@@ -55,10 +64,27 @@ def check_fit(
     example = f"targets = {json.dumps(list(fitting))}, "
     example += f"modules = {json.dumps(example_modules if missing else list(modules))}"
     example += "" if rank is None else f", rank = {min(rank, side)}"
-    fix = (
-        f"does not fit the model: {'; '.join(problems)}; its linear layers, inputs x outputs, are "
-    )
-    raise ConfigError("method", method, f"{fix}{describe_layers(model)}; for example {example}")
+    fix = f"does not fit the model: {'; '.join(problems)}; {_layers(model)}; for example {example}"
+    raise ConfigError("method", method, fix)
+
+
+def suggestion(model: nn.Module) -> str:
+    """Return which linear layers there are to name as targets, and how."""
+    targets, _ = _example([name for name, _ in _linear_layers(model)])
+    return f"{_layers(model)}; for example targets = {json.dumps(targets)}"
+
+
+def others_than_linear(model: nn.Module, targets: Sequence[str]) -> list[str]:
+    """Return what targets name that is no linear layer."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if any(is_called(name, target) for target in targets) and not isinstance(module, nn.Linear)
+    ]
+
+
+def _layers(model: nn.Module) -> str:
+    return f"its linear layers, inputs x outputs, are {describe_layers(model)}"
 
 
 def describe_layers(model: nn.Module) -> str:

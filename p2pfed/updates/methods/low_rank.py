@@ -29,7 +29,7 @@ from p2pfed.updates.method import (
     unfreeze_modules,
     warn_of_buffers,
 )
-from p2pfed.updates.methods.fitting import check_fit
+from p2pfed.updates.methods.fitting import check_fit, others_than_linear, suggestion
 from p2pfed.updates.methods.peft_wrapping import plain_name, trained_names, wrap
 from p2pfed.updates.portable import initial_value
 from p2pfed.updates.specification import ParameterEntry, ParameterSpecification
@@ -145,7 +145,10 @@ class LowRank(Method, ABC):
             modules_to_save=list(self.modules) or None,
             lora_dropout=0.0,
         )
-        return wrap(model, configuration, targets=self.targets)
+        others = others_than_linear(model, self.targets)
+        # peft adapts some of these as well, and refuses the rest by listing its own classes.
+        fix = f"{', '.join(others)} is no linear layer; {suggestion(model)}" if others else ""
+        return wrap(model, configuration, targets=self.targets, fix=fix)
 
 
 def factor_pairs(specification: ParameterSpecification) -> dict[str, str]:

@@ -10,13 +10,14 @@ from torch import nn
 from p2pfed.errors import ConfigError
 
 
-def wrap(model: nn.Module, configuration: Any, *, targets: tuple[str, ...]) -> nn.Module:
+def wrap(model: nn.Module, configuration: Any, *, targets: tuple[str, ...], fix: str) -> nn.Module:
     """Let peft add its adapter to a model.
 
     Args:
         model: Changed in place.
         configuration: A `peft.PeftConfig`.
         targets: The method's constant, for the error.
+        fix: What to say where peft refuses them; empty: what peft says.
 
     Raises:
         ConfigError: If peft finds no layer of these names, or none that it can adapt.
@@ -27,7 +28,7 @@ def wrap(model: nn.Module, configuration: Any, *, targets: tuple[str, ...]) -> n
         try:
             wrapped: nn.Module = get_peft_model(model, configuration)
         except ValueError as error:
-            raise ConfigError("method.targets", targets, str(error)) from error
+            raise ConfigError("method.targets", targets, fix or str(error)) from error
     return wrapped
 
 
