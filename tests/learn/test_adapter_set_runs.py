@@ -1,5 +1,6 @@
 """The method `adapter-set` in a run: ranks of one's own, compactions, and what waits."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -76,6 +77,21 @@ def test_a_compaction_that_is_something_else_ends_the_log() -> None:
     other.bench.validate(header, liar.payloads[header.payload_hash])
     assert reasons(other.integrate([*liar.said, header])) == ["codec"]
     assert len(other.bench.ledger.version_vector()) == 1
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.4, 0), (0.9, 1)])
+def test_a_share_that_does_not_fit_the_number_of_peers_is_told_once(
+    share: float, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    peers = make_peers("adapter-set", 3, share=share)
+    for peer in peers:
+        peer.publish()
+    peers[0].integrate(*(other.said for other in peers[1:]))
+    with caplog.at_level(logging.WARNING):
+        peers[0].publish()
+        peers[0].publish()
+    assert caplog.text.count("with 3 peers the model moves 2.7 times as far") == told
+    assert caplog.text.count("set it to 0.33") == told
 
 
 def test_a_liar_stays_within_the_terms() -> None:

@@ -150,6 +150,8 @@ def test_running_statistics_stay_local_with_a_warning() -> None:
         (lambda: create_method("seeds", basis="gauss"), "method.basis", "srht-rad-v1"),
         (lambda: create_method("seeds", budget=5), "method.coefficient_max", "at most the budget"),
         (lambda: create_method("seeds", share=0), "method.share", "above 0"),
+        (lambda: create_method("seeds", share=1.1), "method.share", "at most 1"),
+        (lambda: create_method("adapter-set", share=2), "method.share", "at most 1"),
         (lambda: create_method("seeds", modules=[""]), "method.modules", "at least one"),
         (lambda: create_method("seeds", probe_length=0.0), "method.probe_length", "above 0"),
         (lambda: create_method("seeds", sampling="best"), "method.sampling", "uniform, history"),

@@ -35,8 +35,8 @@ class AdapterSetMethod(LedgerMethod):
         tolerance: How far a compaction may be from what it replaces, as a part of the length of
             that.
         rank: Of what this peer publishes.
-        share: What part of its steps this peer adds to the model, such as one over the number of
-            peers.
+        share: What part of its steps this peer adds to the model, at most 1: one over the number
+            of peers. The default fits four.
         feedback: How much of what a change leaves out waits for the next one, in [0, 1].
     """
 
@@ -61,7 +61,7 @@ class AdapterSetMethod(LedgerMethod):
         if self.rank > self.rank_max:
             fix = f"write at most the run's rank_max of {self.rank_max}"
             raise ConfigError("method.rank", self.rank, fix)
-        check_number(self.share, "method.share", above=0.0)
+        check_number(self.share, "method.share", above=0.0, most=1.0)
         check_number(self.feedback, "method.feedback", least=0.0)
         if self.feedback > 1.0:
             raise ConfigError("method.feedback", self.feedback, "write a number from 0 to 1")

@@ -56,7 +56,7 @@ class DirectionMethod(LedgerMethod, ABC):
         LedgerMethod.__post_init__(self)
         check_choice(self.basis, "method.basis", (NAME,))
         self.terms(run_id=bytes(32), size=DIRECTIONS_MAX)
-        check_number(self.share, "method.share", above=0.0)
+        check_number(self.share, "method.share", above=0.0, most=1.0)
         object.__setattr__(self, "share", float(self.share))
         check_integer(self.rounds_per_epoch, "method.rounds_per_epoch", least=0)
 
