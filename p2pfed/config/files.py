@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from p2pfed.config.complaints import field_error
+from p2pfed.config.constants import NAMED_TABLES, constants_of
 from p2pfed.config.model import RunConfig
 from p2pfed.config.plugins import load_plugins
 from p2pfed.errors import ConfigError
@@ -78,7 +79,11 @@ def write(config: RunConfig, path: Path) -> None:
 
 
 def render(config: RunConfig) -> str:
-    """Return the text of a run file; `load` reads the same configuration from it."""
+    """Return the text of a run file, from which `load` reads the same run.
+
+    Constants of the method, the codec and the like are written out, those left at their defaults,
+    too: nobody could know them otherwise.
+    """
     lines: list[str] = ["# A run of p2pfed. Fields that are left out have the values shown.", ""]
     for name in RunConfig.model_fields:
         if name in _HEADS:
@@ -101,8 +106,14 @@ def _table(name: str, table: BaseModel) -> list[str]:
             lines.append(f"# {field} = …{comment}")
         else:
             lines.append(f"{field} = {_value(value)}{comment}")
-    if table.model_extra:
-        lines += tomli_w.dumps(table.model_extra).splitlines()
+    given = dict(table.model_extra or {})
+    if name in NAMED_TABLES:
+        for constant in constants_of(name, getattr(table, "name", "")):
+            value = given.pop(constant.name, constant.default)
+            comment = f"  # {constant.meaning}" if constant.meaning else ""
+            lines.append(f"{constant.name} = {_value(value)}{comment}")
+    if given:
+        lines += tomli_w.dumps(given).splitlines()
     return [*lines, "", *inner]
 
 

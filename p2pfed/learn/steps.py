@@ -48,10 +48,10 @@ class Sgd(StepRule):
     """Stochastic gradient descent, plain or with momentum.
 
     Attributes:
-        learning_rate: Above 0.
-        head_learning_rate: Of heads; 0 stands for the same.
-        momentum: From 0 to below 1.
-        weight_decay: At least 0.
+        learning_rate: Factor of a step, above 0.
+        head_learning_rate: The same of heads; 0 takes learning_rate for them as well.
+        momentum: Part of a step that the next one repeats, from 0 to below 1.
+        weight_decay: Pull towards zero, at least 0.
     """
 
     name: ClassVar[str] = "sgd"
@@ -91,11 +91,11 @@ class AdamW(StepRule):
     Source: Loshchilov and Hutter 2019, "Decoupled weight decay regularization", alg. 2.
 
     Attributes:
-        learning_rate: Above 0.
-        head_learning_rate: Of heads; 0 stands for the same.
+        learning_rate: Factor of a step, above 0.
+        head_learning_rate: The same of heads; 0 takes learning_rate for them as well.
         beta1: Decay of the mean of gradients, from 0 to below 1.
         beta2: Decay of the mean of their squares, from 0 to below 1.
-        weight_decay: At least 0.
+        weight_decay: Pull towards zero, at least 0.
     """
 
     name: ClassVar[str] = "adamw"

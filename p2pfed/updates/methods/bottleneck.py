@@ -61,7 +61,7 @@ class Bottleneck(Method):
         scale: Factor of what is added.
         targets: Names, or last parts of names, of linear layers.
         modules: Modules that train and travel whole, such as a classification head; may be none.
-        initial: As of `Full`, for `modules`.
+        initial: `portable` or `given`, as of `Full`, for `modules`.
     """
 
     name: ClassVar[str] = "bottleneck"

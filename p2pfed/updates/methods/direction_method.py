@@ -30,12 +30,12 @@ class DirectionMethod(LedgerMethod, ABC):
     Attributes:
         basis: How directions are made.
         direction_count: K, a power of two.
-        fraction_bits: q.
+        fraction_bits: q: coefficients count units of 2^-q.
         coefficient_max: The largest magnitude of a coefficient in one operation.
         epoch_count: How many epochs there are.
         budget: The largest length of what one author may move in one epoch.
-        share: What part of its steps this peer adds to the model, such as one over the number of
-            peers.
+        share: What part of its steps this peer adds to the model, at most 1: one over the number
+            of peers. The default fits four.
         rounds_per_epoch: Rounds after which this peer goes on to the next epoch, and after the last
             one to the first; 0 to stay in the first.
     """

@@ -71,7 +71,7 @@ class FedSb(Method):
         scale: Factor of the change; 1 moves weights about as fast as `lora` does by default.
         targets: Names, or last parts of names, of linear layers.
         modules: Modules that train and travel whole, such as a classification head; may be none.
-        initial: As of `Full`, for `modules`.
+        initial: `portable` or `given`, as of `Full`, for `modules`.
         basis: BLAKE3-256, in hexadecimal, of the file with B and A that `gradient_basis` made;
             empty to draw them.
         basis_file: Where that file is on this machine; no constant of the run.

@@ -27,7 +27,7 @@ class Head(Method):
 
     Attributes:
         modules: Their names in the model.
-        initial: As of `Full`.
+        initial: `portable` or `given`, as of `Full`.
     """
 
     name: ClassVar[str] = "head"

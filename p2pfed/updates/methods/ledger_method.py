@@ -30,7 +30,7 @@ class LedgerMethod(Method, ABC):
             writes vectors.
         own_constants: Names of the constants that are this peer's alone.
         modules: Modules that train whole, as of `Head`; if there are none, everything trains.
-        initial: As of `Full`.
+        initial: `portable` or `given`, as of `Full`.
     """
 
     is_ledger: ClassVar[bool] = True

@@ -53,7 +53,7 @@ class LowRank(Method, ABC):
         alpha: Scale; the change is alpha / rank times the product.
         targets: Names, or last parts of names, of the linear layers that get adapters.
         modules: Modules that train and travel whole, such as a classification head; may be none.
-        initial: As of `Full`, for `modules`.
+        initial: `portable` or `given`, as of `Full`, for `modules`.
     """
 
     trains_a: ClassVar[bool] = True

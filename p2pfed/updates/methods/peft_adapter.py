@@ -59,7 +59,7 @@ class Peft(Method):
         targets: Names, or last parts of names, of the layers that it adapts; empty for types
             that choose for themselves, as those that learn prompts do.
         modules: Modules that train and travel whole, such as a classification head; may be none.
-        initial: As of `Full`, for `modules`.
+        initial: `portable` or `given`, as of `Full`, for `modules`.
         task: A name of `peft.TaskType`, such as `SEQ_CLS`, which prompts need; empty for none.
         options: Further fields of the type's configuration, as `name=value` with the value in
             JSON: `r=4`, `init_weights=true`, `bias="none"`.
