@@ -69,6 +69,9 @@ def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
             '"lora-ranks" or "update-ranks", and codec.name = "ballot", or take another rule'
         )
         return ConfigError("integration.rule", rule, fix)
+    if "reads vectors" in said or "is no vote" in said:
+        fix = 'write "rank-vote"; this method sends rankings, and no other rule votes on them'
+        return ConfigError("integration.rule", rule, fix)
     if params or said.startswith("parameters of "):
         return ConfigError("integration.params", params, said)
     return ConfigError("integration.rule", rule, f"{said}; the rules are {', '.join(names())}")

@@ -46,6 +46,17 @@ def test_what_no_parameter_alone_says_is_the_fault_of_all(
     assert (caught.value.field, caught.value.value) == ("integration.params", params)
 
 
+@pytest.mark.parametrize("rule", ["nnm+trimmed-mean", "median"])
+def test_methods_that_vote_take_no_other_rule(rule: str) -> None:
+    tables = {"method": {"name": "ranks"}, "codec": {"name": "ballot"}, "run": {"task": "digits"}}
+    config = parse({**tables, "integration": {"rule": rule}})
+    with pytest.raises(ConfigError) as caught:
+        assemble(config, ANNA)
+    assert (caught.value.field, caught.value.value) == ("integration.rule", rule)
+    fix = 'write "rank-vote"; this method sends rankings, and no other rule votes on them'
+    assert caught.value.fix == fix
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
