@@ -21,12 +21,15 @@ class Codec(ABC):
         name: Its name in headers and in the table; renaming one changes the protocol.
         is_for_differences: Whether it rounds so much that a peer has to send what changed since
             its last update, or what is rounded off would be lost.
+        keeping_constant: Where `contraction_min` may be 0: the constant that decides on it, and
+            what to write for it.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
     is_for_differences: ClassVar[bool] = False
+    keeping_constant: ClassVar[tuple[str, str]] = ("name", "write another codec")
 
     @final
     def encode(self, vector: Tensor) -> bytes:
@@ -143,8 +146,10 @@ def check_contractive(codec: Codec, user: str) -> None:
         ConfigError: If it is not known to keep part of every vector.
     """
     if codec.contraction_min <= 0:
-        fix = f"{user} needs a codec that keeps part of every vector; with {codec.describe()} this "
-        raise ConfigError("codec.name", codec.name, f"{fix}one can lose all of it every time")
+        constant, fix = codec.keeping_constant
+        value = codec.describe().get(constant, codec.name)
+        why = f"from there on {codec.name} can lose a vector as a whole, and {user} adds up errors"
+        raise ConfigError(f"codec.{constant}", value, f"{fix}; {why}")
 
 
 def is_finite(vector: Tensor) -> bool:

@@ -352,7 +352,7 @@ def test_what_cannot_be_encoded_changes_nothing() -> None:
 
 
 def test_a_codec_that_can_lose_everything_is_refused() -> None:
-    with pytest.raises(ConfigError, match="difference gossip needs a codec that keeps"):
+    with pytest.raises(ConfigError, match="difference gossip adds up errors"):
         PublicCopies(Uniform(step_rms=2.0), SIZE)
 
 

@@ -50,6 +50,7 @@ class Uniform(Codec):
 
     name: ClassVar[str] = "uniform"
     is_for_differences: ClassVar[bool] = True
+    keeping_constant: ClassVar[tuple[str, str]] = ("step_rms", "write a number below 2")
 
     step_rms: float = 0.5
 
