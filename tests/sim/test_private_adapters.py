@@ -36,8 +36,9 @@ def accuracy_of(name: str, rate: float, seed: int, *, private: bool) -> float:
         "integration": {"rule": "mean"},
         "schedule": {"mode": "synchronous", "rounds_max": 12, "evaluate_every_rounds": 12},
         "topology": {"name": "complete", "nodes": 2},
-        "privacy": {"enabled": private, "noise_multiplier": NOISE, "epsilon_max": 1.0},
     }
+    if private:
+        scenario["privacy"] = {"enabled": True, "noise_multiplier": NOISE, "epsilon_max": 1.0}
     result = sim.run(load_scenario(scenario), seed=seed)
     assert [it.stopped for it in result.peers] == ["rounds", "rounds"]
     found = result.metrics["mean_accuracy"]
