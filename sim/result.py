@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from typing_extensions import override
 
-from p2pfed.core.events import Verdict
-from p2pfed.core.notices import Finished, Notice, PeerOffended, RoundFinished, UpdateRejected
+from p2pfed.core.effects import Effect
+from p2pfed.core.events import Event, Verdict
+from p2pfed.core.notices import (
+    Finished,
+    Notice,
+    PeerOffended,
+    RoundFinished,
+    StopReason,
+    UpdateRejected,
+)
 from p2pfed.core.rejections import Rejections
 from p2pfed.core.row_use import RowUse
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from sim.host import Host
+from sim.troubles import Troubles, trouble_of
 from sim.watching import Watcher
 
 if TYPE_CHECKING:
@@ -50,6 +59,7 @@ class PeerReport:
         stopped: Why it stopped training, None if it has not.
         scores: Its evaluations in order.
         offences_seen: Offences of others that it counted.
+        trouble: Why its last failed job failed, None if none did.
     """
 
     hostile: str | None = None
@@ -57,6 +67,12 @@ class PeerReport:
     stopped: str | None = None
     scores: list[Score] = field(default_factory=list)
     offences_seen: int = 0
+    trouble: str | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it gave up training."""
+        return self.stopped == StopReason.FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +86,16 @@ class Result:
         metrics: `mean_accuracy` and `worst_accuracy` of the honest training peers' last test
             scores (None where nothing was tested), `hostile_weight_mass` (mean weight of hostile
             rows in the integrations that had any, None without), `finished` (share of honest
-            peers that stopped training), `virtual_s`, `events`.
+            peers that stopped training and did not give up), `failed` (share of those that gave
+            up), `virtual_s`, `events`.
         peers: One report per peer.
         rows_used: How many rows had a part in honest peers' integrations, by whose they were:
             `honest` and `hostile`.
         rejected: Likewise how many rows had none or were not even taken, by reason.
         rejected_peers: Whose they were: by reason `peers`, count by number of the five peers with
             most of them, and `more`, how many others there are.
-        warning: That no honest peer used any row, and why; None if one did.
+        warning: That jobs of honest peers failed, or that none of them used any row, and why; None
+            if all is well.
         bytes_sent: Per peer, with the framing around frames and chunks.
         trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal.
         model_digests: BLAKE3-256 of each peer's final vector, in hexadecimal.
@@ -142,6 +160,16 @@ class Recorder(Watcher):
         numbers = {peer: str(number) for number, peer in enumerate(peers)}
         self._rejections = Rejections(numbers.__getitem__)
         self._row_use = RowUse()
+        self._troubles = Troubles()
+
+    @override
+    def event_handled(self, host: Host, event: Event, effects: list[Effect]) -> None:
+        reason = trouble_of(event, effects)
+        if reason is not None:
+            report = self.reports[host.index]
+            report.trouble = reason
+            if report.hostile is None:
+                self._troubles.add(host.index, reason)
 
     @override
     def notice_given(self, host: Host, notice: Notice) -> None:
@@ -176,8 +204,10 @@ class Recorder(Watcher):
         return self._rejections.peers()
 
     def warning(self) -> str | None:
-        """Say that no honest peer used any row; None if one did."""
-        return self._row_use.warning()
+        """Say what went wrong at honest peers, in words; None if nothing did."""
+        given_up = sum(it.has_failed for it in self.reports if it.hostile is None)
+        found = (self._troubles.warning(given_up), self._row_use.warning())
+        return "; ".join(said for said in found if said) or None
 
     def _take_round(self, host: Host, notice: RoundFinished) -> None:
         report = self.reports[host.index]

@@ -179,11 +179,15 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
         scores = recorder.reports[host.index].scores
         if host.member.config.role is Role.TRAIN and scores and scores[-1].test_score is not None:
             accuracies.append(scores[-1].test_score)
+    reports = recorder.reports
+    has_failed = [host.is_done and reports[host.index].has_failed for host in honest]
+    finished = sum(host.is_done for host in honest) - sum(has_failed)
     metrics = {
         "mean_accuracy": sum(accuracies) / len(accuracies) if accuracies else None,
         "worst_accuracy": min(accuracies, default=None),
         "hostile_weight_mass": recorder.hostile_weight_mass(),
-        "finished": sum(host.is_done for host in honest) / len(honest) if honest else 0.0,
+        "finished": finished / len(honest) if honest else 0.0,
+        "failed": sum(has_failed) / len(honest) if honest else 0.0,
         "virtual_s": world.now_s,
         "events": world.trace.count,
     }

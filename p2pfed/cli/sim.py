@@ -14,7 +14,16 @@ from rich.table import Table
 
 from p2pfed.cli import sim_compare, sim_replay, sim_report, sim_sweep
 from p2pfed.cli.assignments import parse_assignments
-from p2pfed.cli.output import Json, Output, examples, facts, size_of, text_of
+from p2pfed.cli.output import (
+    EXIT_FAILED,
+    EndedError,
+    Json,
+    Output,
+    examples,
+    facts,
+    size_of,
+    text_of,
+)
 from p2pfed.cli.sim_progress import rounds_bar
 
 if TYPE_CHECKING:
@@ -78,6 +87,8 @@ def run(
     output.result(found, lambda console: _show(console, found))
     if found["warning"]:
         output.people.print(f"warning: {found['warning']}")
+    if found["metrics"]["failed"]:
+        raise EndedError(EXIT_FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,3 +96,26 @@ def test_a_folder_that_cannot_be_written(p2pfed, tmp_path):
     (tmp_path / "short.toml").write_text(SCENARIO)
     error = p2pfed.error("sim", "run", "short.toml", "--out", "short.toml/results", code=3)
     assert "cannot write" in error["message"]
+
+
+DIVERGING = """
+[training]
+steps_per_round = 4
+threads = 1
+step_rule = { name = "sgd", learning_rate = 1e30 }
+"""
+
+
+def test_a_run_in_which_training_fails_says_why_and_ends_with_an_error(p2pfed, tmp_path):
+    text = SCENARIO.replace("[training]\nsteps_per_round = 1\nthreads = 1\n", DIVERGING)
+    (tmp_path / "diverging.toml").write_text(text)
+    found = p2pfed.json("sim", "run", "diverging.toml", "--out", "results", code=1)
+    assert (found["metrics"]["finished"], found["metrics"]["failed"]) == (0.0, 1.0)
+    assert [peer["stopped"] for peer in found["peers"]] == ["failed"] * 4
+    assert "diverged (loss nan)" in found["peers"][2]["trouble"]
+    said = "12 jobs failed at 4 peers, 4 of which gave up training: "
+    assert found["warning"].startswith(said)
+    assert "diverged (loss nan)" in found["warning"]
+    assert json.loads((tmp_path / "results" / "result.json").read_text()) == found
+    assert p2pfed("sim", "run", "diverging.toml") == 1
+    assert f"warning: {found['warning']}" in p2pfed.out
