@@ -12,6 +12,7 @@ from blake3 import blake3
 from p2pfed.core.effects import StartIntegration, StartTraining
 from p2pfed.core.events import Evaluation, Verdict
 from p2pfed.errors import CodecError, LocalError
+from p2pfed.learn.privacy.guard import PrivacySpent
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import UpdateHeader
 
@@ -78,6 +79,10 @@ class IntegrationOutcome(Protocol):
 
 class Bench(Protocol):
     """What the simulator asks of `p2pfed.learn.workbench.Workbench`, and of what stands in."""
+
+    @property
+    def privacy_spent(self) -> PrivacySpent | None:
+        """What was told about training rows so far; None where nobody counts."""
 
     def train(self, effect: StartTraining, should_stop: ShouldStop = ...) -> TrainingOutcome:
         """Take the round's local steps and encode the own vector.
@@ -187,6 +192,10 @@ class StubBench:
         self._payload_bytes = payload_bytes
         self._before_publish = before_publish
         self._failures = failures
+
+    @property
+    def privacy_spent(self) -> None:
+        """Count nothing: there are no rows."""
 
     def train(
         self,

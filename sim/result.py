@@ -60,6 +60,8 @@ class PeerReport:
         scores: Its evaluations in order.
         offences_seen: Offences of others that it counted.
         trouble: Why its last failed job failed, None if none did.
+        privacy: What was told about its training rows, as `PrivacySpent` tells it to JSON; None for
+            a peer without privacy or a hostile one.
     """
 
     hostile: str | None = None
@@ -68,6 +70,7 @@ class PeerReport:
     scores: list[Score] = field(default_factory=list)
     offences_seen: int = 0
     trouble: str | None = None
+    privacy: Mapping[str, float | int | str] | None = None
 
     @property
     def has_failed(self) -> bool:

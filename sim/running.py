@@ -180,6 +180,9 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
         if host.member.config.role is Role.TRAIN and scores and scores[-1].test_score is not None:
             accuracies.append(scores[-1].test_score)
     reports = recorder.reports
+    for host in honest:
+        spent = None if host.bench is None else host.bench.privacy_spent
+        reports[host.index].privacy = None if spent is None else spent.to_json_object()
     has_failed = [host.is_done and reports[host.index].has_failed for host in honest]
     finished = sum(host.is_done for host in honest) - sum(has_failed)
     metrics = {

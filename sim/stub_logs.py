@@ -69,6 +69,10 @@ class StubLogBench:
             raise CodecError(f"a log has no update of kind {header.kind}")
         self._decode(payload)
 
+    @property
+    def privacy_spent(self) -> None:
+        """Count nothing: there are no rows."""
+
     def remake(self, header: UpdateHeader) -> bytes | None:
         """Make a snapshot of a log; None if that has not come as far.
 

@@ -1,7 +1,7 @@
 """`p2pfed sim run`, and the group of all that simulates."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +121,9 @@ def _simulate(scenario: "Scenario", seed: int, places: _Places) -> "Result":
 
 def _show(console: Console, found: Mapping[str, Any]) -> None:
     rows = {"scenario": found["scenario"], "seed": found["seed"], **found["metrics"]}
+    private = [peer["privacy"] for peer in found["peers"] if peer["privacy"] is not None]
+    if private:
+        rows["privacy"] = _privacy_words(private)
     rows["trace_digest"] = found["trace_digest"]
     console.print(facts(rows))
     table = Table(box=None, padding=(0, 2), pad_edge=False)
@@ -138,6 +141,17 @@ def _show(console: Console, found: Mapping[str, Any]) -> None:
         )
     console.print(table)
     console.print(_reason_table(found))
+
+
+def _privacy_words(private: Sequence[Mapping[str, Any]]) -> str:
+    """Return what was told about the rows of those about whom most was, and what may still be."""
+    counts = sorted(spent["releases"] for spent in private)
+    releases = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
+    return (
+        f"at most epsilon {max(spent['epsilon'] for spent in private):.3f} spent and at least "
+        f"{min(spent['epsilon_left'] for spent in private):.3f} left, {releases} releases a peer; "
+        f"private peers: {len(private)}"
+    )
 
 
 def _reason_table(found: Mapping[str, Any]) -> Table:

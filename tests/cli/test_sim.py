@@ -119,3 +119,37 @@ def test_a_run_in_which_training_fails_says_why_and_ends_with_an_error(p2pfed, t
     assert json.loads((tmp_path / "results" / "result.json").read_text()) == found
     assert p2pfed("sim", "run", "diverging.toml") == 1
     assert f"warning: {found['warning']}" in p2pfed.out
+
+
+PRIVACY = """
+[privacy]
+enabled = true
+noise_multiplier = 4.0
+epsilon_max = 3.0
+[[adversaries]]
+peer = 0
+kind = "sign-flip"
+"""
+
+
+def test_a_private_run_says_what_was_spent(p2pfed, tmp_path):
+    (tmp_path / "private.toml").write_text(SCENARIO + PRIVACY)
+    found = p2pfed.json("sim", "run", "private.toml")
+    hostile, *honest = (peer["privacy"] for peer in found["peers"])
+    assert hostile is None
+    assert {spent["releases"] for spent in honest} == {2}
+    most = max(spent["epsilon"] for spent in honest)
+    least = min(spent["epsilon_left"] for spent in honest)
+    assert 0.0 < most < 3.0
+    assert p2pfed("sim", "run", "private.toml") == 0
+    (line,) = [line for line in p2pfed.out.splitlines() if line.startswith("privacy")]
+    said = f"at most epsilon {most:.3f} spent and at least {least:.3f} left, 2 releases a peer"
+    assert said in line
+
+
+def test_a_run_without_privacy_says_nothing_of_it(p2pfed, tmp_path):
+    (tmp_path / "short.toml").write_text(SCENARIO)
+    found = p2pfed.json("sim", "run", "short.toml")
+    assert [peer["privacy"] for peer in found["peers"]] == [None] * 4
+    assert p2pfed("sim", "run", "short.toml") == 0
+    assert "privacy" not in p2pfed.out
