@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.tasks import load_task
 from p2pfed.messages import Role
+from p2pfed.updates.registry import METHODS
+from p2pfed.wire.genesis_report import difference
 from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
 from sim.benches import Bench
@@ -131,17 +134,17 @@ def _build(
     def make_bench(index: int) -> Bench:
         adversary = adversaries.get(index, Adversary())
         config = scenario.run_config(index, seed=seed)
-        made = assemble(
-            config,
-            identity_of(seed, index),
-            task=peer_task(config, pool=pool),
-            before_publish=adversary.difference,
-            cache=cache,
-            entropy=identity_of(seed, index).seed,
-        )
+        with scenario.naming_variants(index):
+            made = assemble(
+                config,
+                identity_of(seed, index),
+                task=peer_task(config, pool=pool),
+                before_publish=adversary.difference,
+                cache=cache,
+                entropy=identity_of(seed, index).seed,
+            )
         if made.agreement.run_id != first.agreement.run_id:
-            fix = f"peer {index} would be of another run; vary fields that peers need not agree on"
-            raise ConfigError("variants", [it.fields for it in scenario.world.variants], fix)
+            raise _other_run(scenario, index, made.agreement, first.agreement)
         assert made.adapted is not None
         assert first.adapted is not None
         share_frozen(made.adapted.model, first.adapted.model)
@@ -166,6 +169,21 @@ def _build(
         watchers=[*watchers, *standard_checkers(members[0].config.membership)],
         keeps_models=keeps_models,
     )
+
+
+def _other_run(scenario: Scenario, index: int, made: Agreement, first: Agreement) -> ConfigError:
+    """Return that a variant changes what peers agree on, and the first such thing."""
+    differs = difference(made.genesis, first.genesis)
+    method = first.genesis.method
+    constants = signature(METHODS[method.name]).parameters
+    own = ", ".join(name for name in constants if name not in method.constants)
+    fix = (
+        f"peer {index} would be of another run than peer 0 ({differs}); all peers share the tables "
+        f"run, method, codec and admission{f', but for {own} of the method' if own else ''}, and "
+        "the model of the task: vary fields of other tables"
+    )
+    of_peer = [it.fields for it in scenario.world.variants if index in it.peers]
+    return ConfigError("variants", of_peer, fix)
 
 
 def _core_config(scenario: Scenario, seed: int, index: int, agreement: Agreement) -> CoreConfig:

@@ -1,7 +1,8 @@
 """What a scenario file may say: a run file's tables, and the world around them."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -205,7 +206,25 @@ class Scenario(_Table):
         for variant in self.world.variants:
             if index in variant.peers:
                 overrides |= variant.fields
-        return parse(self.run, overrides=overrides)
+        with self.naming_variants(index):
+            return parse(self.run, overrides=overrides)
+
+    @contextmanager
+    def naming_variants(self, index: int) -> Iterator[None]:
+        """Say of an error about a peer's run file which variant set the field.
+
+        Raises:
+            ConfigError: The one that the block raised, under its place in the scenario.
+        """
+        try:
+            yield
+        except ConfigError as error:
+            for k, variant in reversed(list(enumerate(self.world.variants))):
+                for field in variant.fields if index in variant.peers else ():
+                    if f"{error.field}.".startswith(f"{field}."):
+                        place = f"variants.{k}.fields.{error.field}"
+                        raise ConfigError(place, error.value, error.fix) from error
+            raise
 
 
 def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
@@ -225,9 +244,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     try:
         scenario = Scenario(world=Surrounding.model_validate(world), run=run)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(field, first["input"], _fix(first["type"], first["msg"])) from error
+        raise _complaint(error) from error
     _check_run_tables(run)
     scenario = _with_plugins(scenario)
     _check_numbers(scenario.world)
@@ -280,10 +297,13 @@ def _check_run_tables(run: Mapping[str, Any]) -> None:
 def _check_variants(scenario: Scenario) -> None:
     for k, variant in enumerate(scenario.world.variants):
         for field, value in variant.fields.items():
+            place = f"variants.{k}.fields.{field}"
             if field.split(".")[0] == "node" or field in ("share.index", "share.count"):
-                raise ConfigError(
-                    f"variants.{k}.fields.{field}", value, "remove it; it is simulated"
-                )
+                raise ConfigError(place, value, "remove it; it is simulated")
+            if isinstance(value, Mapping) and value and field in RunConfig.model_fields:
+                name, inner = next(iter(value.items()))
+                fix = f"write dotted names of single fields, such as {field}.{name}: {inner!r}"
+                raise ConfigError(place, value, fix)
         scenario.run_config(variant.peers[0], seed=0)
 
 
@@ -315,6 +335,26 @@ def _check_names(world: Surrounding) -> None:
         except ConfigError as error:
             field = error.field.removeprefix("adversaries.")
             raise ConfigError(f"adversaries.{k}.{field}", error.value, error.fix) from error
+
+
+def _complaint(error: ValidationError) -> ConfigError:
+    """Name the first field that cannot be used; of a misspelled one its own name."""
+    complaints = error.errors(include_url=False)
+    unknown = [it for it in complaints if it["type"] == "extra_forbidden"]
+    first = (unknown or complaints)[0]
+    table = first["loc"][:-1]
+    missing = [
+        str(it["loc"][-1])
+        for it in complaints
+        if it["type"] == "missing" and it["loc"][:-1] == table
+    ]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return ConfigError(field, None, "is missing; write it")
+    if unknown and missing:
+        fix = f"there is no such field, and {missing[0]} is missing; write that"
+        return ConfigError(field, first["input"], fix)
+    return ConfigError(field, first["input"], _fix(first["type"], first["msg"]))
 
 
 def _fix(kind: str, message: str) -> str:

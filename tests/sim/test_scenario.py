@@ -65,6 +65,48 @@ def test_peers_may_not_differ_in_what_they_agree_on() -> None:
     with pytest.raises(ConfigError, match="peer 1 would be of another run") as caught:
         sim.run(make(variants=variants), seed=0)
     assert caught.value.field == "variants"
+    assert "(seed: 9 here, 0 there)" in caught.value.fix
+    assert "all peers share the tables run, method, codec and admission, and" in caught.value.fix
+
+
+def test_an_error_about_a_peers_run_file_names_the_variant_that_caused_it() -> None:
+    method = {"name": "adapter-set", "rank": 2}
+    variants = [
+        {"peers": [2], "fields": {"method.rank": 4}},
+        {"peers": [1, 2], "fields": {"method.rank": 100}},
+    ]
+    scenario = load_scenario(make(method=method, codec={"name": "operation"}, variants=variants))
+    with pytest.raises(ConfigError) as caught:
+        sim.run(scenario)
+    assert (caught.value.field, caught.value.value) == ("variants.1.fields.method.rank", 100)
+
+
+def test_an_error_about_a_field_that_no_variant_sets_names_the_field_alone() -> None:
+    variants = [{"peers": [1], "fields": {"training.batch_size": 4}}]
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(make(variants=variants, schedule={"deadline_s": -1.0}))
+    assert caught.value.field == "schedule.deadline_s"
+
+
+def test_a_whole_table_in_a_variant_is_refused_with_a_dotted_name() -> None:
+    variants = [{"peers": [1], "fields": {"method": {"rank": 2}}}]
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(make(variants=variants))
+    assert caught.value.field == "variants.0.fields.method"
+    assert caught.value.fix == "write dotted names of single fields, such as method.rank: 2"
+
+
+def test_a_misspelled_key_is_named_and_not_what_is_missing_instead() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(make(variants=[{"peer": [1], "fields": {}}]))
+    assert (caught.value.field, caught.value.value) == ("variants.0.peer", [1])
+    assert caught.value.fix == "there is no such field, and peers is missing; write that"
+
+
+def test_a_missing_key_is_named_without_the_whole_entry() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(make(variants=[{"fields": {}}]))
+    assert str(caught.value) == "variants.0.peers = None: is missing; write it"
 
 
 def test_a_seed_of_the_run_is_kept() -> None:
@@ -133,7 +175,10 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology"),
         ({"unknown": {}}, "unknown"),
         ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
-        ({"variants": [{"peers": [1], "fields": {"training.steps": 1}}]}, "training.steps"),
+        (
+            {"variants": [{"peers": [1], "fields": {"training.steps": 1}}]},
+            "variants.0.fields.training.steps",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(tables: dict[str, Any], field: str) -> None:
