@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from p2pfed.core.config import CoreConfig
 from p2pfed.core.peer import PeerCore
 from p2pfed.identity import Identity
+from p2pfed.wire.reading import PLAIN, Reader
 from sim.adversaries.adversary import Adversary
 from sim.benches import Bench
 from sim.clock import Clock
@@ -20,10 +21,15 @@ CoreFactory = Callable[[CoreConfig, Identity, bytes, Mapping[str, bytes]], PeerC
 
 
 def make_core(
-    config: CoreConfig, identity: Identity, entropy: bytes, records: Mapping[str, bytes]
+    config: CoreConfig,
+    identity: Identity,
+    entropy: bytes,
+    records: Mapping[str, bytes],
+    *,
+    reader: Reader = PLAIN,
 ) -> PeerCore:
     """Return the core of a new life of a peer."""
-    return PeerCore(config, identity, entropy=entropy, records=records)
+    return PeerCore(config, identity, entropy=entropy, records=records, reader=reader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import networkx as nx
 
@@ -9,7 +10,8 @@ from p2pfed.core.config import CoreConfig, NeighborAddress
 from sim.adversaries.adversary import Adversary
 from sim.benches import Bench
 from sim.identities import identity_of
-from sim.member import Member
+from sim.member import Member, make_core
+from sim.reading import SharedReader
 
 
 def address_of(index: int) -> str:
@@ -35,6 +37,7 @@ def overlay(
         adversaries: Of hostile peers, by number.
     """
     identities = [identity_of(seed, index) for index in range(len(graph))]
+    make = partial(make_core, reader=SharedReader())
     members = []
     for index, identity in enumerate(identities):
         told = config(index) if callable(config) else config
@@ -52,6 +55,7 @@ def overlay(
                 config=replace(told, membership=membership),
                 make_bench=lambda index=index: make_bench(index),  # type: ignore[misc]
                 adversary=(adversaries or {}).get(index),
+                make_core=make,
             )
         )
     return members

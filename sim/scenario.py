@@ -279,7 +279,7 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError("scenario", str(path), f"is not TOML ({error}); mend it") from error
     plugins = source.get("plugins")
     files = plugins.get("files") if isinstance(plugins, dict) else None
-    if isinstance(files, list) and all(isinstance(file, str) for file in files):
+    if plugins and isinstance(files, list) and all(isinstance(file, str) for file in files):
         # Whoever changes fields of it has no folder any more that these could be relative to.
         source["plugins"] = {**plugins, "files": absolute(files, path.parent)}
     return source

@@ -13,6 +13,7 @@ from p2pfed.core.timers import TimerKind
 from p2pfed.identity import Identity, PeerId
 from p2pfed.messages import PeerRecord, PeerRecords
 from p2pfed.wire import headers
+from p2pfed.wire.reading import Reader
 
 # A configured neighbor of another run may be restarted with the right one, but not soon.
 _REFUSED_ATTEMPTS: Final = 6  # guess: the pause is then 64 times the first
@@ -30,6 +31,7 @@ class Dialing:
         ledger: Ledger,
         outbox: Outbox,
         generator: random.Random,
+        reader: Reader,
     ) -> None:
         self._config = config.membership
         self._neighbors = neighbors
@@ -37,7 +39,7 @@ class Dialing:
         self._outbox = outbox
         self._random = generator
         self._run_id = config.run_id
-        self._book = PeerBook(config.run_id, config.limits.known_peers_max)
+        self._book = PeerBook(config.run_id, config.limits.known_peers_max, reader)
         self._is_over = False
 
     def start(self, identity: Identity, now_s: float) -> None:

@@ -24,7 +24,8 @@ from p2pfed.core.transfers import Transfers
 from p2pfed.errors import LimitExceeded, SpecMismatch
 from p2pfed.identity import PeerId
 from p2pfed.messages import SignedHeader
-from p2pfed.wire import frames, headers
+from p2pfed.wire import frames
+from p2pfed.wire.reading import Reader
 
 
 @final
@@ -45,6 +46,7 @@ class Dissemination:
         equivocation: Equivocation,
         standing: Standing,
         outbox: Outbox,
+        reader: Reader,
     ) -> None:
         self._config = config
         self._keeps_rounds = config.schedule.mode is ScheduleMode.SYNCHRONOUS
@@ -60,6 +62,7 @@ class Dissemination:
         self._equivocation = equivocation
         self._standing = standing
         self._outbox = outbox
+        self._reader = reader
         self._is_told_of_full_logs = False
 
     # Own updates ---------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class Dissemination:
         """Notice an own update that this life does not know: its disk was lost or is old."""
         header = signed.header
         if self._own.is_behind(header.incarnation, header.sequence):
-            headers.verify(signed)
+            self._reader.verify(signed)
             self.on_claim(header.incarnation, header.sequence, now_s)
 
     def _tell_of_full_logs(self, signed: SignedHeader) -> None:
@@ -210,7 +213,7 @@ class Dissemination:
         if self._is_told_of_full_logs or not self._authors.is_full:
             return
         self._check_run(signed)
-        headers.verify(signed)
+        self._reader.verify(signed)
         self._is_told_of_full_logs = True
         most = self._config.limits.log_authors_max
         reason = (
@@ -231,7 +234,7 @@ class Dissemination:
         if not self._counts(signed):
             self._outbox.count("ignored.life")
             return False
-        headers.verify(signed)
+        self._reader.verify(signed)
         before = self._ledger.known(header.author, header.incarnation, header.sequence)
         may_be_reborn = peer == header.author or not self._neighbors.is_greeted(header.author)
         is_log = self._family is UpdateFamily.LEDGER

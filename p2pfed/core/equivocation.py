@@ -14,7 +14,7 @@ from p2pfed.core.outbox import Outbox
 from p2pfed.errors import SpecMismatch
 from p2pfed.identity import PeerId
 from p2pfed.messages import Evidence, SignedHeader
-from p2pfed.wire import headers
+from p2pfed.wire.reading import Reader
 
 
 @final
@@ -30,6 +30,7 @@ class Equivocation:
         neighbors: Neighbors,
         membership: Membership,
         outbox: Outbox,
+        reader: Reader,
     ) -> None:
         self._own_peer = own_peer
         self._run_id = run_id
@@ -38,6 +39,7 @@ class Equivocation:
         self._neighbors = neighbors
         self._membership = membership
         self._outbox = outbox
+        self._reader = reader
 
     def on_evidence(self, evidence: Evidence) -> None:
         """Freeze an author that signed two different updates under one sequence number.
@@ -54,8 +56,8 @@ class Equivocation:
             return
         if evidence.first.header.run_id != self._run_id:
             raise SpecMismatch("evidence from another run")
-        headers.verify(evidence.first)
-        headers.verify(evidence.second)
+        self._reader.verify(evidence.first)
+        self._reader.verify(evidence.second)
         self._act_on(evidence)
 
     def prove(self, one: SignedHeader, other: SignedHeader) -> None:

@@ -29,7 +29,7 @@ from p2pfed.messages import (
     RequestRange,
     RequestUpdates,
 )
-from p2pfed.wire import frames
+from p2pfed.wire.reading import Reader
 
 
 @final
@@ -46,6 +46,7 @@ class Inbox:
         anti_entropy: AntiEntropy,
         equivocation: Equivocation,
         outbox: Outbox,
+        reader: Reader,
     ) -> None:
         self._limits = limits
         self._neighbors = neighbors
@@ -55,6 +56,7 @@ class Inbox:
         self._anti_entropy = anti_entropy
         self._equivocation = equivocation
         self._outbox = outbox
+        self._reader = reader
 
     def handle_frame(self, event: FrameReceived, now_s: float, *, is_active: bool) -> None:
         """Take a frame; whatever is wrong with it is its sender's offence."""
@@ -84,7 +86,7 @@ class Inbox:
     def _decode(self, neighbor: Neighbor, frame: bytes) -> Message | None:
         """Return the message of a frame, or None when it does not count."""
         try:
-            message = frames.decode(frame)
+            message = self._reader.decode(frame)
         except SpecMismatch as error:
             if neighbor.link is not Link.CONNECTED:
                 raise

@@ -37,6 +37,7 @@ from p2pfed.core.uploads import Uploads
 from p2pfed.core.work import Work
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity, format_peer_id
+from p2pfed.wire.reading import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,12 @@ class Parts:
 
 
 def assemble(
-    config: CoreConfig, identity: Identity, *, entropy: bytes, records: Mapping[str, bytes]
+    config: CoreConfig,
+    identity: Identity,
+    *,
+    entropy: bytes,
+    records: Mapping[str, bytes],
+    reader: Reader,
 ) -> Parts:
     """Return the parts of a peer, in the state that an earlier life saved.
 
@@ -98,7 +104,7 @@ def assemble(
 
     neighbors = Neighbors(config.membership.neighbors, config.limits)
     ledger = Ledger(config.limits, config.membership, records)
-    dialing = Dialing(config, neighbors, ledger, outbox, derive_random(entropy, "dialing"))
+    dialing = Dialing(config, neighbors, ledger, outbox, derive_random(entropy, "dialing"), reader)
     standing = Standing(config, identity, neighbors, progress, records, outbox)
     participation = Participation(config, neighbors, records)
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
@@ -107,14 +113,16 @@ def assemble(
     authors = Authors(config, me, neighbors, held)
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
     uploads = Uploads(config, own, held, neighbors, standing, outbox)
-    equivocation = Equivocation(me, config.run_id, authors, ledger, neighbors, membership, outbox)
+    equivocation = Equivocation(
+        me, config.run_id, authors, ledger, neighbors, membership, outbox, reader
+    )
     known = (ledger, authors, neighbors)
     dissemination = Dissemination(
-        config, me, own, held, transfers, journal, *known, equivocation, standing, outbox
+        config, me, own, held, transfers, journal, *known, equivocation, standing, outbox, reader
     )
     anti_entropy = AntiEntropy(config, me, own, held, dissemination, *known, standing, outbox)
     listeners = (membership, dialing, dissemination, anti_entropy, equivocation)
-    inbox = Inbox(config.limits, neighbors, *listeners, outbox)
+    inbox = Inbox(config.limits, neighbors, *listeners, outbox, reader)
 
     rows = Rows(config, held, authors, neighbors, ledger)
     idleness = Idleness(config, neighbors, outbox)

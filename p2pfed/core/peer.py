@@ -32,6 +32,7 @@ from p2pfed.core.schedule import Phase
 from p2pfed.core.standing import NeighborStanding
 from p2pfed.core.timers import Timer, TimerKind
 from p2pfed.identity import Identity, PeerId
+from p2pfed.wire.reading import PLAIN, Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class PeerCore:
         identity: Its key.
         entropy: Seed of its random numbers (incarnation, jitter), 32 bytes; fresh in each life.
         records: What earlier lives of this peer saved, by key.
+        reader: Decodes frames and checks signatures.
 
     Raises:
         ConfigError: If the configured neighbors cannot be.
@@ -90,10 +92,13 @@ class PeerCore:
         *,
         entropy: bytes,
         records: Mapping[str, bytes] | None = None,
+        reader: Reader = PLAIN,
     ) -> None:
         self._config = config
         self._identity = identity
-        self._parts = assemble(config, identity, entropy=entropy, records=records or {})
+        self._parts = assemble(
+            config, identity, entropy=entropy, records=records or {}, reader=reader
+        )
         self._now_s = 0.0
 
     @property

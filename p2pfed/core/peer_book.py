@@ -9,7 +9,7 @@ from typing import Final, final
 from p2pfed.identity import PeerId
 from p2pfed.limits import PEER_RECORDS_MAX
 from p2pfed.messages import PeerRecord
-from p2pfed.wire import headers
+from p2pfed.wire.reading import PLAIN, Reader
 
 _FAILURES_MAX: Final = 3  # guess: dials in vain after which a record is forgotten
 
@@ -28,11 +28,13 @@ class PeerBook:
     Args:
         run_id: Records of other runs are not taken.
         records_max: How many others are remembered.
+        reader: Checks signatures.
     """
 
-    def __init__(self, run_id: bytes, records_max: int) -> None:
+    def __init__(self, run_id: bytes, records_max: int, reader: Reader = PLAIN) -> None:
         self._run_id = run_id
         self._records_max = records_max
+        self._reader = reader
         self._own: PeerRecord | None = None
         self._entries: dict[PeerId, _Entry] = {}
         self._news: dict[PeerId, None] = {}  # learned and not yet passed on, in order
@@ -53,7 +55,7 @@ class PeerBook:
         known = self._entries.get(record.peer)
         if known is not None and known.record.version >= record.version:
             return
-        headers.verify_record(record)
+        self._reader.verify_record(record)
         self._entries.pop(record.peer, None)
         self._entries[record.peer] = _Entry(record=record, source=source)
         self._news[record.peer] = None

@@ -1,5 +1,6 @@
 """Sequence numbers: never two ids under one, and none on the wire before it is on disk."""
 
+from functools import lru_cache
 from typing import Final, final
 
 from typing_extensions import override
@@ -19,6 +20,7 @@ _UPDATE_TAGS: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=1)  # two checkers look at each frame, and it goes to all neighbors
 def carried_update(frame: bytes) -> SignedHeader | None:
     """Return the update that a frame of a core announces or delivers, if it is such a frame."""
     if len(frame) < 2 or frame[1] not in _UPDATE_TAGS:

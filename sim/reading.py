@@ -1,0 +1,95 @@
+"""One reading of each frame for a whole world: neighbors get the same bytes, and often at once."""
+
+from collections.abc import Hashable
+from typing import Any, Final, Generic, Self, TypeVar, final
+
+from p2pfed.messages import Message, PeerRecord, SignedHeader
+from p2pfed.wire.reading import PLAIN
+
+_FRAME_BYTES_MAX: Final = 1 << 22  # guess: neighbors get a frame at nearly the same time
+_SIGNATURES_MAX: Final = 1 << 15
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@final
+class Recent(Generic[Key, Value]):
+    """Remembers what was put last: at least as much as `size_max`, at most twice of it.
+
+    Args:
+        size_max: In the unit of the sizes given.
+    """
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._size = 0
+        self._young: dict[Key, Value] = {}
+        self._old: dict[Key, Value] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, key: Key) -> Value | None:
+        """Return what was put under a key, if it is still here."""
+        found = self._young.get(key)
+        return self._old.get(key) if found is None else found
+
+    def put(self, key: Key, value: Value, size: int = 1) -> None:
+        """Remember a value."""
+        if self._size + size > self._size_max:
+            self._old, self._young, self._size = self._young, {}, 0
+        self._young[key] = value
+        self._size += size
+
+
+@final
+class SharedReader:
+    """Remembers what `PlainReader` found in good frames and signatures; bad ones are read anew.
+
+    Messages are frozen, so that cores cannot reach each other through them.
+
+    Args:
+        frame_bytes_max: Frames whose messages are remembered at least, in bytes.
+    """
+
+    def __init__(self, frame_bytes_max: int = _FRAME_BYTES_MAX) -> None:
+        self._messages: Recent[bytes, Message] = Recent(frame_bytes_max)
+        self._signed: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_SIGNATURES_MAX)
+        self._records: Recent[PeerRecord, bool] = Recent(_SIGNATURES_MAX)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # nothing that a core could tell depends on what it holds
+
+    def decode(self, frame: bytes) -> Message:
+        """Return the message of a frame.
+
+        Raises:
+            RemoteError: If it is none.
+        """
+        message = self._messages.get(frame)
+        if message is None:
+            message = PLAIN.decode(frame)
+            self._messages.put(frame, message, len(frame))
+        return message
+
+    def verify(self, signed: SignedHeader) -> None:
+        """Check that the author signed the header.
+
+        Raises:
+            SignatureError: If not.
+        """
+        key = (bytes(signed.header.author), signed.encoded, signed.signature)
+        if self._signed.get(key) is None:
+            PLAIN.verify(signed)
+            self._signed.put(key, True)
+
+    def verify_record(self, record: PeerRecord) -> None:
+        """Check that the peer signed its record.
+
+        Raises:
+            SignatureError: If not.
+        """
+        if self._records.get(record) is None:
+            PLAIN.verify_record(record)
+            self._records.put(record, True)

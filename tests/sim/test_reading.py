@@ -1,0 +1,105 @@
+"""What a world remembers of frames changes nothing but the time that reading takes."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+import topologies
+from p2pfed.core.config import ScheduleConfig
+from p2pfed.errors import RemoteError, SignatureError
+from p2pfed.messages import Deliver
+from p2pfed.wire import frames, headers
+from p2pfed.wire.reading import PLAIN
+from sim.benches import StubBench
+from sim.member import make_core
+from sim.overlay import overlay
+from sim.reading import Recent, SharedReader
+from sim.stubs import stub_config
+from sim.world import World
+from tests.core.peers import BERT, CARL, RUN_ID, flip, make_update
+
+
+def count_calls(
+    monkeypatch: pytest.MonkeyPatch, module: object, name: str
+) -> list[tuple[object, ...]]:
+    calls: list[tuple[object, ...]] = []
+    real: Callable[..., object] = getattr(module, name)
+
+    def count(*arguments: object) -> object:
+        calls.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(module, name, count)
+    return calls
+
+
+def test_a_shared_reader_changes_no_trace() -> None:
+    net = topologies.create("complete", nodes=4)
+    config = stub_config(schedule=ScheduleConfig(rounds_max=5))
+    members = overlay(net.graph, config, StubBench, seed=0)
+    plain = [replace(member, make_core=make_core) for member in members]
+    worlds = [World(net.graph, members), World(net.graph, plain)]
+    for world in worlds:
+        assert world.run(until_s=200.0, stop=world.all_done)
+    assert worlds[0].trace.digest == worlds[1].trace.digest
+
+
+def test_a_frame_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_calls(monkeypatch, frames, "decode")
+    update = make_update(BERT, 1)
+    frame = frames.encode(Deliver(update=update, payload=b"row"))
+    reader = SharedReader()
+    first = reader.decode(frame)
+    assert reader.decode(bytes(bytearray(frame))) is first
+    assert first == PLAIN.decode(frame)
+    assert len(calls) == 2  # by the shared reader and by the plain one
+
+
+def test_a_signature_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_calls(monkeypatch, headers, "verify")
+    reader = SharedReader()
+    reader.verify(make_update(BERT, 1))
+    reader.verify(make_update(BERT, 1))
+    assert len(calls) == 1
+
+
+def test_a_wrong_signature_is_refused_each_time_whatever_is_remembered() -> None:
+    reader = SharedReader()
+    signed = make_update(BERT, 1)
+    reader.verify(signed)
+    for _ in range(2):
+        with pytest.raises(SignatureError):
+            reader.verify(flip(signed))
+        with pytest.raises(SignatureError):
+            reader.verify(replace(signed, header=replace(signed.header, author=CARL.peer)))
+
+
+def test_a_wrong_record_is_refused_each_time_whatever_is_remembered() -> None:
+    reader = SharedReader()
+    record = headers.sign_record(run_id=RUN_ID, version=1, addresses=(), identity=BERT)
+    reader.verify_record(record)
+    for _ in range(2):
+        with pytest.raises(SignatureError):
+            reader.verify_record(replace(record, version=2))
+
+
+def test_a_broken_frame_is_refused_each_time() -> None:
+    reader = SharedReader()
+    for _ in range(2):
+        with pytest.raises(RemoteError):
+            reader.decode(b"\x91\xff")
+
+
+def test_a_copied_core_reads_with_the_same_reader() -> None:
+    reader = SharedReader()
+    assert copy.deepcopy(reader) is reader
+
+
+def test_memory_stays_below_twice_the_size() -> None:
+    recent: Recent[int, int] = Recent(10)
+    for number in range(100):
+        recent.put(number, number)
+        assert len(recent) <= 20
+    assert [recent.get(number) for number in (0, 90, 99)] == [None, 90, 99]
