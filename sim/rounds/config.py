@@ -73,7 +73,8 @@ class RoundsConfig:
         rounds: How many, at least 1.
         gossip_steps: How often peers send and integrate what one training made, at least 1. Of what
             integrations show, ledgers and loss gates get the last of a round, as those of peers do.
-        compute: "batched" trains all peers at once, "sequential" one after the other.
+        compute: "batched" trains all peers at once, and integrates at once wherever rule and rows
+            allow it; "sequential" does one after the other.
         seed: Of everything random, in [0, 2^53).
 
     Raises:

@@ -1,12 +1,14 @@
 """What a run of `sim.rounds` found out."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any, Final, final
 
+import torch
 from blake3 import blake3
 from torch import Tensor
 
@@ -163,6 +165,26 @@ class Tally:
         if spread > 0.0 and length > 0.0:  # else there is no unit
             self.spreads.append(spread / length)
             self.errors.append(float((result.double() - mean).norm()) / spread)
+
+    def add_block(self, rows: Tensor, results: Tensor) -> None:
+        """Count integrations of honest rows alone, all of which were used; measure as above.
+
+        In the type of the rows, unlike above: the statistics differ by rounding.
+
+        Args:
+            rows: Shape (m + 1, k, d), own rows first.
+            results: Shape (k, d).
+        """
+        row_count, peer_count, _ = rows.shape
+        self.honest_reasons[str(robust.Reason.ACCEPTED)] += peer_count * (row_count - 1)
+        self.kept.extend([False] * peer_count)
+        mean = rows.mean(dim=0)  # (k, d)
+        spread = torch.linalg.vector_norm(rows - mean, dim=(0, 2)) / math.sqrt(row_count)
+        length = torch.linalg.vector_norm(mean, dim=1)
+        error = torch.linalg.vector_norm(results - mean, dim=1)
+        has_unit = (spread > 0.0) & (length > 0.0)
+        self.spreads.extend((spread / length)[has_unit].tolist())
+        self.errors.extend((error / spread)[has_unit].tolist())
 
     def add_bans(self, place: Neighborhood, banned: Iterable[int]) -> None:
         """Take note of whom a peer bans in a round, by number."""

@@ -17,6 +17,7 @@ from p2pfed.learn.tasks import load_task
 from sim.identities import identity_of
 from sim.rounds.coalition import Coalition
 from sim.rounds.config import RoundsConfig
+from sim.rounds.crowd import find_crowds
 from sim.rounds.model import HeldOutScores
 from sim.rounds.neighborhood import Neighborhood, neighborhoods
 from sim.rounds.peer_round import PeerRound
@@ -99,6 +100,9 @@ class _Session:
             if config.loss_gate is not None
         }
         self.overrun = self._find_overrun()
+        # A pipeline of the caller's own may do anything.
+        own_places = [self.places[peer] for peer in self.honest]
+        self.crowds = find_crowds(config, own_places) if make is make_pipeline else []
         self.tally = Tally()
 
     def play(self, round: int) -> None:
@@ -109,7 +113,7 @@ class _Session:
         for step in range(1, self.config.gossip_steps + 1):
             published = vectors - self.initial  # (n, d)
             is_last = step == self.config.gossip_steps
-            for peer in self.honest:
+            for peer in self._integrate_crowds(published, vectors):
                 integration = self._integrate(
                     self.places[peer], published, before, round, is_last=is_last
                 )
@@ -152,6 +156,19 @@ class _Session:
                 for peer, vector in zip(self.honest, vectors, strict=True)
             },
         )
+
+    def _integrate_crowds(self, published: Tensor, vectors: Tensor) -> list[int]:
+        """Overwrite the vectors of those who can integrate at once; return the others."""
+        if not self.crowds:
+            return self.honest
+        done: set[int] = set()
+        lengths = torch.linalg.vector_norm(published, dim=1)
+        for crowd in self.crowds:
+            for block in crowd.integrate(published, lengths):
+                vectors[block.peers] = block.vectors + self.initial
+                self.tally.add_block(block.rows, block.vectors)
+                done.update(block.peers.tolist())
+        return [peer for peer in self.honest if peer not in done]
 
     def _integrate(
         self,
