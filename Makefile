@@ -22,7 +22,7 @@ help:
 	@echo "make demo         eight peers, one of them hostile, learn together; DEMO_ARGS='--task digits'"
 	@echo "make test         all tests but those below; PYTEST_ARGS='-k name' picks some"
 	@echo "make test-system  tests that need nft, Chromium or node"
-	@echo "make nightly      long searches for rare failures"
+	@echo "make nightly      long searches for rare failures; SWARM_SEEDS=100000 plays more random worlds than 10,000"
 	@echo "make check        formatting, lint, types, import layers"
 	@echo "make audit        known vulnerabilities of the versions in constraints.txt (needs the network)"
 	@echo "make bench        measure speed and bytes on this machine"

@@ -5,13 +5,14 @@ from typing import Any
 import topologies
 from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode
 from sim.benches import LARGE_PAYLOAD_BYTES, StubBench
+from sim.cases import Case
 from sim.checkers.links import LinksReturn
 from sim.checkers.standard import standard_checkers
 from sim.faults import Crash, Restart
 from sim.links import LinkModel
 from sim.overlay import overlay
 from sim.stubs import stub_config, stub_world
-from sim.swarm import Case, play
+from sim.swarm import play
 from sim.world import World
 
 

@@ -1,38 +1,183 @@
 """Random worlds: faults first, then everything must come right; a failing seed says its replay."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
-from p2pfed.core.config import UpdateFamily
-from sim.swarm import draw_case, play
+from p2pfed.core.config import ScheduleConfig, UpdateFamily
+from p2pfed.errors import ConfigError
+from sim import swarm
+from sim.benches import INLINE_PAYLOAD_BYTES
+from sim.cases import ATTACKS, Case, draw_case
+from sim.faults import Crash, Leave, Partition, Restart
+from sim.links import LinkModel
+from sim.shrinking import cut_case, describe, shrink
+from sim.swarm import Failure, explain, find_failure, main, why_ledgers_may_differ
 
-SEEDS = range(20)
+SEEDS = range(200)
+NIGHTLY = range(len(SEEDS), int(os.environ.get("SWARM_SEEDS", "10000")))
+FAILURES_MAX = 5  # then a nightly search has found enough for a day
+
+
+def make_case(**others: object) -> Case:
+    return replace(
+        Case(
+            seed=0,
+            topology="complete",
+            nodes=6,
+            schedule=ScheduleConfig(rounds_max=8),
+            payload_bytes=INLINE_PAYLOAD_BYTES,
+            link=LinkModel(latency_s=0.2),
+            start_spread_s=0.1,
+            relays=(5,),
+            adversaries={0: "garbage", 4: "replay"},
+            faults=(
+                Crash(at_s=1.0, peers=(1, 5)),
+                Partition(at_s=2.0, groups=((0, 4), (5,))),
+                Restart(at_s=3.0, peers=(5,)),
+            ),
+        ),
+        **others,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_safety_then_liveness(seed: int) -> None:
-    print(f"python -m sim.swarm {seed}")  # pytest shows it when the test fails
-    case = draw_case(seed)
-    world = play(case)
-    rounds = case.schedule.rounds_max
-    for host in world.hosts:
-        if host.is_honest and host.index not in case.relays:
-            assert world.status(host.index).round == rounds
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "seed", [*range(4), *(pytest.param(it, marks=pytest.mark.nightly) for it in range(4, 8))]
-)
-def test_safety_then_liveness_of_logs(seed: int) -> None:
-    play(replace(draw_case(seed), family=UpdateFamily.LEDGER))
+    failure = find_failure(draw_case(seed))
+    if failure is not None:
+        pytest.fail(explain(seed, failure), pytrace=False)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("family", [UpdateFamily.WHOLE, UpdateFamily.LEDGER])
-def test_many_seeds(family: UpdateFamily) -> None:
-    for seed in range(20, 2_000):
-        print(f"python -m sim.swarm {seed}, {family}")
-        play(replace(draw_case(seed), family=family))
+def test_safety_then_liveness_of_many_seeds() -> None:
+    found: list[str] = []
+    for seed in NIGHTLY:
+        failure = find_failure(draw_case(seed))
+        if failure is not None:
+            found.append(explain(seed, failure))
+            print(found[-1], flush=True)
+        if len(found) == FAILURES_MAX:
+            break
+    if found:
+        pytest.fail("\n\n".join(found), pytrace=False)
+
+
+def test_seeds_draw_every_family_fault_and_attack() -> None:
+    cases = [draw_case(seed) for seed in SEEDS]
+    assert {case.family for case in cases} == {UpdateFamily.WHOLE, UpdateFamily.LEDGER}
+    kinds = {type(fault).__name__ for case in cases for fault in case.faults}
+    assert kinds == {"Crash", "Heal", "Leave", "Partition", "Restart", "Slow"}
+    assert {it for case in cases for it in case.adversaries.values()} == set(ATTACKS)
+    assert {case.nodes for case in cases} == set(range(3, 9))
+    for case in cases:
+        case.graph()
+
+
+def test_ledgers_are_compared_unless_something_may_be_lost() -> None:
+    ledger = make_case(family=UpdateFamily.LEDGER, faults=(Partition(at_s=2.0, groups=((0,),)),))
+    assert why_ledgers_may_differ(ledger) is None
+    assert why_ledgers_may_differ(make_case()) is not None
+    for fault in (Crash(at_s=1.0, peers=(1,)), Leave(at_s=1.0, peers=(1,))):
+        assert why_ledgers_may_differ(replace(ledger, faults=(fault,))) is not None
+    split = replace(ledger, topology="star", adversaries={0: "garbage"})
+    assert why_ledgers_may_differ(split) == "liars, who are banned, stand between honest peers"
+
+
+def test_some_seeds_compare_ledgers() -> None:
+    ledgers = [case for case in map(draw_case, SEEDS) if case.family is UpdateFamily.LEDGER]
+    compared = [case for case in ledgers if why_ledgers_may_differ(case) is None]
+    assert len(compared) >= 10
+
+
+def test_a_checker_and_a_stuck_peer_are_failures() -> None:
+    # Of rounds without an end nobody is ever done.
+    endless = make_case(schedule=ScheduleConfig(rounds_max=None), nodes=3, faults=(), relays=())
+    failure = find_failure(replace(endless, adversaries={}))
+    assert failure is not None
+    assert failure.kind == "swarm"
+    assert "not finished" in failure.detail
+
+
+def test_what_a_core_raises_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(case: Case) -> None:
+        raise KeyError(case.seed)
+
+    monkeypatch.setattr(swarm, "play", stumble)
+    assert find_failure(make_case()) == Failure(kind="KeyError in stumble", detail="0")
+
+
+def test_cuts_take_out_what_they_name() -> None:
+    case = make_case()
+    assert cut_case(case, []) == case
+    assert cut_case(case, ["fault-0", "fault-2"]).faults == case.faults[1:2]
+    assert cut_case(case, ["liar-0"]).adversaries == {4: "replay"}
+    assert cut_case(case, ["relays", "network", "rounds-3"]) == replace(
+        case, relays=(), link=LinkModel(), schedule=ScheduleConfig(rounds_max=3)
+    )
+
+
+def test_peers_that_are_cut_leave_faults_and_liars_too() -> None:
+    cut = cut_case(make_case(), ["peers-3"])
+    assert (cut.nodes, cut.relays, cut.adversaries) == (3, (), {0: "garbage"})
+    assert cut.faults == (Crash(at_s=1.0, peers=(1,)), Partition(at_s=2.0, groups=((0,),)))
+
+
+def test_a_shape_that_has_no_such_size_becomes_a_line() -> None:
+    assert cut_case(make_case(topology="ring"), ["peers-2"]).topology == "line"
+
+
+def test_an_unknown_cut_is_named() -> None:
+    with pytest.raises(ConfigError, match="cut = 'faults-0': write fault-K"):
+        cut_case(make_case(), ["faults-0"])
+
+
+def test_shrinking_keeps_what_the_failure_needs() -> None:
+    def fails(case: Case) -> bool:
+        crashes = any(isinstance(it, Crash) and 1 in it.peers for it in case.faults)
+        return crashes and case.adversaries.get(0) == "garbage" and case.nodes > 2
+
+    case = make_case()
+    smallest = cut_case(case, shrink(case, fails))
+    assert smallest == replace(
+        case,
+        nodes=3,
+        relays=(),
+        link=LinkModel(),
+        schedule=ScheduleConfig(rounds_max=1),
+        adversaries={0: "garbage"},
+        faults=(Crash(at_s=1.0, peers=(1,)),),
+    )
+
+
+def test_shrinking_is_bounded() -> None:
+    played: list[Case] = []
+    assert shrink(make_case(), lambda case: bool(played.append(case)), tries_max=7) == []
+    assert len(played) == 7
+
+
+def test_a_description_is_python_and_short() -> None:
+    case = make_case(relays=(), faults=(Crash(at_s=1.0, peers=(1,)),))
+    assert "faults=(Crash(at_s=1.0, peers=(1, )), )" in describe(case)
+    assert "deadline_s" not in describe(case)
+
+
+def test_a_failing_seed_prints_how_to_play_it_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def play(case: Case) -> None:
+        if case.nodes > 2:
+            raise swarm.InvariantError("Checker", "three are a crowd")
+
+    monkeypatch.setattr(swarm, "play", play)
+    assert main(["17"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Checker: three are a crowd"
+    assert lines[1] == "replay:   python -m sim.swarm 17"
+    assert lines[2].startswith("smallest: python -m sim.swarm 17 --cut peers-3,")
+    cuts = lines[2].split("--cut ")[1]
+    assert main(["17", "--cut", cuts]) == 1
+    assert main(["17", "--cut", "peers-2"]) == 0
+    with pytest.raises(SystemExit):
+        main(["17", "--cut", "luck"])

@@ -1,0 +1,173 @@
+"""Descriptions of random small worlds: a seed draws topology, method, network, faults and liars."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+import networkx as nx
+
+import topologies
+from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode, UpdateFamily
+from sim.adversaries import registry
+from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
+from sim.faults import Crash, Fault, Heal, Leave, Partition, Restart, Slow, draw_churn
+from sim.identities import random_for
+from sim.links import LinkModel
+
+SAFETY_S: Final = 30.0  # faults may happen for so long, in virtual seconds
+
+_NODES_MIN: Final = 3
+_NODES_MAX: Final = 8  # small worlds find as much as large ones, and fail readably
+_ROUNDS_MIN: Final = 3
+_ROUNDS_MAX: Final = 12
+# Longer than the safety phase: who is done early still has its log when a partition ends.
+_LINGER_S: Final = 40.0
+# Those that lie about the protocol, and one that stubs understand: their models are four numbers.
+ATTACKS: Final = tuple(sorted(registry.ADVERSARIES))
+_TOPOLOGIES: Final = (
+    "barabasi-albert",
+    "complete",
+    "dumbbell",
+    "exponential",
+    "geometric",
+    "k-regular",
+    "line",
+    "ring",
+    "star",
+    "tree",
+)
+# Whole vectors are the most frequent: ledgers take three times as long, and know fewer attacks.
+_FAMILIES: Final = (*[UpdateFamily.WHOLE] * 3, UpdateFamily.LEDGER)
+DEFAULT: Final = MembershipConfig()
+# Its links return in 38 s, so that the checker of links looks while peers linger.
+_QUICK: Final = MembershipConfig(heartbeat_s=1.0, suspicion_s=4.0, redial_s_max=8.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What a seed drew.
+
+    Attributes:
+        seed: The seed, of the world too.
+        topology: Name of the graph.
+        nodes: Peers.
+        schedule: Rounds of every peer.
+        payload_bytes: Size of payloads, in bytes.
+        link: Of every edge.
+        start_spread_s: Peers start at random times within so many seconds.
+        relays: Peers that do not train.
+        adversaries: Attacks by number of the peer.
+        faults: What goes wrong in the safety phase.
+        family: WHOLE or LEDGER.
+        membership: Timing of the peers.
+    """
+
+    seed: int
+    topology: str
+    nodes: int
+    schedule: ScheduleConfig
+    payload_bytes: int
+    link: LinkModel
+    start_spread_s: float
+    relays: tuple[int, ...]
+    adversaries: dict[int, str]
+    faults: tuple[Fault, ...]
+    family: UpdateFamily = UpdateFamily.WHOLE
+    membership: MembershipConfig = DEFAULT
+
+    def graph(self) -> nx.Graph:
+        """Make the graph.
+
+        Raises:
+            TopologyError: If there is none of this name with so many nodes.
+        """
+        params = {"degree": 4} if self.topology == "k-regular" else {}
+        return topologies.create(self.topology, nodes=self.nodes, seed=self.seed, **params).graph
+
+
+def draw_case(seed: int) -> Case:
+    """Draw a case; equal seeds give equal ones."""
+    generator = random_for(seed, "swarm")
+    nodes = generator.randint(_NODES_MIN, _NODES_MAX)
+    family = generator.choice(_FAMILIES)
+    adversaries = _draw_adversaries(nodes, generator)
+    honest = [number for number in range(nodes) if number not in adversaries]
+    relays = (generator.choice(honest),) if len(honest) > 2 and generator.random() < 0.2 else ()
+    return Case(
+        seed=seed,
+        topology=_draw_topology(nodes, generator),
+        nodes=nodes,
+        schedule=_draw_schedule(generator),
+        payload_bytes=generator.choice((INLINE_PAYLOAD_BYTES,) * 2 + (LARGE_PAYLOAD_BYTES,)),
+        link=LinkModel(
+            latency_s=generator.choice((0.0, 0.02, 0.2)),
+            bandwidth_bytes_per_s=generator.choice((None, 1e6, 1e5)),
+            loss_ratio=generator.choice((0.0, 0.0, 0.02)),
+        ),
+        start_spread_s=generator.choice((0.1, 10.0)),
+        relays=relays,
+        adversaries=adversaries,
+        faults=tuple(_draw_faults(nodes, generator)),
+        family=family,
+        membership=generator.choice((DEFAULT, _QUICK)),
+    )
+
+
+def _draw_topology(nodes: int, generator: random.Random) -> str:
+    if nodes < 5:  # a degree of 4, two cliques and a tree of more than a line need five
+        return generator.choice(("complete", "line", "ring", "star"))
+    return generator.choice(_TOPOLOGIES)
+
+
+def _draw_schedule(generator: random.Random) -> ScheduleConfig:
+    return ScheduleConfig(
+        mode=generator.choice((ScheduleMode.SYNCHRONOUS, ScheduleMode.ASYNCHRONOUS)),
+        rounds_max=generator.randint(_ROUNDS_MIN, _ROUNDS_MAX),
+        deadline_s=generator.choice((2.0, 5.0)),
+        linger_s=_LINGER_S,
+        start_neighbors=generator.choice((0, 1)),
+        start_deadline_s=10.0,
+    )
+
+
+def _draw_adversaries(nodes: int, generator: random.Random) -> dict[int, str]:
+    if generator.random() < 0.5:
+        return {}
+    liars = generator.sample(range(nodes), k=generator.randint(1, max(1, nodes // 3)))
+    return {liar: generator.choice(ATTACKS) for liar in sorted(liars)}
+
+
+def _draw_faults(nodes: int, generator: random.Random) -> list[Fault]:
+    faults: list[Fault] = []
+    kinds = [
+        kind
+        for kind in ("churn", "leave", "outage", "partition", "slow")
+        if generator.random() < 0.35
+    ]
+    if "churn" in kinds:
+        faults += draw_churn(
+            range(nodes),
+            generator,
+            until_s=0.6 * SAFETY_S,
+            period_s=5.0,
+            down_s=4.0,
+            lost_disk_ratio=generator.choice((0.0, 0.3)),
+        )
+    if "partition" in kinds:
+        group = tuple(sorted(generator.sample(range(nodes), k=generator.randint(1, nodes - 1))))
+        at_s = 0.5 * SAFETY_S * generator.random()
+        faults.append(Partition(at_s=at_s, groups=(group,)))
+        faults.append(Heal(at_s=at_s + 0.5 * SAFETY_S * generator.random()))
+    if "outage" in kinds:  # the power of all fails at once
+        at_s = 0.5 * SAFETY_S * generator.random()
+        everybody = tuple(range(nodes))
+        faults.append(Crash(at_s=at_s, peers=everybody, silent=generator.random() < 0.5))
+        faults.append(Restart(at_s=at_s + 5.0, peers=everybody))
+    if "leave" in kinds:
+        faults.append(
+            Leave(at_s=SAFETY_S * generator.random(), peers=(generator.randrange(nodes),))
+        )
+    if "slow" in kinds:
+        peer = (generator.randrange(nodes),)
+        faults.append(Slow(at_s=1.0, peers=peer, speed_ratio=generator.choice((0.1, 0.5, 4.0))))
+    return faults
