@@ -1,6 +1,7 @@
 """Descriptions of random small worlds: a seed draws topology, method, network, faults and liars."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +11,9 @@ import topologies
 from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode, UpdateFamily
 from sim.adversaries import registry
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
-from sim.faults import Crash, Fault, Heal, Leave, Partition, Restart, Slow, draw_churn
+from sim.faults import Clog, Crash, Fault, Heal, Leave, Partition, Restart, Slow, draw_churn
 from sim.identities import random_for
-from sim.links import LinkModel
+from sim.links import Drawn, Latency, LinkModel
 
 SAFETY_S: Final = 30.0  # faults may happen for so long, in virtual seconds
 
@@ -24,6 +25,10 @@ _ROUNDS_MAX: Final = 12
 _LINGER_S: Final = 40.0
 # Those that lie about the protocol, and one that stubs understand: their models are four numbers.
 ATTACKS: Final = tuple(sorted(registry.ADVERSARIES))
+# Those that prove themselves to everybody, and those that a ledger knows nothing of.
+PROVEN: Final = ("equivocation", "scaled-difference")
+_FAULTS: Final = ("churn", "clog", "leave", "outage", "partition", "slow")
+_FAULTS_THAT_LOSE_NOTHING: Final = ("clog", "partition", "slow")
 _TOPOLOGIES: Final = (
     "barabasi-albert",
     "complete",
@@ -60,6 +65,7 @@ class Case:
         faults: What goes wrong in the safety phase.
         family: WHOLE or LEDGER.
         membership: Timing of the peers.
+        clocks_ahead_s: Of each peer; empty where all clocks are right.
     """
 
     seed: int
@@ -74,6 +80,7 @@ class Case:
     faults: tuple[Fault, ...]
     family: UpdateFamily = UpdateFamily.WHOLE
     membership: MembershipConfig = DEFAULT
+    clocks_ahead_s: tuple[float, ...] = ()
 
     def graph(self) -> nx.Graph:
         """Make the graph.
@@ -90,7 +97,11 @@ def draw_case(seed: int) -> Case:
     generator = random_for(seed, "swarm")
     nodes = generator.randint(_NODES_MIN, _NODES_MAX)
     family = generator.choice(_FAMILIES)
-    adversaries = _draw_adversaries(nodes, generator)
+    # Of half of the ledgers, nothing may be lost, so that all must come to be the same.
+    is_lossless = family is UpdateFamily.LEDGER and generator.random() < 0.5
+    attacks = PROVEN if is_lossless else ATTACKS
+    kinds = _FAULTS_THAT_LOSE_NOTHING if is_lossless else _FAULTS
+    adversaries = _draw_adversaries(nodes, attacks, generator)
     honest = [number for number in range(nodes) if number not in adversaries]
     relays = (generator.choice(honest),) if len(honest) > 2 and generator.random() < 0.2 else ()
     return Case(
@@ -99,17 +110,14 @@ def draw_case(seed: int) -> Case:
         nodes=nodes,
         schedule=_draw_schedule(generator),
         payload_bytes=generator.choice((INLINE_PAYLOAD_BYTES,) * 2 + (LARGE_PAYLOAD_BYTES,)),
-        link=LinkModel(
-            latency_s=generator.choice((0.0, 0.02, 0.2)),
-            bandwidth_bytes_per_s=generator.choice((None, 1e6, 1e5)),
-            loss_ratio=generator.choice((0.0, 0.0, 0.02)),
-        ),
+        link=_draw_link(generator),
         start_spread_s=generator.choice((0.1, 10.0)),
         relays=relays,
         adversaries=adversaries,
-        faults=tuple(_draw_faults(nodes, generator)),
+        faults=tuple(_draw_faults(nodes, kinds, generator)),
         family=family,
         membership=generator.choice((DEFAULT, _QUICK)),
+        clocks_ahead_s=_draw_clocks(nodes, generator),
     )
 
 
@@ -130,20 +138,36 @@ def _draw_schedule(generator: random.Random) -> ScheduleConfig:
     )
 
 
-def _draw_adversaries(nodes: int, generator: random.Random) -> dict[int, str]:
+def _draw_link(generator: random.Random) -> LinkModel:
+    return LinkModel(
+        latency_s=generator.choice((0.0, 0.02, 0.2)),
+        bandwidth_bytes_per_s=generator.choice((None, 1e6, 1e5)),
+        loss_ratio=generator.choice((0.0, 0.0, 0.02)),
+        latency=generator.choice((Latency.CONSTANT, Latency.UNIFORM, Latency.LOGNORMAL)),
+        spread_ratio=0.5,
+        drawn=generator.choice((Drawn.EDGE, Drawn.MESSAGE)),
+        queue_bytes_max=generator.choice((None, 1_000_000)),
+    )
+
+
+def _draw_clocks(nodes: int, generator: random.Random) -> tuple[float, ...]:
+    if generator.random() < 0.7:
+        return ()
+    return tuple(generator.choice((0.0, 3.0, 1e6)) for _ in range(nodes))
+
+
+def _draw_adversaries(
+    nodes: int, attacks: Sequence[str], generator: random.Random
+) -> dict[int, str]:
     if generator.random() < 0.5:
         return {}
     liars = generator.sample(range(nodes), k=generator.randint(1, max(1, nodes // 3)))
-    return {liar: generator.choice(ATTACKS) for liar in sorted(liars)}
+    return {liar: generator.choice(attacks) for liar in sorted(liars)}
 
 
-def _draw_faults(nodes: int, generator: random.Random) -> list[Fault]:
+def _draw_faults(nodes: int, among: Sequence[str], generator: random.Random) -> list[Fault]:
     faults: list[Fault] = []
-    kinds = [
-        kind
-        for kind in ("churn", "leave", "outage", "partition", "slow")
-        if generator.random() < 0.35
-    ]
+    kinds = [kind for kind in among if generator.random() < 0.3]
     if "churn" in kinds:
         faults += draw_churn(
             range(nodes),
@@ -158,6 +182,16 @@ def _draw_faults(nodes: int, generator: random.Random) -> list[Fault]:
         at_s = 0.5 * SAFETY_S * generator.random()
         faults.append(Partition(at_s=at_s, groups=(group,)))
         faults.append(Heal(at_s=at_s + 0.5 * SAFETY_S * generator.random()))
+    if "clog" in kinds:
+        first, second = generator.sample(range(nodes), k=2)
+        both = ((first, second), (second, first))
+        faults.append(
+            Clog(
+                at_s=0.5 * SAFETY_S * generator.random(),
+                links=generator.choice((both, both[:1])),
+                for_s=0.5 * SAFETY_S * generator.random(),
+            )
+        )
     if "outage" in kinds:  # the power of all fails at once
         at_s = 0.5 * SAFETY_S * generator.random()
         everybody = tuple(range(nodes))

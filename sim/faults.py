@@ -67,6 +67,21 @@ class Heal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clog:
+    """Links take nothing for a while, and then all.
+
+    Attributes:
+        at_s: Virtual time, in seconds.
+        links: Pairs of peers, who sends and who receives.
+        for_s: How long, in seconds.
+    """
+
+    at_s: float
+    links: tuple[tuple[int, int], ...]
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slow:
     """Machines change their speed.
 
@@ -94,7 +109,7 @@ class Leave:
     peers: tuple[int, ...]
 
 
-Fault = Crash | Leave | Restart | Partition | Heal | Slow
+Fault = Crash | Leave | Restart | Partition | Heal | Clog | Slow
 
 
 def plan_faults(world: World, faults: Iterable[Fault]) -> None:
@@ -164,6 +179,8 @@ def _apply(world: World, fault: Fault) -> None:
         case Leave():
             for peer in fault.peers:
                 world.command(peer, Command.LEAVE)
+        case Clog():
+            world.clog(fault.links, for_s=fault.for_s)
         case Slow():
             for peer in fault.peers:
                 world.set_speed(peer, fault.speed_ratio)

@@ -187,7 +187,7 @@ class Host:
         if isinstance(event, FrameReceived) and self.member.adversary is not None:
             self.member.adversary.frame_received(event.peer, event.frame)
         around.trace.add_event(around.clock.now_ns, self.index, event)
-        effects = self.core.handle(event, now_s=around.clock.now_s)
+        effects = self.core.handle(event, now_s=self._own_clock_s())
         for watcher in around.watchers:
             watcher.event_handled(self, event, effects)
         for effect in effects:
@@ -197,6 +197,10 @@ class Host:
                     return
                 self._effects_until_crash -= 1
             self._begin(effect)
+
+    def _own_clock_s(self) -> float:
+        """Return what the time is by the machine's own clock, in seconds."""
+        return self.now_s * self.member.clock_rate_ratio + self.member.clock_ahead_s
 
     def _begin(self, effect: Effect) -> None:
         around = self._around
@@ -271,7 +275,8 @@ class Host:
             del self.timers[timer]
             self.deliver(TimerFired(timer=timer))
 
-        self.timers[timer] = self._around.clock.after(effect.delay_s, fire)
+        delay_s = effect.delay_s / self.member.clock_rate_ratio
+        self.timers[timer] = self._around.clock.after(delay_s, fire)
 
     def _save(self, effect: Save) -> None:
         model = None

@@ -1,4 +1,4 @@
-"""One direction of an edge: latency, bandwidth shared by all that flows over it, and loss.
+"""One direction of an edge: latency, bandwidth shared by all that flows over it, loss, clogging.
 
 The model is TCP seen from above: everything arrives once and in order. What is lost arrives later,
 and what was sent after it waits for it (head-of-line blocking), since libp2p carries all streams
@@ -9,7 +9,8 @@ import math
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, final
+from enum import StrEnum
+from typing import Final, assert_never, final
 
 from sim.clock import NANOSECONDS_PER_SECOND, Action, Clock, nanoseconds
 
@@ -21,6 +22,27 @@ RETRANSMISSIONS_MAX: Final = 8  # guess: 0.2 s doubled eight times is near a min
 OVERHEAD_BYTES: Final = 34
 
 
+class Latency(StrEnum):
+    """How one-way delays spread.
+
+    CONSTANT: All are `latency_s`.
+    UNIFORM: From `latency_s` less to more a share, `spread_ratio`.
+    LOGNORMAL: With the median `latency_s`; `spread_ratio` is the standard deviation of the
+        logarithm, so that two thirds are within a factor of e to its power.
+    """
+
+    CONSTANT = "constant"
+    UNIFORM = "uniform"
+    LOGNORMAL = "lognormal"
+
+
+class Drawn(StrEnum):
+    """What has a delay of its own: each edge, for good, or each message."""
+
+    EDGE = "edge"
+    MESSAGE = "message"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkModel:
     """How one edge of the graph behaves, in each direction.
@@ -29,16 +51,82 @@ class LinkModel:
         latency_s: One-way delay, in seconds.
         bandwidth_bytes_per_s: Bytes per second, shared by frames and payloads; None for no bound.
         loss_ratio: Chance of a segment of 1,448 bytes to be lost, from 0 to below 1.
+        latency: How delays spread around `latency_s`.
+        spread_ratio: How far; see `Latency`.
+        drawn: What has a delay of its own. Messages never overtake each other on one edge.
+        queue_bytes_max: Bytes that wait to be sent; a frame that finds no room resets the
+            connection, as a node does. None for no bound.
     """
 
     latency_s: float = 0.02  # guess: two homes in one country
     bandwidth_bytes_per_s: float | None = None
     loss_ratio: float = 0.0
+    latency: Latency = Latency.CONSTANT
+    spread_ratio: float = 0.0
+    drawn: Drawn = Drawn.EDGE
+    queue_bytes_max: int | None = None
+
+    def draw_latency_s(self, generator: random.Random) -> float:
+        """Draw a one-way delay, in seconds."""
+        match self.latency:
+            case Latency.CONSTANT:
+                return self.latency_s
+            case Latency.UNIFORM:
+                share = 2.0 * generator.random() - 1.0
+                return max(0.0, self.latency_s * (1.0 + self.spread_ratio * share))
+            case Latency.LOGNORMAL:
+                return self.latency_s * generator.lognormvariate(0.0, self.spread_ratio)
+            case _:
+                assert_never(self.latency)
+
+
+@final
+class AccessLine:
+    """One direction of a peer's line to the network, which all its edges share.
+
+    Args:
+        bandwidth_bytes_per_s: Bytes per second; None for no bound.
+    """
+
+    def __init__(self, bandwidth_bytes_per_s: float | None = None) -> None:
+        self.bandwidth_bytes_per_s = bandwidth_bytes_per_s
+        self._free_ns = 0
+
+    def carry(self, size_bytes: int, start_ns: int) -> int:
+        """Return when something that is there at a time has passed, in nanoseconds."""
+        if self.bandwidth_bytes_per_s is None:
+            return start_ns
+        self._free_ns = max(start_ns, self._free_ns) + _pace_ns(
+            size_bytes, self.bandwidth_bytes_per_s
+        )
+        return self._free_ns
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Item:
+    """Something that was sent and did not arrive.
+
+    Attributes:
+        size_bytes: With its overhead.
+        left_ns: When its last byte leaves.
+        deliver: Called when it arrives; None once it was thrown away.
+    """
+
+    size_bytes: int
+    left_ns: int
+    deliver: Action | None
 
 
 @final
 class Wire:
     """One direction of an edge.
+
+    Args:
+        model: How it behaves.
+        clock: The world's.
+        generator: Of its losses and delays.
+        up: Of the peer that sends.
+        down: Of the peer that receives.
 
     Attributes:
         model: How it behaves.
@@ -46,26 +134,46 @@ class Wire:
         sent_bytes: Everything sent so far with its overhead, retransmissions not counted.
     """
 
-    def __init__(self, model: LinkModel, clock: Clock, generator: random.Random) -> None:
+    def __init__(
+        self,
+        model: LinkModel,
+        clock: Clock,
+        generator: random.Random,
+        *,
+        up: AccessLine | None = None,
+        down: AccessLine | None = None,
+    ) -> None:
         self.model = model
         self.is_blocked = False
         self.sent_bytes = 0
         self._clock = clock
         self._random = generator
+        self._up = up or AccessLine()
+        self._down = down or AccessLine()
         self._free_ns = 0  # when the last byte accepted so far has left
+        self._clogged_ns = 0  # until when nothing leaves
         self._arrival_ns = 0  # when the last thing accepted so far arrives
-        self._flying: deque[Action] = deque()  # sent and not delivered, in order
+        self._flying: deque[_Item] = deque()  # sent and not delivered, in order
         self._held = 0  # how many of them arrived while nothing got through
-
-    @property
-    def latency_ns(self) -> int:
-        """One-way delay, in nanoseconds."""
-        return nanoseconds(self.model.latency_s)
 
     @property
     def free_ns(self) -> int:
         """When everything accepted so far has left, in nanoseconds; may be past."""
         return self._free_ns
+
+    @property
+    def is_clogged(self) -> bool:
+        """Whether nothing leaves now."""
+        return self._clock.now_ns < self._clogged_ns
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Return whether something of a size, without overhead, may wait to be sent."""
+        limit = self.model.queue_bytes_max
+        if limit is None:
+            return True
+        now_ns = self._clock.now_ns
+        waiting = sum(item.size_bytes for item in self._flying if item.left_ns > now_ns)
+        return waiting + size_bytes + OVERHEAD_BYTES <= limit
 
     def send(self, size_bytes: int, deliver: Action) -> int:
         """Send something.
@@ -81,33 +189,60 @@ class Wire:
         self.sent_bytes += size_bytes
         start_ns = max(self._clock.now_ns, self._free_ns)
         bandwidth = self.model.bandwidth_bytes_per_s
-        pace_ns = 0 if bandwidth is None else round(size_bytes * NANOSECONDS_PER_SECOND / bandwidth)
-        self._free_ns = start_ns + pace_ns
-        self._deliver_at(self._free_ns + self.latency_ns + self._lateness_ns(size_bytes), deliver)
+        pace_ns = 0 if bandwidth is None else _pace_ns(size_bytes, bandwidth)
+        self._free_ns = max(start_ns + pace_ns, self._up.carry(size_bytes, start_ns))
+        late_ns = self._lateness_ns(size_bytes)
+        self._deliver_at(self._free_ns + self._latency_ns() + late_ns, size_bytes, deliver)
         return self._free_ns
 
     def signal(self, deliver: Action) -> None:
         """Send something without weight, in order: the end of a connection or transfer."""
-        self._deliver_at(max(self._clock.now_ns, self._free_ns) + self.latency_ns, deliver)
+        time_ns = max(self._clock.now_ns, self._free_ns) + self._latency_ns()
+        self._deliver_at(time_ns, 0, deliver)
+
+    def clog(self, until_ns: int) -> None:
+        """Take nothing until a time, in nanoseconds, and then all."""
+        self._clogged_ns = max(self._clogged_ns, until_ns)
+        self._free_ns = max(self._free_ns, until_ns)
+
+    def throw_away(self) -> None:
+        """Forget what waits to be sent, as when its connection is reset."""
+        now_ns = self._clock.now_ns
+        for item in self._flying:
+            if item.left_ns > now_ns:
+                item.left_ns, item.deliver = now_ns, None
+        self._free_ns = min(self._free_ns, max(now_ns, self._clogged_ns))
 
     def unblock(self) -> None:
         """Let through what waited: TCP's next retransmission finds the way open."""
         self.is_blocked = False
         held, self._held = self._held, 0
-        again_ns = self._clock.now_ns + self.latency_ns + nanoseconds(RETRANSMISSION_S_MIN)
+        again_ns = self._clock.now_ns + self._latency_ns() + nanoseconds(RETRANSMISSION_S_MIN)
         for _ in range(held):
             self._clock.at(again_ns, self._arrive)
 
-    def _deliver_at(self, time_ns: int, deliver: Action) -> None:
-        self._flying.append(deliver)
+    def _latency_ns(self) -> int:
+        if self.model.drawn is Drawn.EDGE:
+            return nanoseconds(self.model.latency_s)  # the network has drawn it
+        return nanoseconds(self.model.draw_latency_s(self._random))
+
+    def _deliver_at(self, time_ns: int, size_bytes: int, deliver: Action) -> None:
+        item = _Item(size_bytes=size_bytes, left_ns=self._free_ns, deliver=deliver)
+        self._flying.append(item)
         self._arrival_ns = max(self._arrival_ns, time_ns)
         self._clock.at(self._arrival_ns, self._arrive)
 
     def _arrive(self) -> None:
         if self.is_blocked:
             self._held += 1
+            return
+        item = self._flying.popleft()  # the first, whichever of them made this moment
+        if item.deliver is None:
+            return
+        if self._down.bandwidth_bytes_per_s is None:
+            item.deliver()
         else:
-            self._flying.popleft()()  # the first, whichever of them made this moment
+            self._clock.at(self._down.carry(item.size_bytes, self._clock.now_ns), item.deliver)
 
     def _lateness_ns(self, size_bytes: int) -> int:
         """Draw how much later than undisturbed the last segment of something arrives."""
@@ -124,3 +259,7 @@ class Wire:
             lateness_s += pause_s
             pause_s *= 2.0
         return nanoseconds(lateness_s)
+
+
+def _pace_ns(size_bytes: int, bandwidth_bytes_per_s: float) -> int:
+    return round(size_bytes * NANOSECONDS_PER_SECOND / bandwidth_bytes_per_s)

@@ -43,6 +43,8 @@ class Member:
         adversary: Makes it hostile.
         speed_ratio: Its machine's speed; a job takes its time divided by this.
         make_core: Replaced by tests that need a broken core.
+        clock_ahead_s: By how much its clock is ahead of virtual time, in seconds.
+        clock_rate_ratio: How fast its clock goes; 1 is right.
     """
 
     identity: Identity
@@ -51,6 +53,8 @@ class Member:
     adversary: Adversary | None = None
     speed_ratio: float = 1.0
     make_core: CoreFactory = make_core
+    clock_ahead_s: float = 0.0
+    clock_rate_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Connections between simulated machines: dialing, frames in order, resets, partitions."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol, final
 
@@ -12,7 +12,7 @@ from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from sim.clock import Clock, nanoseconds
 from sim.identities import random_for
-from sim.links import LinkModel, Wire
+from sim.links import AccessLine, Drawn, Latency, LinkModel, Wire
 
 _SYN_S: Final = 1.0  # Linux, first retransmission of a connection attempt
 
@@ -32,6 +32,21 @@ class NetworkTiming:
     dial_s: float = 10.0  # as TransportLimits of the node
     flush_s: float = 1.0  # the same
     idle_s: float = 20.0  # the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerLine:
+    """How a peer is connected to the network, on top of its edges.
+
+    Attributes:
+        upload_bytes_per_s: Bytes per second that leave it, over all edges; None for no bound.
+        download_bytes_per_s: Bytes per second that reach it, over all edges; None for no bound.
+        latency_s: That its edges have more, each way, in seconds.
+    """
+
+    upload_bytes_per_s: float | None = None
+    download_bytes_per_s: float | None = None
+    latency_s: float = 0.0
 
 
 class Power(StrEnum):
@@ -105,7 +120,8 @@ class Network:
         clock: The world's.
         default: For what an edge does not carry.
         timing: What nodes wait for.
-        seed: Of the losses.
+        seed: Of losses and delays.
+        lines: How peers are connected, by number; the others without bounds.
 
     Raises:
         LocalError: If the nodes of the graph are not the numbers of the peers.
@@ -120,6 +136,7 @@ class Network:
         default: LinkModel,
         timing: NetworkTiming,
         seed: int,
+        lines: Mapping[int, PeerLine] | None = None,
     ) -> None:
         if sorted(graph) != list(range(len(peers))):
             raise LocalError(f"the graph's nodes must be the numbers 0 to {len(peers) - 1}")
@@ -129,12 +146,16 @@ class Network:
         self.tenants: list[Tenant] = []
         self.edges = sorted(tuple(sorted(edge)) for edge in graph.edges)
         self.wires: dict[tuple[int, int], Wire] = {}
+        self._clock = clock
+        self._lines = lines or {}
+        ups, downs = self._access_lines()
         for first, second in self.edges:
-            model = _link_model(graph.edges[first, second], default)
+            model = self._model(graph, (first, second), default, seed)
             for sender, receiver in ((first, second), (second, first)):
                 generator = random_for(seed, f"loss/{sender}/{receiver}")
-                self.wires[sender, receiver] = Wire(model, clock, generator)
-        self._clock = clock
+                self.wires[sender, receiver] = Wire(
+                    model, clock, generator, up=ups[sender], down=downs[receiver]
+                )
         self._numbers = {peer: number for number, peer in enumerate(peers)}
         self._connections: dict[tuple[int, int], Connection] = {}
         self._attempts: dict[tuple[int, int], _Attempt] = {}
@@ -171,9 +192,11 @@ class Network:
         if connection is None or sender in connection.closing_ends:
             return
         receiver = connection.other(sender)
-        self.wires[sender, receiver].send(
-            len(frame), lambda: self._frame_arrived(connection, sender, frame)
-        )
+        wire = self.wires[sender, receiver]
+        if not wire.has_room(len(frame)):
+            self._overflow(connection, sender)
+            return
+        wire.send(len(frame), lambda: self._frame_arrived(connection, sender, frame))
 
     def disconnect(self, end: int, peer: PeerId) -> None:
         """Close a connection after what was sent has left; `PeerDisconnected` follows."""
@@ -215,6 +238,11 @@ class Network:
         for pair in sorted(self.wires):
             self.wires[pair].unblock()
 
+    def clog(self, pairs: Iterable[tuple[int, int]], until_ns: int) -> None:
+        """Let directed edges take nothing until a time, in nanoseconds, and then all."""
+        for pair in pairs:
+            self.wires[pair].clog(until_ns)
+
     def close_end(self, connection: Connection, end: int) -> None:
         """Let an end of a connection learn that it is over."""
         if connection.is_open(end):
@@ -230,6 +258,33 @@ class Network:
 
     # Inside --------------------------------------------------------------------------------
 
+    def _access_lines(self) -> tuple[list[AccessLine], list[AccessLine]]:
+        lines = [self._lines.get(number, PeerLine()) for number in range(len(self.peers))]
+        return (
+            [AccessLine(line.upload_bytes_per_s) for line in lines],
+            [AccessLine(line.download_bytes_per_s) for line in lines],
+        )
+
+    def _model(
+        self, graph: nx.Graph, edge: tuple[int, int], default: LinkModel, seed: int
+    ) -> LinkModel:
+        model = _link_model(graph.edges[edge], default)
+        if model.drawn is Drawn.EDGE and model.latency is not Latency.CONSTANT:
+            generator = random_for(seed, f"latency/{edge[0]}/{edge[1]}")
+            model = replace(model, latency_s=model.draw_latency_s(generator))
+        more_s = sum(self._lines[end].latency_s for end in edge if end in self._lines)
+        return replace(model, latency_s=model.latency_s + more_s) if more_s else model
+
+    def _overflow(self, connection: Connection, sender: int) -> None:
+        """Reset a connection whose queue is full; what waited in it is lost."""
+        connection.closing_ends.add(sender)
+        receiver = connection.other(sender)
+        wire = self.wires[sender, receiver]
+        wire.throw_away()
+        wire.signal(lambda: self.close_end(connection, receiver))
+        # Not before the effects that this frame is one of have all been started.
+        self._clock.after(0.0, lambda: self.close_end(connection, sender))
+
     def _try_handshake(self, caller: int, callee: int, attempt: _Attempt) -> None:
         latency_s = self.wires[caller, callee].model.latency_s
         back_s = self.wires[callee, caller].model.latency_s
@@ -244,7 +299,7 @@ class Network:
             return
         ways = (self.wires[caller, callee], self.wires[callee, caller])
         power = self.endpoints[callee].power
-        if power is Power.DARK or any(wire.is_blocked for wire in ways):
+        if power is Power.DARK or any(it.is_blocked or it.is_clogged for it in ways):
             if self._clock.now_ns < attempt.deadline_ns:
                 self._clock.after(_SYN_S, lambda: self._handshake_over(caller, callee, attempt))
                 return
@@ -298,7 +353,8 @@ def _pair(first: int, second: int) -> tuple[int, int]:
 def _link_model(data: Mapping[str, float | None], default: LinkModel) -> LinkModel:
     latency_s = data.get("latency_s")
     loss_ratio = data.get("loss_ratio")
-    return LinkModel(
+    return replace(
+        default,
         latency_s=default.latency_s if latency_s is None else latency_s,
         bandwidth_bytes_per_s=data.get("bandwidth_bytes_per_s", default.bandwidth_bytes_per_s),
         loss_ratio=default.loss_ratio if loss_ratio is None else loss_ratio,

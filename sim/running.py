@@ -1,7 +1,7 @@
 """`sim.run`: from a scenario to a result."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,20 @@ from p2pfed.updates.registry import METHODS
 from p2pfed.wire.genesis_report import difference
 from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
+from sim.availability import absences, starts_s
 from sim.benches import Bench
 from sim.checkers.standard import standard_checkers
+from sim.devices import machines_of
 from sim.documents import digest_of, document_of
-from sim.faults import Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
+from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
 from sim.identities import identity_of, random_for
 from sim.jobs import ComputeModel
-from sim.links import LinkModel
 from sim.network import Power
 from sim.overlay import overlay
 from sim.result import Recorder, Result
 from sim.scenario import (
     ChurnTable,
+    ClogTable,
     CrashTable,
     HealTable,
     PartitionTable,
@@ -102,6 +104,9 @@ def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
                 faults.append(Partition(at_s=table.at_s, groups=tuple(map(tuple, table.groups))))
             case HealTable():
                 faults.append(Heal(at_s=table.at_s))
+            case ClogTable():
+                links = tuple((sender, receiver) for sender, receiver in table.links)
+                faults.append(Clog(at_s=table.at_s, links=links, for_s=table.for_s))
             case SlowTable():
                 peers = tuple(table.peers)
                 faults.append(Slow(at_s=table.at_s, peers=peers, speed_ratio=table.speed_ratio))
@@ -114,6 +119,8 @@ def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
                     down_s=table.down_s,
                 )
                 faults += [replace(fault, at_s=fault.at_s + table.at_s) for fault in churn]
+    for availability, presences in scenario.world.presences():
+        faults += absences(presences, silent=availability.silent)
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
@@ -157,15 +164,26 @@ def _build(
         seed=seed,
         adversaries=adversaries,
     )
-    network, compute = scenario.world.network, scenario.world.compute.model_dump()
-    start_spread_s = compute.pop("start_spread_s")
+    machines = machines_of(scenario.world, seed=seed)
+    members = [
+        replace(
+            member,
+            speed_ratio=machine.speed_ratio,
+            clock_ahead_s=machine.clock_ahead_s,
+            clock_rate_ratio=machine.clock_rate_ratio,
+        )
+        for member, machine in zip(members, machines, strict=True)
+    ]
+    compute = scenario.world.compute
     return World(
         net.graph,
         members,
         seed=seed,
-        link=LinkModel(**network.model_dump()),
-        compute=ComputeModel(**compute),
-        start_spread_s=start_spread_s,
+        link=scenario.world.network.link_model(),
+        compute=ComputeModel(**{it.name: getattr(compute, it.name) for it in fields(ComputeModel)}),
+        lines={number: machine.line for number, machine in enumerate(machines)},
+        start_spread_s=compute.start_spread_s,
+        starts_s=starts_s([it for _, own in scenario.world.presences() for it in own]),
         watchers=[*watchers, *standard_checkers(members[0].config.membership)],
         keeps_models=keeps_models,
     )

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,9 +14,15 @@ from p2pfed.config.model import RunConfig
 from p2pfed.config.plugins import absolute, load_plugins
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
+from sim.availability import Presence, read_trace
+from sim.links import Drawn, Latency, LinkModel
+
+# One frame with the largest payload that travels inline, and its header, has room.
+QUEUE_BYTES_MIN: Final = 65_536
 
 Seconds = float
 PeerNumber = Annotated[int, Field(ge=0)]
+Link = Annotated[list[PeerNumber], Field(min_length=2, max_length=2)]
 
 
 class _Table(BaseModel):
@@ -71,6 +77,69 @@ class NetworkTable(_Table):
         default=None, gt=0.0, description="shared by frames and payloads; unset: no bound"
     )
     loss_ratio: float = Field(default=0.0, ge=0.0, lt=1.0, description="of segments of 1,448 bytes")
+    latency_distribution: Literal["constant", "uniform", "lognormal"] = Field(
+        default="constant", description="how delays spread around latency_s"
+    )
+    latency_spread_ratio: float = Field(
+        default=0.5, ge=0.0, le=2.0, description="half width / latency_s, or sigma of the logarithm"
+    )
+    latency_drawn: Literal["edge", "message"] = Field(
+        default="edge", description="what has a delay of its own"
+    )
+    upload_bytes_per_s: float | None = Field(
+        default=None, gt=0.0, description="of a peer over all its edges; unset: no bound"
+    )
+    download_bytes_per_s: float | None = Field(
+        default=None, gt=0.0, description="of a peer over all its edges; unset: no bound"
+    )
+    queue_bytes_max: int | None = Field(
+        default=None, ge=QUEUE_BYTES_MIN, description="waiting on an edge; unset: no bound"
+    )
+
+    def link_model(self) -> LinkModel:
+        """Return what every edge is like."""
+        return LinkModel(
+            latency_s=self.latency_s,
+            bandwidth_bytes_per_s=self.bandwidth_bytes_per_s,
+            loss_ratio=self.loss_ratio,
+            latency=Latency(self.latency_distribution),
+            spread_ratio=self.latency_spread_ratio,
+            drawn=Drawn(self.latency_drawn),
+            queue_bytes_max=self.queue_bytes_max,
+        )
+
+
+class DeviceTable(_Table):
+    """`[[devices]]`: a class of machines."""
+
+    peers: list[PeerNumber] | None = Field(
+        default=None, min_length=1, description="who has one; or a share"
+    )
+    share: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="of the peers that no entry names"
+    )
+    speed_ratio: float = Field(default=1.0, gt=0.0, description="1 is the usual speed")
+    upload_bytes_per_s: float | None = Field(
+        default=None, gt=0.0, description="over all edges; unset: as [network]"
+    )
+    download_bytes_per_s: float | None = Field(
+        default=None, gt=0.0, description="over all edges; unset: as [network]"
+    )
+    latency_s: Seconds = Field(default=0.0, ge=0.0, description="added to its edges, each way")
+
+
+class AvailabilityTable(_Table):
+    """`[[availability]]`: when peers are there; those that no entry names always are."""
+
+    path: str | None = Field(default=None, description="a trace, .csv or .jsonl")
+    peers: list[PeerNumber] | None = Field(
+        default=None, min_length=1, description="numbers of the peers; or a trace"
+    )
+    from_s: Seconds = Field(default=0.0, ge=0.0, description="virtual time, seconds")
+    until_s: Seconds | None = Field(
+        default=None, gt=0.0, description="virtual time, seconds; unset: for good"
+    )
+    silent: bool = Field(default=True, description="machines go dark; nobody is told")
 
 
 class ComputeTable(_Table):
@@ -82,6 +151,10 @@ class ComputeTable(_Table):
     validation_s: Seconds = Field(default=0.01, ge=0.0, description="one validation, seconds")
     jitter_ratio: float = Field(default=0.1, ge=0.0, lt=1.0, description="each job more or less")
     start_spread_s: Seconds = Field(default=0.1, ge=0.0, description="peers start within, seconds")
+    clock_spread_s: Seconds = Field(default=0.0, ge=0.0, description="clocks are off by up to")
+    clock_drift_ratio: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="clocks go faster or slower by up to"
+    )
 
 
 class _FaultTable(_Table):
@@ -117,6 +190,14 @@ class HealTable(_FaultTable):
     kind: Literal["heal"]
 
 
+class ClogTable(_FaultTable):
+    """Links take nothing for a while, and then all."""
+
+    kind: Literal["clog"]
+    links: list[Link] = Field(min_length=1, description="pairs of who sends and who receives")
+    for_s: Seconds = Field(gt=0.0, description="how long, seconds")
+
+
 class SlowTable(_FaultTable):
     """Machines become slower or faster."""
 
@@ -136,7 +217,7 @@ class ChurnTable(_FaultTable):
 
 
 FaultTable = Annotated[
-    CrashTable | RestartTable | PartitionTable | HealTable | SlowTable | ChurnTable,
+    CrashTable | RestartTable | PartitionTable | HealTable | ClogTable | SlowTable | ChurnTable,
     Field(discriminator="kind"),
 ]
 
@@ -165,9 +246,39 @@ class Surrounding(_Table):
     topology: TopologyTable = TopologyTable()
     network: NetworkTable = NetworkTable()
     compute: ComputeTable = ComputeTable()
+    devices: list[DeviceTable] = Field(default=[], description="classes of machines")
+    availability: list[AvailabilityTable] = Field(default=[], description="who is there when")
     variants: list[VariantTable] = Field(default=[], description="what differs between peers")
     faults: list[FaultTable] = Field(default=[], description="what goes wrong, and when")
     adversaries: list[AdversaryTable] = Field(default=[], description="who attacks, and how")
+
+    def presences(self) -> list[tuple[AvailabilityTable, list[Presence]]]:
+        """Return when whom each table of `[[availability]]` lets be there; traces are read.
+
+        Raises:
+            ConfigError: If a table or its trace cannot be used.
+        """
+        found: list[tuple[AvailabilityTable, list[Presence]]] = []
+        for k, table in enumerate(self.availability):
+            field = f"availability.{k}"
+            if (table.peers is None) == (table.path is None):
+                raise ConfigError(field, table.path, "write either peers or the path of a trace")
+            if table.path is not None:
+                trace = Path(table.path)
+                own = read_trace(trace, field=f"{field}.path", nodes=self.topology.nodes)
+            elif table.until_s is not None and table.until_s <= table.from_s:
+                raise ConfigError(f"{field}.until_s", table.until_s, "write more than from_s")
+            else:
+                own = [
+                    Presence(peer=peer, from_s=table.from_s, until_s=table.until_s)
+                    for peer in table.peers or []
+                ]
+            known = {it.peer for _, earlier in found for it in earlier}
+            twice = sorted(known & {it.peer for it in own})
+            if twice:
+                raise ConfigError(field, twice, "name each peer in one table of availability")
+            found.append((table, own))
+        return found
 
 
 class Scenario(_Table):
@@ -248,6 +359,8 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     _check_run_tables(run)
     scenario = _with_plugins(scenario)
     _check_numbers(scenario.world)
+    _check_devices(scenario.world)
+    scenario.world.presences()
     _check_variants(scenario)
     scenario.run_config(0, seed=0)
     _check_names(scenario.world)
@@ -265,7 +378,7 @@ def _with_plugins(scenario: Scenario) -> Scenario:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Return what stands in a scenario file, unchecked, with the whole paths of plug-ins.
+    """Return what stands in a scenario file, unchecked, with whole paths of other files.
 
     Raises:
         ConfigError: If there is no such file, or it is not TOML.
@@ -277,12 +390,25 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError("scenario", str(path), fix) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("scenario", str(path), f"is not TOML ({error}); mend it") from error
-    plugins = source.get("plugins")
+    return _beside(path.parent, source)
+
+
+def _beside(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Let traces and plug-ins be named from the folder of a file, which is forgotten soon."""
+    found = dict(content)
+    tables = content.get("availability")
+    if isinstance(tables, list):
+        found["availability"] = [
+            {**it, "path": str(folder / it["path"])}
+            if isinstance(it, dict) and isinstance(it.get("path"), str)
+            else it
+            for it in tables
+        ]
+    plugins = content.get("plugins")
     files = plugins.get("files") if isinstance(plugins, dict) else None
     if plugins and isinstance(files, list) and all(isinstance(file, str) for file in files):
-        # Whoever changes fields of it has no folder any more that these could be relative to.
-        source["plugins"] = {**plugins, "files": absolute(files, path.parent)}
-    return source
+        found["plugins"] = {**plugins, "files": absolute(files, folder)}
+    return found
 
 
 def _check_run_tables(run: Mapping[str, Any]) -> None:
@@ -311,10 +437,16 @@ def _check_numbers(world: Surrounding) -> None:
     nodes = world.topology.nodes
     named = [("topology.relays", world.topology.relays)]
     named += [(f"variants.{k}.peers", it.peers) for k, it in enumerate(world.variants)]
+    named += [(f"devices.{k}.peers", it.peers or []) for k, it in enumerate(world.devices)]
+    named += [
+        (f"availability.{k}.peers", it.peers or []) for k, it in enumerate(world.availability)
+    ]
     named += [(f"adversaries.{k}.peer", [a.peer]) for k, a in enumerate(world.adversaries)]
     for k, fault in enumerate(world.faults):
         if isinstance(fault, PartitionTable):
             named.append((f"faults.{k}.groups", [peer for group in fault.groups for peer in group]))
+        elif isinstance(fault, ClogTable):
+            named += [(f"faults.{k}.links", list(link)) for link in fault.links]
         elif not isinstance(fault, HealTable):
             named.append((f"faults.{k}.peers", fault.peers))
     for field, peers in named:
@@ -325,6 +457,18 @@ def _check_numbers(world: Surrounding) -> None:
     hostile = [adversary.peer for adversary in world.adversaries]
     if len(set(hostile)) != len(hostile):
         raise ConfigError("adversaries", hostile, "one entry per hostile peer")
+
+
+def _check_devices(world: Surrounding) -> None:
+    for k, device in enumerate(world.devices):
+        if (device.peers is None) == (device.share is None):
+            raise ConfigError(f"devices.{k}", device.peers, "write either peers or share")
+    share = sum(device.share or 0.0 for device in world.devices)
+    if share > 1.0 + 1e-9:  # rounding of decimal fractions
+        raise ConfigError("devices.share", share, "write shares that sum to 1 at most")
+    named = [peer for device in world.devices for peer in device.peers or []]
+    if len(set(named)) != len(named):
+        raise ConfigError("devices.peers", named, "name each peer in one device")
 
 
 def _check_names(world: Surrounding) -> None:

@@ -2,7 +2,7 @@
 
 A cut is a short text, so that what is left of a seed is played again by its seed and its cuts:
 `fault-K` and `liar-K` leave one out, `peers-K` keeps the first K peers, `rounds-K` ends sooner, and
-`relays`, `network`, `payloads`, `spread` and `timing` bring in what is plainest.
+`clocks`, `relays`, `network`, `payloads`, `spread` and `timing` bring in what is plainest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Final
 from p2pfed.errors import ConfigError
 from sim.benches import INLINE_PAYLOAD_BYTES
 from sim.cases import DEFAULT, Case
-from sim.faults import Fault, Heal, Partition
+from sim.faults import Clog, Fault, Heal, Partition
 from sim.links import LinkModel
 from topologies import TopologyError
 
@@ -22,6 +22,7 @@ TRIES_MAX: Final = 60  # cases played by one search; a small one takes a tenth o
 _LAST: Final = ("peers", "rounds")  # of these cuts the last one says it all
 _SMALL: Final = "line"  # has any number of nodes, and few edges
 _PLAIN: Final[dict[str, Callable[[Case], Case]]] = {
+    "clocks": lambda case: replace(case, clocks_ahead_s=()),
     "relays": lambda case: replace(case, relays=()),
     "network": lambda case: replace(case, link=LinkModel()),
     "payloads": lambda case: replace(case, payload_bytes=INLINE_PAYLOAD_BYTES),
@@ -129,6 +130,7 @@ def _with_fewer_peers(case: Case, nodes: int) -> Case:
         case,
         nodes=nodes,
         relays=tuple(k for k in case.relays if k < nodes),
+        clocks_ahead_s=case.clocks_ahead_s[:nodes],
         adversaries={k: kind for k, kind in case.adversaries.items() if k < nodes},
         faults=tuple(it for fault in case.faults if (it := _among(fault, nodes)) is not None),
     )
@@ -146,5 +148,8 @@ def _among(fault: Fault, nodes: int) -> Fault | None:
     if isinstance(fault, Partition):
         groups = [tuple(k for k in group if k < nodes) for group in fault.groups]
         return replace(fault, groups=tuple(group for group in groups if group))
+    if isinstance(fault, Clog):
+        links = tuple(link for link in fault.links if max(link) < nodes)
+        return replace(fault, links=links) if links else None
     peers = tuple(k for k in fault.peers if k < nodes)
     return replace(fault, peers=peers) if peers else None

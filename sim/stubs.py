@@ -1,6 +1,6 @@
 """Worlds that learn nothing: the whole protocol with `StubBench`es, for tests and measurements."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -77,6 +77,7 @@ def stub_world(
     family: UpdateFamily = UpdateFamily.WHOLE,
     rounds_max: Mapping[int, int] | None = None,
     participation: ParticipationConfig | None = None,
+    clocks_ahead_s: Sequence[float] = (),
 ) -> World:
     """Make a world of stub benches with every checker in it.
 
@@ -95,6 +96,7 @@ def stub_world(
         family: WHOLE or LEDGER; there is no stub that rounds.
         rounds_max: Of peers that train for other numbers of rounds, by number.
         participation: How rows count that come seldom.
+        clocks_ahead_s: By how much each peer's clock is ahead, in seconds; empty for right ones.
     """
     assert family is not UpdateFamily.DIFFERENCE
     attacks = {
@@ -124,9 +126,12 @@ def stub_world(
         attack = attacks.get(index, Adversary())
         return StubBench(index, payload_bytes=payload_bytes, before_publish=attack.difference)
 
+    members = overlay(graph, configure, make_bench, seed=seed, adversaries=attacks)
+    for index, ahead_s in enumerate(clocks_ahead_s):
+        members[index] = replace(members[index], clock_ahead_s=ahead_s)
     return World(
         graph,
-        overlay(graph, configure, make_bench, seed=seed, adversaries=attacks),
+        members,
         seed=seed,
         link=link,
         compute=compute,

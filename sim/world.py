@@ -1,6 +1,6 @@
 """A network of peers in virtual time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, final
 
 import networkx as nx
@@ -14,7 +14,7 @@ from sim.identities import random_for
 from sim.jobs import ComputeModel
 from sim.links import LinkModel
 from sim.member import Member, Surroundings
-from sim.network import Network, NetworkTiming, Power
+from sim.network import Network, NetworkTiming, PeerLine, Power
 from sim.payloads import PayloadPool
 from sim.trace import Trace
 from sim.transfers import Transfers
@@ -35,7 +35,9 @@ class World:
         link: For what an edge does not carry.
         compute: How long jobs take.
         timing: What transports wait for.
+        lines: How peers are connected, by number; the others without bounds.
         start_spread_s: Peers start at random times within so many seconds.
+        starts_s: Peers, by number, that start at a time of their own instead, in virtual seconds.
         watchers: Are told what happens: checkers and recorders.
         keeps_models: Whether models are saved, without which no peer can be restarted.
         keeps_lines: Whether the trace keeps a line per event.
@@ -58,7 +60,9 @@ class World:
         link: LinkModel | None = None,
         compute: ComputeModel | None = None,
         timing: NetworkTiming | None = None,
+        lines: Mapping[int, PeerLine] | None = None,
         start_spread_s: float = 0.1,
+        starts_s: Mapping[int, float] | None = None,
         watchers: Sequence[Watcher] = (),
         keeps_models: bool = True,
         keeps_lines: bool = False,
@@ -73,6 +77,7 @@ class World:
             default=link or LinkModel(),
             timing=timing or NetworkTiming(),
             seed=seed,
+            lines=lines,
         )
         transfers = Transfers(self.network, self.clock)
         self.watchers = list(watchers)
@@ -93,7 +98,11 @@ class World:
         transfers.parties.extend(self.hosts)
         generator = random_for(seed, "start")
         for host in self.hosts:
-            self.clock.after(start_spread_s * generator.random(), host.start)
+            drawn_s = start_spread_s * generator.random()
+            if host.index not in (starts_s or {}):
+                self.clock.after(drawn_s, host.start)
+        for number, start_s in (starts_s or {}).items():
+            self.clock.after(start_s, lambda number=number: self.restart(number))  # type: ignore[misc]
         self._checked_at = 0
         for watcher in self.watchers:
             watcher.world_began(self)
@@ -227,6 +236,20 @@ class World:
         self.network.unblock()
         self._changed()
 
+    def clog(self, links: Sequence[tuple[int, int]], *, for_s: float) -> None:
+        """Let links take nothing for a while, and then all.
+
+        Args:
+            links: Pairs of peers, who sends and who receives; of those that are no edge nothing
+                changes.
+            for_s: How long, in seconds.
+        """
+        until_ns = self.clock.now_ns + nanoseconds(for_s)
+        self.network.clog([pair for pair in links if pair in self.network.wires], until_ns)
+        self.trace.add_fault(self.clock.now_ns, -1, f"clog {links} {until_ns}")
+        self._changed()
+        self.clock.at(until_ns, self._changed)
+
     def set_speed(self, number: int, speed_ratio: float) -> None:
         """Make a machine faster or slower."""
         self.hosts[number].set_speed(speed_ratio)
@@ -258,5 +281,8 @@ class World:
         return (
             all(host.power is Power.RUNNING and host.is_honest for host in hosts)
             and not any(host.has_left for host in hosts)
-            and not any(wires[pair].is_blocked for pair in ((first, second), (second, first)))
+            and not any(
+                wires[pair].is_blocked or wires[pair].is_clogged
+                for pair in ((first, second), (second, first))
+            )
         )

@@ -18,12 +18,29 @@ from p2pfed.config.model import RunConfig
 from sim.adversaries import registry
 from sim.adversaries.attacks.registry import LOCAL, WRAPPERS
 from sim.result import PeerReport, Result, Score
-from sim.scenario import AdversaryTable, FaultTable, Surrounding, VariantTable, load_scenario
+from sim.scenario import (
+    AdversaryTable,
+    AvailabilityTable,
+    DeviceTable,
+    FaultTable,
+    Surrounding,
+    VariantTable,
+    load_scenario,
+)
 
 TEXT = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 # What a scenario must not say, or says in a list of tables with a table of its own here.
-ELSEWHERE = ("node", "share.index", "share.count", "task", "variants", "faults", "adversaries")
+LISTS = {"Devices": DeviceTable, "Availability": AvailabilityTable, "Variants": VariantTable}
+ELSEWHERE = (
+    "node",
+    "share.index",
+    "share.count",
+    "task",
+    "faults",
+    "adversaries",
+    *map(str.lower, LISTS),
+)
 NUMBER = re.compile(r"\b(int|float)\b")
 
 
@@ -71,9 +88,11 @@ def test_every_number_has_a_unit(heading: str, table: type[BaseModel]) -> None:
             assert units[name].endswith("second" if "_per_" in name else "seconds")
 
 
-def test_every_field_of_a_variant_is_listed() -> None:
-    expected = {(f"`{name}`", default_of(it)) for name, it in VariantTable.model_fields.items()}
-    assert {(row[0], row[2]) for row in rows("Variants")} == expected
+@pytest.mark.parametrize("heading", LISTS)
+def test_every_field_of_a_list_of_tables_is_listed(heading: str) -> None:
+    known = LISTS[heading].model_fields
+    expected = {(f"`{name}`", default_of(it)) for name, it in known.items()}
+    assert {(row[0], row[2]) for row in rows(heading)} == expected
 
 
 def test_every_fault_is_listed_with_its_fields() -> None:

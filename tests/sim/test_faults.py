@@ -9,7 +9,7 @@ from p2pfed.core.notices import IncarnationStarted, NeighborLost, Notice
 from p2pfed.core.schedule import Phase
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
 from sim.checkers.sequences import carried_update
-from sim.faults import Crash, Heal, Partition, Restart, Slow, draw_churn, plan_faults
+from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow, draw_churn, plan_faults
 from sim.host import Host
 from sim.identities import random_for
 from sim.links import LinkModel
@@ -191,6 +191,40 @@ def test_a_peer_that_leaves_says_goodbye_and_the_others_go_on(make_world: Any, m
     assert world.phase(2) is Phase.LEFT
     assert world.hosts[2].peer not in world.status(0).neighbors
     assert world.run(until_s=100.0, stop=lambda: world.all_done([0, 1, 3]))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_clogged_link_gives_all_it_kept_and_breaks_no_connection(
+    make_world: Any, mode: str
+) -> None:
+    world = make_world("ring", 4, mode=mode, rounds_max=20)
+    witness = Witness(0)
+    world.watch(witness)
+    plan_faults(world, [Clog(at_s=5.0, links=((1, 0), (0, 1), (0, 2)), for_s=8.0)])
+    assert world.run(until_s=300.0, stop=world.all_done)
+    assert rounds(world) == [20] * 4
+    assert NeighborLost not in witness.kinds()
+
+
+def test_a_queue_that_overflows_costs_a_connection_and_no_round(make_world: Any) -> None:
+    world = make_world(
+        "line", 2, rounds_max=20, link=LinkModel(queue_bytes_max=1_000), payload_bytes=256
+    )
+    witness = Witness(0)
+    world.watch(witness)
+    plan_faults(world, [Clog(at_s=5.0, links=((0, 1), (1, 0)), for_s=8.0)])
+    assert world.run(until_s=300.0, stop=world.all_done)
+    assert rounds(world) == [20] * 2
+    assert NeighborLost in witness.kinds()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_clocks_that_are_wrong_change_no_end(make_world: Any, mode: str) -> None:
+    world = make_world("ring", 4, mode=mode, rounds_max=10, clocks_ahead_s=(0.0, 1e6, 3.0, 0.0))
+    for number, rate in enumerate((0.9, 1.0, 1.1, 1.0)):
+        object.__setattr__(world.hosts[number].member, "clock_rate_ratio", rate)
+    assert world.run(until_s=300.0, stop=world.all_done)
+    assert rounds(world) == [10] * 4
 
 
 def test_churn_brings_everybody_back() -> None:

@@ -1,5 +1,9 @@
 """The network model by itself: order, bandwidth, loss, partitions, half-open connections."""
 
+import math
+from statistics import median
+from typing import Any
+
 import networkx as nx
 import pytest
 
@@ -8,8 +12,8 @@ from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from sim.clock import Clock
 from sim.identities import random_for
-from sim.links import OVERHEAD_BYTES, LinkModel, Wire
-from sim.network import Network, NetworkTiming, Power
+from sim.links import OVERHEAD_BYTES, Drawn, Latency, LinkModel, Wire
+from sim.network import Network, NetworkTiming, PeerLine, Power
 
 PEERS = [PeerId(bytes([number]) * 32) for number in range(3)]
 LATENCY_S = 0.05
@@ -37,15 +41,18 @@ class Endpoint:
 class Net:
     """A line of three machines, 0 - 1 - 2."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, lines: dict[int, PeerLine] | None = None, seed: int = 0, **link: Any
+    ) -> None:
         self.clock = Clock()
         self.network = Network(
             nx.path_graph(3),
             PEERS,
             self.clock,
-            default=LinkModel(latency_s=LATENCY_S),
+            default=LinkModel(latency_s=LATENCY_S, **link),
             timing=NetworkTiming(),
-            seed=0,
+            seed=seed,
+            lines=lines,
         )
         self.ends = [Endpoint(self.clock) for _ in PEERS]
         self.network.endpoints.extend(self.ends)
@@ -66,7 +73,7 @@ def net() -> Net:
     return Net()
 
 
-def make_wire(clock: Clock, **model: float) -> Wire:
+def make_wire(clock: Clock, **model: Any) -> Wire:
     return Wire(LinkModel(**model), clock, random_for(0, "test"))
 
 
@@ -103,6 +110,147 @@ def test_a_partition_holds_frames_and_keeps_their_order() -> None:
     while clock.step():
         pass
     assert arrivals == ["before", "during", "after"]
+
+
+def draw(latency: Latency, spread_ratio: float) -> list[float]:
+    model = LinkModel(latency_s=1.0, latency=latency, spread_ratio=spread_ratio)
+    generator = random_for(0, "test")
+    return [model.draw_latency_s(generator) for _ in range(2_000)]
+
+
+def test_constant_delays_are_the_latency() -> None:
+    assert set(draw(Latency.CONSTANT, 0.5)) == {1.0}
+
+
+def test_uniform_delays_stay_within_their_share() -> None:
+    drawn = draw(Latency.UNIFORM, 0.5)
+    assert 0.5 <= min(drawn) < 0.51
+    assert 1.49 < max(drawn) <= 1.5
+    assert all(delay >= 0.0 for delay in draw(Latency.UNIFORM, 2.0))
+
+
+def test_lognormal_delays_have_the_latency_as_their_median() -> None:
+    drawn = draw(Latency.LOGNORMAL, 0.5)
+    assert median(drawn) == pytest.approx(1.0, rel=0.05)
+    within = [delay for delay in drawn if math.exp(-0.5) < delay < math.exp(0.5)]
+    assert len(within) / len(drawn) == pytest.approx(0.683, abs=0.03)
+
+
+def test_an_edge_keeps_the_delay_that_it_drew() -> None:
+    net = Net(latency=Latency.LOGNORMAL, spread_ratio=0.5)
+    delays = {pair: wire.model.latency_s for pair, wire in net.network.wires.items()}
+    assert delays[0, 1] == delays[1, 0] != delays[1, 2]
+    assert (
+        Net(latency=Latency.LOGNORMAL, spread_ratio=0.5, seed=1).network.wires[0, 1].model.latency_s
+        not in delays.values()
+    )
+
+
+def test_messages_with_delays_of_their_own_keep_their_order() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency=Latency.LOGNORMAL, spread_ratio=1.0, drawn=Drawn.MESSAGE)
+    for number in range(50):
+        clock.after(
+            0.01 * number,
+            lambda number=number: wire.send(
+                10, lambda: arrivals.append((number, round(clock.now_s - 0.01 * number, 9)))
+            ),
+        )
+    while clock.step():
+        pass
+    assert [number for number, _ in arrivals] == list(range(50))
+    assert len({delay for _, delay in arrivals}) > 20
+
+
+def connected(net: Net) -> Net:
+    """Connect both ends of the line with its middle."""
+    for caller in (0, 2):
+        net.network.dial(caller, PEERS[1])
+    net.run()
+    for end in net.ends:
+        end.events.clear()
+    return net
+
+
+def test_all_edges_of_a_peer_share_its_upload() -> None:
+    size = 1_000 - OVERHEAD_BYTES
+    net = connected(Net(lines={1: PeerLine(upload_bytes_per_s=1_000.0)}))
+    began_s = net.clock.now_s
+    for receiver in (0, 2):
+        net.network.send(1, PEERS[receiver], bytes(size))
+        net.network.send(receiver, PEERS[1], bytes(size))  # its download has no bound
+    net.run()
+    took = [[at_s - began_s for at_s, _ in end.events] for end in net.ends]
+    assert took[0] == pytest.approx([1.0 + LATENCY_S])
+    assert took[1] == pytest.approx([LATENCY_S] * 2)
+    assert took[2] == pytest.approx([2.0 + LATENCY_S])
+
+
+def test_all_edges_of_a_peer_share_its_download_in_the_order_of_arrival() -> None:
+    net = connected(Net(lines={1: PeerLine(download_bytes_per_s=1_000.0, latency_s=0.0)}))
+    began_s = net.clock.now_s
+    net.network.send(2, PEERS[1], bytes(1_000 - OVERHEAD_BYTES))
+    net.network.send(0, PEERS[1], bytes(500 - OVERHEAD_BYTES))
+    net.run()
+    took = [at_s - began_s for at_s, _ in net.ends[1].events]
+    assert took == pytest.approx([1.0 + LATENCY_S, 1.5 + LATENCY_S])
+    assert net.ends[1].frames() == [bytes(1_000 - OVERHEAD_BYTES), bytes(500 - OVERHEAD_BYTES)]
+
+
+def test_a_peers_latency_is_added_to_its_edges() -> None:
+    net = Net(lines={0: PeerLine(latency_s=0.1)})
+    delays = {pair: wire.model.latency_s for pair, wire in net.network.wires.items()}
+    assert delays[0, 1] == delays[1, 0] == pytest.approx(LATENCY_S + 0.1)
+    assert delays[1, 2] == LATENCY_S
+
+
+def test_a_clogged_link_takes_nothing_and_then_all() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=1.0)
+    wire.send(1, lambda: arrivals.append(("before", clock.now_s)))
+    wire.clog(round(10e9))
+    for name in "ab":
+        wire.send(1, lambda name=name: arrivals.append((name, clock.now_s)))
+    assert wire.is_clogged
+    while clock.step():
+        pass
+    assert arrivals == [("before", 1.0), ("a", 11.0), ("b", 11.0)]
+    assert not wire.is_clogged
+
+
+def test_nobody_connects_through_a_clogged_link(net: Net) -> None:
+    net.network.clog([(1, 0)], round(5e9))
+    net.network.dial(0, PEERS[1])
+    net.run()
+    [(at_s, event)] = net.ends[0].events
+    assert event == PeerConnected(peer=PEERS[1])
+    assert 5.0 <= at_s < 6.0
+
+
+def test_a_full_queue_resets_the_connection_and_loses_what_waited() -> None:
+    net = Net(queue_bytes_max=1_000)
+    net.connect()
+    net.network.clog([(0, 1)], net.clock.now_ns + round(5e9))
+    for number in range(3):
+        net.network.send(0, PEERS[1], bytes([number]) * 400)
+    assert net.ends[0].events == []  # a core is never told while it acts
+    net.run()
+    assert net.ends[0].kinds() == [PeerDisconnected]
+    assert net.ends[1].kinds() == [PeerDisconnected]
+    net.network.dial(0, PEERS[1])
+    net.run()
+    net.network.send(0, PEERS[1], bytes(900))
+    net.run()
+    assert net.ends[1].frames() == [bytes(900)]
+
+
+def test_what_has_left_takes_no_room_in_the_queue() -> None:
+    net = Net(queue_bytes_max=1_000)
+    net.connect()
+    for _ in range(5):
+        net.network.send(0, PEERS[1], bytes(900))
+    net.run()
+    assert len(net.ends[1].frames()) == 5
 
 
 def test_both_sides_learn_of_a_connection_and_frames_follow(net: Net) -> None:

@@ -1,5 +1,6 @@
 """Scenario files: what they may say, and errors that name the field, its value and the fix."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import sim
 import topologies
 from p2pfed.errors import ConfigError
 from p2pfed.messages import Role
-from sim.faults import Crash, Heal, Partition, Restart, Slow
+from sim.availability import starts_s
+from sim.devices import machines_of
+from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow
 from sim.identities import identity_of
+from sim.links import Drawn, Latency, LinkModel
+from sim.network import PeerLine
 from sim.running import draw_faults
 from sim.scenario import load_scenario
 
@@ -130,6 +135,7 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
                 {"kind": "restart", "at_s": 2.0, "peers": [1], "lose_disk": True},
                 {"kind": "partition", "at_s": 3.0, "groups": [[0, 1]]},
                 {"kind": "slow", "at_s": 4.0, "peers": [2], "speed_ratio": 0.5},
+                {"kind": "clog", "at_s": 5.0, "links": [[0, 1], [1, 0]], "for_s": 2.0},
             ]
         )
     )
@@ -138,6 +144,7 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         Restart(at_s=2.0, peers=(1,), lose_disk=True),
         Partition(at_s=3.0, groups=((0, 1),)),
         Slow(at_s=4.0, peers=(2,), speed_ratio=0.5),
+        Clog(at_s=5.0, links=((0, 1), (1, 0)), for_s=2.0),
         Heal(at_s=9.0),
     ]
     churn = {
@@ -174,6 +181,27 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"topology": {"name": "torus-of-lies", "nodes": 4}}, "topology"),
         ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology"),
         ({"unknown": {}}, "unknown"),
+        ({"network": {"latency_distribution": "normal"}}, "network.latency_distribution"),
+        ({"network": {"queue_bytes_max": 100}}, "network.queue_bytes_max"),
+        ({"network": {"upload_bytes_per_s": 0.0}}, "network.upload_bytes_per_s"),
+        ({"compute": {"clock_drift_ratio": 1.0}}, "compute.clock_drift_ratio"),
+        (
+            {"faults": [{"kind": "clog", "at_s": 0.0, "links": [[0, 4]], "for_s": 1.0}]},
+            "faults.0.links",
+        ),
+        ({"devices": [{"speed_ratio": 2.0}]}, "devices.0"),
+        ({"devices": [{"peers": [0], "share": 0.5}]}, "devices.0"),
+        ({"devices": [{"share": 0.7}, {"share": 0.4}]}, "devices.share"),
+        ({"devices": [{"peers": [1]}, {"peers": [1]}]}, "devices.peers"),
+        ({"devices": [{"peers": [4]}]}, "devices.0.peers"),
+        ({"availability": [{"from_s": 1.0}]}, "availability.0"),
+        (
+            {"availability": [{"peers": [1], "from_s": 2.0, "until_s": 1.0}]},
+            "availability.0.until_s",
+        ),
+        ({"availability": [{"peers": [4]}]}, "availability.0.peers"),
+        ({"availability": [{"peers": [1]}, {"peers": [1]}]}, "availability.1"),
+        ({"availability": [{"path": "none.csv"}]}, "availability.0.path"),
         ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
         (
             {"variants": [{"peers": [1], "fields": {"training.steps": 1}}]},
@@ -208,3 +236,114 @@ def test_a_missing_file_and_no_toml_are_named(tmp_path: Path) -> None:
 def test_a_number_in_quotes_is_named_with_its_fix(table, said):
     with pytest.raises(ConfigError, match=said):
         load_scenario({"run": {"task": "digits"}, **table})
+
+
+def test_the_network_of_a_scenario_is_that_of_its_links() -> None:
+    network = {
+        "latency_s": 0.1,
+        "latency_distribution": "lognormal",
+        "latency_spread_ratio": 0.3,
+        "latency_drawn": "message",
+        "queue_bytes_max": 100_000,
+    }
+    assert load_scenario(make(network=network)).world.network.link_model() == LinkModel(
+        latency_s=0.1,
+        latency=Latency.LOGNORMAL,
+        spread_ratio=0.3,
+        drawn=Drawn.MESSAGE,
+        queue_bytes_max=100_000,
+    )
+
+
+def test_devices_are_given_by_number_and_by_share() -> None:
+    scenario = load_scenario(
+        make(
+            topology={"name": "ring", "nodes": 11},
+            network={"upload_bytes_per_s": 1e6},
+            devices=[
+                {"peers": [3], "speed_ratio": 8.0, "upload_bytes_per_s": 1e7},
+                {"share": 0.5, "speed_ratio": 0.5, "latency_s": 0.1},
+                {"share": 0.3, "speed_ratio": 0.25, "download_bytes_per_s": 1e5},
+            ],
+        )
+    )
+    machines = machines_of(scenario.world, seed=0)
+    speeds = [machine.speed_ratio for machine in machines]
+    assert Counter(speeds) == {8.0: 1, 0.5: 5, 0.25: 3, 1.0: 2}
+    assert machines[3].line == PeerLine(upload_bytes_per_s=1e7)
+    phone = machines[speeds.index(0.25)].line
+    assert phone == PeerLine(upload_bytes_per_s=1e6, download_bytes_per_s=1e5)
+    assert machines[speeds.index(0.5)].line.latency_s == 0.1
+    assert machines == machines_of(scenario.world, seed=0)
+    assert speeds != [it.speed_ratio for it in machines_of(scenario.world, seed=1)]
+
+
+def test_clocks_are_off_by_what_a_scenario_allows() -> None:
+    table = {"clock_spread_s": 10.0, "clock_drift_ratio": 0.01}
+    machines = machines_of(load_scenario(make(compute=table)).world, seed=0)
+    assert len({machine.clock_ahead_s for machine in machines}) == 4
+    assert all(abs(machine.clock_ahead_s) <= 10.0 for machine in machines)
+    assert all(0.99 <= machine.clock_rate_ratio <= 1.01 for machine in machines)
+
+
+TRACES = {
+    "trace.csv": "peer,from_s,until_s\n2,30,\n1,0,10\n1,20,40\n1,35,50\n",
+    "trace.jsonl": """{"peer": 2, "from_s": 30}
+{"peer": 1, "from_s": 0.0, "until_s": 10}
+{"peer": 1, "from_s": 20, "until_s": 40}
+{"peer": 1, "from_s": 35, "until_s": 50}
+""",
+}
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_peers_come_and_go_as_a_trace_says(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(TRACES[name], encoding="utf-8")
+    path = tmp_path / "churn.toml"
+    path.write_text(f'[[availability]]\npath = "{name}"\n', encoding="utf-8")
+    scenario = load_scenario(path)
+    assert draw_faults(scenario, 0) == [
+        Crash(at_s=10.0, peers=(1,), silent=True),
+        Restart(at_s=20.0, peers=(1,)),
+        Crash(at_s=50.0, peers=(1,), silent=True),
+    ]
+    [(_, presences)] = scenario.world.presences()
+    assert starts_s(presences) == {2: 30.0}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "peer,from_s\n1,2\n",
+        "peer,from_s,until_s\n",
+        "peer,from_s,until_s\n4,1,2\n",
+        "peer,from_s,until_s\n-1,1,2\n",
+        "peer,from_s,until_s\n1,2,1\n",
+        "peer,from_s,until_s\n1,nan,2\n",
+        "peer,from_s,until_s\n1,0,inf\n",
+        "peer,from_s,until_s\n1,0\n",
+        '{"peer": 1.5, "from_s": 0}',
+        "[1]",
+        "{" * 10,
+    ],
+)
+def test_a_trace_that_cannot_be_used_names_its_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / ("bad.jsonl" if text[:1] in ("{", "[") else "bad.csv")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"line \d+ is no interval|has no interval") as caught:
+        load_scenario(make(availability=[{"path": str(path)}]))
+    assert caught.value.field == "availability.0.path"
+
+
+def test_a_late_joiner_takes_part_and_is_waited_for() -> None:
+    tables = {
+        "training": {"steps_per_round": 1, "threads": 1},
+        "schedule": {"rounds_max": 4},
+        "topology": {"name": "complete", "nodes": 3},
+        "availability": [{"peers": [2], "from_s": 20.0}],
+        "devices": [{"peers": [0], "speed_ratio": 2.0}],
+    }
+    result = sim.run(make(**tables), seed=0)
+    assert [report.rounds for report in result.peers] == [4, 4, 4]
+    assert result.metrics["virtual_s"] > 20.0

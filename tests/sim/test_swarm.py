@@ -68,7 +68,7 @@ def test_seeds_draw_every_family_fault_and_attack() -> None:
     cases = [draw_case(seed) for seed in SEEDS]
     assert {case.family for case in cases} == {UpdateFamily.WHOLE, UpdateFamily.LEDGER}
     kinds = {type(fault).__name__ for case in cases for fault in case.faults}
-    assert kinds == {"Crash", "Heal", "Leave", "Partition", "Restart", "Slow"}
+    assert kinds == {"Clog", "Crash", "Heal", "Leave", "Partition", "Restart", "Slow"}
     assert {it for case in cases for it in case.adversaries.values()} == set(ATTACKS)
     assert {case.nodes for case in cases} == set(range(3, 9))
     for case in cases:
@@ -76,12 +76,17 @@ def test_seeds_draw_every_family_fault_and_attack() -> None:
 
 
 def test_ledgers_are_compared_unless_something_may_be_lost() -> None:
-    ledger = make_case(family=UpdateFamily.LEDGER, faults=(Partition(at_s=2.0, groups=((0,),)),))
+    ledger = make_case(
+        family=UpdateFamily.LEDGER,
+        faults=(Partition(at_s=2.0, groups=((0,),)),),
+        adversaries={0: "equivocation"},
+    )
     assert why_ledgers_may_differ(ledger) is None
     assert why_ledgers_may_differ(make_case()) is not None
     for fault in (Crash(at_s=1.0, peers=(1,)), Leave(at_s=1.0, peers=(1,))):
         assert why_ledgers_may_differ(replace(ledger, faults=(fault,))) is not None
-    split = replace(ledger, topology="star", adversaries={0: "garbage"})
+    assert why_ledgers_may_differ(replace(ledger, adversaries={0: "garbage"})) is not None
+    split = replace(ledger, topology="star")
     assert why_ledgers_may_differ(split) == "liars, who are banned, stand between honest peers"
 
 
