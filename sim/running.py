@@ -66,12 +66,13 @@ def run(
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     # Of a scenario that another process made, this one has not run them.
     load_plugins(checked.run_config(0, seed=seed).plugins.files, Path.cwd())
+    liars = checked.world.liars(seed=seed)
     adversaries = {
-        entry.peer: registry.create(entry.kind, seed=seed, index=entry.peer, params=entry.params)
-        for entry in checked.world.adversaries
+        peer: registry.create(entry.kind, seed=seed, index=peer, params=entry.params)
+        for peer, entry in liars.items()
     }
     nodes = checked.world.topology.nodes
-    hostile = {entry.peer: entry.kind for entry in checked.world.adversaries}
+    hostile = {peer: entry.kind for peer, entry in liars.items()}
     recorder = Recorder(hostile, [identity_of(seed, index).peer for index in range(nodes)])
     faults = draw_faults(checked, seed)
     world = _build(checked, seed, adversaries, [recorder, *watchers], keeps_models=bool(faults))
@@ -111,9 +112,12 @@ def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
                 peers = tuple(table.peers)
                 faults.append(Slow(at_s=table.at_s, peers=peers, speed_ratio=table.speed_ratio))
             case ChurnTable():
+                generator = random_for(seed, f"churn/{number}")
+                nodes = scenario.world.topology.nodes
+                hit = max(1, round((table.share or 0.0) * nodes))
                 churn = draw_churn(
-                    table.peers,
-                    random_for(seed, f"churn/{number}"),
+                    table.peers or sorted(generator.sample(range(nodes), k=hit)),
+                    generator,
                     until_s=table.until_s - table.at_s,
                     period_s=table.period_s,
                     down_s=table.down_s,

@@ -15,6 +15,7 @@ from p2pfed.config.plugins import absolute, load_plugins
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
 from sim.availability import Presence, read_trace
+from sim.identities import random_for
 from sim.links import Drawn, Latency, LinkModel
 
 # One frame with the largest payload that travels inline, and its header, has room.
@@ -210,7 +211,10 @@ class ChurnTable(_FaultTable):
     """Random crashes from `at_s` on, each followed by a restart."""
 
     kind: Literal["churn"]
-    peers: list[PeerNumber] = Field(min_length=1, description="whom it may hit")
+    peers: list[PeerNumber] | None = Field(
+        default=None, min_length=1, description="whom it may hit; or a share"
+    )
+    share: float | None = Field(default=None, gt=0.0, le=1.0, description="of all peers, by lot")
     until_s: Seconds = Field(gt=0.0, description="last crash, seconds")
     period_s: Seconds = Field(gt=0.0, description="mean time between crashes, seconds")
     down_s: Seconds = Field(gt=0.0, description="mean time away, seconds")
@@ -223,11 +227,12 @@ FaultTable = Annotated[
 
 
 class AdversaryTable(BaseModel):
-    """One hostile peer; fields not listed here are the kind's own parameters."""
+    """Hostile peers; fields not listed here are the kind's own parameters."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
-    peer: PeerNumber = Field(description="its number")
+    peer: PeerNumber | None = Field(default=None, ge=0, description="its number; or a share")
+    share: float | None = Field(default=None, gt=0.0, le=1.0, description="of all peers, by lot")
     kind: str = Field(description="a name of sim.adversaries.registry.names()")
 
     @property
@@ -251,6 +256,21 @@ class Surrounding(_Table):
     variants: list[VariantTable] = Field(default=[], description="what differs between peers")
     faults: list[FaultTable] = Field(default=[], description="what goes wrong, and when")
     adversaries: list[AdversaryTable] = Field(default=[], description="who attacks, and how")
+
+    def liars(self, *, seed: int) -> dict[int, AdversaryTable]:
+        """Return who is hostile, and how, by number.
+
+        Args:
+            seed: Of the simulation; draws the shares, from the peers that no entry names.
+        """
+        found = {it.peer: it for it in self.adversaries if it.peer is not None}
+        others = [k for k in range(self.topology.nodes) if k not in found]
+        random_for(seed, "liars").shuffle(others)
+        for table in self.adversaries:
+            count = 0 if table.share is None else round(table.share * self.topology.nodes)
+            found |= dict.fromkeys(others[:count], table)
+            del others[:count]
+        return found
 
     def presences(self) -> list[tuple[AvailabilityTable, list[Presence]]]:
         """Return when whom each table of `[[availability]]` lets be there; traces are read.
@@ -359,6 +379,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     _check_run_tables(run)
     scenario = _with_plugins(scenario)
     _check_numbers(scenario.world)
+    _check_shares(scenario.world)
     _check_devices(scenario.world)
     scenario.world.presences()
     _check_variants(scenario)
@@ -441,41 +462,63 @@ def _check_numbers(world: Surrounding) -> None:
     named += [
         (f"availability.{k}.peers", it.peers or []) for k, it in enumerate(world.availability)
     ]
-    named += [(f"adversaries.{k}.peer", [a.peer]) for k, a in enumerate(world.adversaries)]
+    named += [
+        (f"adversaries.{k}.peer", [a.peer])
+        for k, a in enumerate(world.adversaries)
+        if a.peer is not None
+    ]
     for k, fault in enumerate(world.faults):
         if isinstance(fault, PartitionTable):
             named.append((f"faults.{k}.groups", [peer for group in fault.groups for peer in group]))
         elif isinstance(fault, ClogTable):
             named += [(f"faults.{k}.links", list(link)) for link in fault.links]
         elif not isinstance(fault, HealTable):
-            named.append((f"faults.{k}.peers", fault.peers))
+            named.append((f"faults.{k}.peers", fault.peers or []))
     for field, peers in named:
         if any(peer >= nodes for peer in peers):
             raise ConfigError(field, max(peers), f"write a number from 0 to {nodes - 1}")
         if len(set(peers)) != len(peers):
             raise ConfigError(field, peers, "name each peer once")
-    hostile = [adversary.peer for adversary in world.adversaries]
+    hostile = [it.peer for it in world.adversaries if it.peer is not None]
     if len(set(hostile)) != len(hostile):
         raise ConfigError("adversaries", hostile, "one entry per hostile peer")
 
 
 def _check_devices(world: Surrounding) -> None:
-    for k, device in enumerate(world.devices):
-        if (device.peers is None) == (device.share is None):
-            raise ConfigError(f"devices.{k}", device.peers, "write either peers or share")
-    share = sum(device.share or 0.0 for device in world.devices)
-    if share > 1.0 + 1e-9:  # rounding of decimal fractions
-        raise ConfigError("devices.share", share, "write shares that sum to 1 at most")
     named = [peer for device in world.devices for peer in device.peers or []]
     if len(set(named)) != len(named):
         raise ConfigError("devices.peers", named, "name each peer in one device")
+
+
+def _check_shares(world: Surrounding) -> None:
+    either: dict[str, tuple[object, object]] = {
+        f"devices.{k}": (it.peers, it.share) for k, it in enumerate(world.devices)
+    }
+    either |= {
+        f"faults.{k}": (it.peers, it.share)
+        for k, it in enumerate(world.faults)
+        if isinstance(it, ChurnTable)
+    }
+    either |= {f"adversaries.{k}": (it.peer, it.share) for k, it in enumerate(world.adversaries)}
+    for field, (numbers, share) in either.items():
+        if (numbers is None) == (share is None):
+            what = "peer" if field.startswith("adversaries") else "peers"
+            raise ConfigError(field, numbers, f"write either {what} or share")
+    shares = {
+        "devices": [it.share for it in world.devices],
+        "adversaries": [it.share for it in world.adversaries],
+    }
+    for name, given in shares.items():
+        total = sum(share or 0.0 for share in given)
+        if total > 1.0 + 1e-9:  # rounding of decimal fractions
+            raise ConfigError(f"{name}.share", total, "write shares that sum to 1 at most")
 
 
 def _check_names(world: Surrounding) -> None:
     world.topology.create(seed=0)
     for k, adversary in enumerate(world.adversaries):
         try:
-            registry.create(adversary.kind, seed=0, index=adversary.peer, params=adversary.params)
+            registry.create(adversary.kind, seed=0, index=0, params=adversary.params)
         except ConfigError as error:
             field = error.field.removeprefix("adversaries.")
             raise ConfigError(f"adversaries.{k}.{field}", error.value, error.fix) from error

@@ -123,7 +123,7 @@ def parameters_of(kind: str) -> list[str]:
 def test_every_adversary_is_listed_with_its_parameters() -> None:
     listed = {row[0].strip("`"): re.findall(r"`([^`]+)`", row[1]) for row in rows("Adversaries")}
     assert listed == {kind: parameters_of(kind) for kind in registry.names()}
-    assert set(AdversaryTable.model_fields) == {"peer", "kind"}
+    assert set(AdversaryTable.model_fields) == {"peer", "share", "kind"}
 
 
 def test_every_field_of_the_result_is_explained() -> None:

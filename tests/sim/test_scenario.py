@@ -194,6 +194,13 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"devices": [{"share": 0.7}, {"share": 0.4}]}, "devices.share"),
         ({"devices": [{"peers": [1]}, {"peers": [1]}]}, "devices.peers"),
         ({"devices": [{"peers": [4]}]}, "devices.0.peers"),
+        ({"adversaries": [{"kind": "garbage"}]}, "adversaries.0"),
+        ({"adversaries": [{"kind": "garbage", "peer": 0, "share": 0.5}]}, "adversaries.0"),
+        ({"adversaries": [{"kind": "garbage", "share": 0.6}] * 2}, "adversaries.share"),
+        (
+            {"faults": [{"kind": "churn", "at_s": 0, "until_s": 9, "period_s": 1, "down_s": 1}]},
+            "faults.0",
+        ),
         ({"availability": [{"from_s": 1.0}]}, "availability.0"),
         (
             {"availability": [{"peers": [1], "from_s": 2.0, "until_s": 1.0}]},
@@ -276,6 +283,34 @@ def test_devices_are_given_by_number_and_by_share() -> None:
     assert machines[speeds.index(0.5)].line.latency_s == 0.1
     assert machines == machines_of(scenario.world, seed=0)
     assert speeds != [it.speed_ratio for it in machines_of(scenario.world, seed=1)]
+
+
+def test_shares_of_peers_lie_by_lot() -> None:
+    adversaries = [
+        {"peer": 0, "kind": "replay"},
+        {"share": 0.2, "kind": "garbage"},
+        {"share": 0.1, "kind": "sign-flip", "scale": 2.0},
+    ]
+    world = load_scenario(
+        make(topology={"name": "ring", "nodes": 20}, adversaries=adversaries)
+    ).world
+    liars = world.liars(seed=0)
+    assert Counter(it.kind for it in liars.values()) == {"replay": 1, "garbage": 4, "sign-flip": 2}
+    assert liars[0].kind == "replay"
+    assert set(liars) == set(world.liars(seed=0)) != set(world.liars(seed=1))
+
+
+def test_churn_may_hit_a_share_of_the_peers() -> None:
+    churn = {
+        "kind": "churn",
+        "at_s": 0.0,
+        "until_s": 200.0,
+        "period_s": 1.0,
+        "down_s": 1.0,
+        "share": 0.5,
+    }
+    faults = draw_faults(load_scenario(make(faults=[churn])), 0)
+    assert len({fault.peers for fault in faults}) == 2
 
 
 def test_clocks_are_off_by_what_a_scenario_allows() -> None:
