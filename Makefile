@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PYTEST := $(BIN)/python -m pytest
+# Processes that share the tests, file by file: fixtures of a file are made once.
+TEST_JOBS ?= 2
 BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
@@ -20,7 +22,7 @@ export HF_HUB_OFFLINE := 1
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
 	@echo "make demo         eight peers, one of them hostile, learn together; DEMO_ARGS='--task digits'"
-	@echo "make test         all tests but those below; PYTEST_ARGS='-k name' picks some"
+	@echo "make test         all tests but those below; PYTEST_ARGS='-k name' picks some; TEST_JOBS=4 processes"
 	@echo "make test-system  tests that need nft, Chromium or node"
 	@echo "make nightly      long searches for rare failures; SWARM_SEEDS=100000 plays more random worlds than 10,000"
 	@echo "make check        formatting, lint, types, import layers"
@@ -53,6 +55,7 @@ test: setup
 	@$(BIN)/p2pfed data fetch reuters minilm
 	@mkdir -p build
 	@$(PYTEST) -m "not nightly and not system and not gpu" \
+		--numprocesses $(TEST_JOBS) --dist loadfile \
 		--cov --cov-report=json:build/coverage.json $(PYTEST_ARGS)
 
 test-system: setup
