@@ -19,7 +19,8 @@ from p2pfed.identity import Identity
 from p2pfed.learn.steps import create_step_rule
 from p2pfed.updates.registry import METHODS, create_method
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 
 
 def test_the_table_lists_every_method():
@@ -102,3 +103,11 @@ def test_fed_sb_on_digits_learns():
     scenario["topology"] = {"name": "complete", "nodes": 2}
     found = sim.run(scenario, seed=0).metrics["mean_accuracy"]
     assert found == pytest.approx(0.80, abs=0.05)
+
+
+def test_published_systems_name_every_method_and_tests_that_are_there():
+    section = GUIDE[GUIDE.index("## Published systems") :]
+    assert set(METHODS) - {"full"} <= set(re.findall(r"`([a-z-]+)`", section))
+    tests = re.findall(r"`(tests/[\w/]+\.py)`", section)
+    assert tests
+    assert [each for each in tests if not (ROOT / each).is_file()] == []
