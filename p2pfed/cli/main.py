@@ -1,6 +1,5 @@
 """`p2pfed`: the app, and the edge at which errors become lines and exit codes."""
 
-import logging
 import os
 import sys
 import traceback
@@ -11,6 +10,7 @@ import typer
 
 from p2pfed import __version__
 from p2pfed.cli import data, demo, doctor, export, init, node, sim, topology
+from p2pfed.cli.logs import set_up_log
 from p2pfed.cli.output import (
     EXIT_CODES,
     EXIT_CONFIG,
@@ -70,11 +70,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    set_up_log(debug=debug)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
