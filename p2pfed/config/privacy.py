@@ -81,6 +81,9 @@ def privacy_of(
     if config.node.role is not Role.RELAY and not accountant.affords(gaussian, count):
         cost = accountant.epsilon(gaussian, count)
         fix = f"one round costs {cost:.3g}; write more, or raise privacy.noise_multiplier"
+        if releases is not None:
+            # What the folder holds is read later: nobody should pay for what cannot be had.
+            fix += ". If it was per-step before: a state folder with a model keeps its mechanism"
         raise ConfigError("privacy.epsilon_max", table.epsilon_max, fix)
     guard = PrivacyGuard(accountant, gaussian, releases_per_round=count, releases=releases)
     return Privacy(guard=guard, steps=steps)

@@ -376,6 +376,16 @@ def test_what_tells_more_is_refused(field: str, tables: dict[str, Any]) -> None:
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(("mechanism", "is_told"), [("per-release", True), ("per-step", False)])
+def test_too_small_a_budget_for_another_mechanism_says_that_it_stays(
+    mechanism: str, is_told: bool
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(mechanism, privacy={"noise_multiplier": 0.1})
+    told = "a state folder with a model keeps its mechanism"
+    assert (told in caught.value.fix) == is_told
+
+
 def test_public_validation_rows_may_decide() -> None:
     make(
         privacy={"validation_is_public": True},
