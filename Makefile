@@ -41,7 +41,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "p2pfed needs Python 3.11 or newer; set PYTHON=")'
-	@echo "installing into $(VENV) (some minutes the first time)"
+	@echo "installing into $(VENV) (some minutes the first time, with nothing to see)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP_INSTALL) --editable '.[dev]' --constraint constraints.txt $(EXTRA_INDEX)
 	@# libp2p needs trio-typing, whose stubs of an old trio would hide trio's own types from mypy.

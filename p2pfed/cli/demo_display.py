@@ -13,8 +13,8 @@ from p2pfed.demo.running import Progress
 
 _STAGES: Final = {
     "fetch": "getting data and weights",
-    "together": "the peers learn together",
-    "alone": "each peer's training is repeated alone, to compare",
+    "together": "the peers learn together; until all have loaded the model there is no news",
+    "alone": "each peer's training is repeated alone, to compare; no news for some minutes",
     "finish": "adding up",
 }
 
@@ -66,12 +66,19 @@ class DemoDisplay:
         slowest = min(rounds, default=0)
         if len(rounds) == len(progress.peers) and slowest > self._round:
             self._round = slowest
-            self._people.print(f"  every peer has finished {slowest} rounds")
+            self._people.print(f"  every peer has finished {_rounds(slowest, progress)}")
 
     def _stop(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _rounds(finished: int, progress: Progress) -> str:
+    bounds = {status["rounds_max"] for _, _, _, status in progress.peers}
+    if len(bounds) == 1 and (bound := bounds.pop()) is not None:
+        return f"{finished} of {bound} rounds"
+    return f"{finished} round{'' if finished == 1 else 's'}"
 
 
 def _table(progress: Progress) -> Table:

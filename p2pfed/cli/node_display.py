@@ -209,7 +209,8 @@ def _line(notice: Notice, status: NodeStatus) -> str | None:
         case Finished(reason=StopReason.NEIGHBORS):
             return None  # the error at the end says it all
         case Finished(reason=reason, rounds=rounds):
-            ended = f"training ended after {rounds} rounds ({reason})"
+            count = f"{rounds} round{'' if rounds == 1 else 's'}"
+            ended = f"training ended after {count} ({reason})"
             return f"{ended}; serving on for as long as schedule.linger_s says"
         case _:
             return None

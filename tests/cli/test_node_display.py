@@ -1,9 +1,19 @@
 """What people read of a running node."""
 
+import pytest
+
 from p2pfed.cli.node_display import NodeDisplay, rejection_lines
 from p2pfed.cli.output import Output
 from p2pfed.core.events import Verdict
-from p2pfed.core.notices import LogsLeftOut, NeighborsAwaited, PartActive, PartIdle, RoundFinished
+from p2pfed.core.notices import (
+    Finished,
+    LogsLeftOut,
+    NeighborsAwaited,
+    PartActive,
+    PartIdle,
+    RoundFinished,
+    StopReason,
+)
 from p2pfed.identity import format_peer_id
 from p2pfed.node.awaited import describe_awaited
 from p2pfed.node.outcome import NodeEvent
@@ -39,6 +49,12 @@ def test_part_that_is_idle_again_is_told_of_once(capsys):
     idle = PartIdle(part="reputation.loss_gate", reason="judges nobody")
     lines = lines_of(idle, PartActive(part=idle.part), idle, capsys=capsys)
     assert lines == ["reputation.loss_gate judges nobody"]
+
+
+@pytest.mark.parametrize(("rounds", "words"), [(1, "1 round "), (2, "2 rounds ")])
+def test_an_end_counts_its_rounds(capsys, rounds, words):
+    (line,) = lines_of(Finished(reason=StopReason.ROUNDS, rounds=rounds), capsys=capsys)
+    assert line.startswith(f"training ended after {words}(rounds)")
 
 
 def test_logs_that_are_left_out_are_trouble(capsys):
