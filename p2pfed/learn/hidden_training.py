@@ -1,11 +1,15 @@
 """Training of which nobody sees where it led, whatever becomes of it."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from torch import Tensor
 
-from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
+from p2pfed.learn.learner import Learner, ShouldStop, TrainingDiverged, TrainingReport
+
+_NOISE_ADVICE: Final = (
+    "; or noise of earlier rounds did it: lower privacy.clip_norm, in which the noise is measured"
+)
 
 
 @final
@@ -29,7 +33,9 @@ class HiddenTraining:
         """Take the local steps of a round from a vector that others may know: see `settle`.
 
         Raises:
-            Exception: What the learner or `hide` raised; the learner's vector is that from before.
+            TrainingDiverged: If the learner said so, with what noise may have to do with it.
+            Exception: What the learner or `hide` raised. In all cases the learner's vector is that
+                from before.
         """
         # A copy: a learner may hand out the memory in which it trains.
         before = self._learner.vector().clone()
@@ -37,6 +43,8 @@ class HiddenTraining:
         try:
             report = self._learner.train(round, should_stop=should_stop)
             self._owed = self._hide(before, self._learner.vector())
+        except TrainingDiverged as error:
+            raise TrainingDiverged(f"{error}{_NOISE_ADVICE}") from error
         finally:
             self.settle()
         return report

@@ -36,6 +36,10 @@ class JobCancelled(P2PFedError):
     """A job ended because it was told to; nothing was changed."""
 
 
+class TrainingDiverged(LocalError):
+    """Local steps ended with NaN or infinity; nothing was changed."""
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingReport:
@@ -240,8 +244,9 @@ class TaskLearner:
 
         Raises:
             JobCancelled: If `should_stop` said so between two steps.
-            LocalError: If there is nothing to train on, or the loss or a parameter ends up NaN or
-                infinite. In both cases, as after any error, the learner is as it was before.
+            LocalError: If there is nothing to train on.
+            TrainingDiverged: If the loss or a parameter ends up NaN or infinite. In all cases, as
+                after any error, the learner is as it was before.
         """
         self._check_rows()
         before = self.state()
@@ -257,7 +262,7 @@ class TaskLearner:
             # Private steps go on whatever the loss: to stop for it would tell of it.
             is_lost = self._private_steps is None and not math.isfinite(loss)
             if is_lost or not bool(torch.isfinite(self.vector()).all()):
-                raise LocalError(
+                raise TrainingDiverged(
                     f"training of round {round} diverged (loss {loss}); lower the rate"
                 )
             is_done = True

@@ -8,7 +8,7 @@ from p2pfed.config.files import parse
 from p2pfed.config.learning import assemble_learner
 from p2pfed.identity import Identity
 from p2pfed.learn.hidden_training import HiddenTraining
-from p2pfed.learn.learner import JobCancelled, TrainingReport
+from p2pfed.learn.learner import JobCancelled, TrainingDiverged, TrainingReport
 from p2pfed.learn.ledger_privacy import HiddenChanges
 from p2pfed.learn.workbench import Workbench
 from p2pfed.updates.specification import ParameterEntry, ParameterSpecification
@@ -158,4 +158,12 @@ def test_a_ledgers_learner_goes_back_if_its_round_fails(failure: BaseException) 
     learner.failure = failure
     with pytest.raises(type(failure)):
         HiddenChanges(learner, fail_to_hide).train(0, should_stop=never)
+    assert torch.equal(learner.own, torch.zeros(SIZE))
+
+
+def test_a_divergence_may_be_the_fault_of_the_noise() -> None:
+    learner = Careless()
+    learner.failure = TrainingDiverged("training of round 3 diverged; lower the rate")
+    with pytest.raises(TrainingDiverged, match=r"lower the rate; or noise .* privacy\.clip_norm"):
+        HiddenTraining(learner, lambda before, _: before).train(3, should_stop=lambda: False)
     assert torch.equal(learner.own, torch.zeros(SIZE))
