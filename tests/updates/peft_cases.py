@@ -54,6 +54,8 @@ _PROMPT: Final = Case(
     options=("num_virtual_tokens=2",),
     needs="`task`, `targets = []`, `num_virtual_tokens`",
 )
+_FEWER: Final = "on small layers a lower `n_frequency`"
+_LOWER: Final = "on small layers a lower `r`"
 _TASKS: Final = torch.tensor([0, 1])
 
 CASES: Final[dict[str, Case]] = {
@@ -72,8 +74,9 @@ CASES: Final[dict[str, Case]] = {
         needs="`task = CAUSAL_LM`, `targets = []`, `cpt_token_ids` and its masks; batches with "
         "`labels`",
     ),
-    "FOURIERFT": Case(options=("n_frequency=10",)),
-    "MISS": Case(options=("r=4",)),
+    "FOURIERFT": Case(options=("n_frequency=10",), needs=_FEWER),
+    "IA3": Case(needs="`feedforward_modules`, where peft does not know the model"),
+    "MISS": Case(options=("r=4",), needs=_LOWER),
     "MULTITASK_PROMPT_TUNING": Case(
         targets=(),
         options=("num_virtual_tokens=2", "num_tasks=2"),
@@ -87,7 +90,7 @@ CASES: Final[dict[str, Case]] = {
     ),
     "PREFIX_TUNING": _PROMPT,
     "PROMPT_TUNING": _PROMPT,
-    "PSOFT": Case(options=("r=4",)),
+    "PSOFT": Case(options=("r=4",), needs=_LOWER),
     "P_TUNING": Case(
         targets=(),
         options=("num_virtual_tokens=2", "encoder_hidden_size=8"),
@@ -95,14 +98,14 @@ CASES: Final[dict[str, Case]] = {
     ),
     "ROAD": Case(options=("group_size=4",), needs="`group_size`, a divisor of the outputs"),
     "SHADOW": Case(targets=(), needs="a decoder; `task`, `targets = []`"),
-    "SHIRA": Case(options=("r=2",)),
+    "SHIRA": Case(options=("r=2",), needs=_LOWER),
     "TRAINABLE_TOKENS": Case(
         targets=("embed_tokens",),
         options=("token_indices=[1,2]",),
         needs="`token_indices`; the embedding as target",
     ),
     "VBLORA": Case(options=("vector_length=8",), needs="`vector_length`, a divisor of both sides"),
-    "WAVEFT": Case(options=("n_frequency=10",)),
+    "WAVEFT": Case(options=("n_frequency=10",), needs=_FEWER),
     "XLORA": Case(targets=()),
 }
 

@@ -58,6 +58,8 @@ def test_a_type_starts_alike_trains_and_travels(
 def test_a_type_that_cannot_take_part_is_refused(kind: str) -> None:
     with pytest.raises(ConfigError) as caught:
         adapt(kind)
+    assert caught.value.fix.startswith("it cannot take part: it ")
+    assert kind not in caught.value.fix.partition("write one of ")[2].split(", ")
     assert caught.value.field in ("method.type", "method.options")
 
 

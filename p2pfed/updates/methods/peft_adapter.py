@@ -37,6 +37,10 @@ _REFUSALS: Final = (
     TypeError,
     ValueError,
 )
+# Why a type cannot take part.
+_UNUSABLE: Final = {
+    "XLORA": "mixes adapters that were trained before, from files of its own",
+}
 # Fields of configurations that other constants stand for.
 _TAKEN: Final = frozenset({"modules_to_save", "peft_type", "target_modules", "task_type"})
 
@@ -138,8 +142,11 @@ class Peft(Method):
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
         made = {kind.value: each for kind, each in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-        if self.type not in made:
-            raise ConfigError("method.type", self.type, f"write one of {', '.join(sorted(made))}")
+        usable = sorted(made.keys() - _UNUSABLE.keys())
+        if self.type not in usable:
+            reason = _UNUSABLE.get(self.type)
+            why = f"it cannot take part: it {reason}; " if reason else ""
+            raise ConfigError("method.type", self.type, f"{why}write one of {', '.join(usable)}")
         if self.task:
             check_choice(self.task, "method.task", tuple(each.value for each in TaskType))
         fields = {each.name for each in dataclasses.fields(made[self.type])}
