@@ -21,7 +21,7 @@ class ConfigError(P2PFedError):
     """
 
     def __init__(self, field: str, value: object, fix: str) -> None:
-        super().__init__(f"{field} = {value!r}: {fix}")
+        super().__init__(f"{field} = {as_in_file(value)}: {fix}")
         self.field = field
         self.value = value
         self.fix = fix
@@ -29,6 +29,18 @@ class ConfigError(P2PFedError):
 
 class LocalError(P2PFedError):
     """The caller broke a rule of the interface."""
+
+
+def as_in_file(value: object) -> str:
+    """Return a value as it stands in a TOML file, or as Python writes what TOML has no form for."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(as_in_file(each) for each in value)}]"
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{key} = {as_in_file(each)}" for key, each in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    return repr(value)
 
 
 class TransportError(P2PFedError):

@@ -46,7 +46,7 @@ def top_ballot(ids: Tensor, size: int) -> Tensor:
 def check_level_bits(bits: int) -> None:
     """Raise RuleError unless `bits` is one of `LEVEL_BITS`."""
     if bits not in LEVEL_BITS:
-        raise RuleError(f"bits={bits} is not one of {LEVEL_BITS}")
+        raise RuleError(f"bits={bits} is not one of {', '.join(map(str, LEVEL_BITS))}")
 
 
 def levels_of(ranks: Tensor, bits: int) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 
 from p2pfed.core.effects import Record
-from p2pfed.errors import LocalError, SchemaError, TransportError
+from p2pfed.errors import LocalError, SchemaError, TransportError, as_in_file
 from p2pfed.node.store import StateStore
 
 TASKS = """
@@ -110,7 +110,7 @@ def test_bad_values_of_init(p2pfed, words, field, value, fix, tmp_path):
     assert error["field"].startswith(field)
     assert error["value"] == value
     assert fix in error["fix"]
-    assert str(value) in p2pfed.err
+    assert as_in_file(value) in p2pfed.err
     assert len(p2pfed.err.splitlines()) <= 2
     assert not (tmp_path / "mine").exists()
 

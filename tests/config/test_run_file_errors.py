@@ -3,11 +3,14 @@
 from typing import Any
 
 import pytest
+import torch
 
 from p2pfed.config.assembly import standing_config
 from p2pfed.config.files import parse
 from p2pfed.config.learning import assemble
 from p2pfed.errors import ConfigError
+from p2pfed.updates.methods.basis import check_rank
+from p2pfed.updates.registry import create_method
 from tests.core.peers import ANNA
 
 
@@ -142,3 +145,26 @@ def test_several_gossip_steps_do_not_go_with_all(tables: dict[str, Any], fix: st
 def test_several_gossip_steps_go_with_codecs_that_lose_nothing(codec: str) -> None:
     schedule = {"mode": "synchronous", "gossip_steps": 4}
     assemble(parse({"codec": {"name": codec}, "schedule": schedule}), ANNA)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (True, "true"),
+        (("query", "value"), "['query', 'value']"),
+        ([1, False], "[1, false]"),
+        ({"rank": 2, "on": True}, "{ rank = 2, on = true }"),
+        ({}, "{}"),
+        (0.5, "0.5"),
+    ],
+)
+def test_values_are_shown_as_files_have_them(value: object, shown: str) -> None:
+    assert str(ConfigError("a.b", value, "mend it")) == f"a.b = {shown}: mend it"
+
+
+def test_choices_and_layers_are_no_python() -> None:
+    with pytest.raises(ConfigError, match=r"method\.bits = 3: write one of 1, 2, 4, 8$"):
+        create_method("ranks", bits=3)
+    layer = torch.nn.Linear(64, 32)
+    with pytest.raises(ConfigError, match='write at most 32, the smaller side of the layer "0"'):
+        check_rank(64, "0", layer)

@@ -13,7 +13,7 @@ from tests.core.peers import ANNA
     [
         ("self-centered-clipping", {"radius": "0.5"}, "= '0.5': is not a number or None"),
         ("ubar", {"evaluate": 3}, "= 3: is not a function"),
-        ("nnm+krum", {"neighbors": True}, "= True: is not text"),
+        ("nnm+krum", {"neighbors": True}, "= true: is not text"),
         ("bristle", {"class_count": 2.5}, "= 2.5: is not a whole number or None"),
         ("clipping+mean", {"radius": -1.0}, "= -1.0: is not a length > 0"),
         ("krum", {"byzantine_count": 0}, "= 0: remove it from params; f follows from beta_max"),

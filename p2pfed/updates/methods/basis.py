@@ -158,7 +158,9 @@ def check_rank(rank: int, name: str, layer: nn.Linear) -> None:
     """
     largest = min(layer.in_features, layer.out_features)
     if rank > largest:
-        raise ConfigError("method.rank", rank, f"write at most {largest}, a side of {name}")
+        raise ConfigError(
+            "method.rank", rank, f'write at most {largest}, the smaller side of the layer "{name}"'
+        )
 
 
 def save_basis(bases: Mapping[str, Basis], path: Path) -> str:

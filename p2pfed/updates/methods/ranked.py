@@ -51,7 +51,9 @@ class RankedScores(Method, ABC):
         check_choice(self.form, "method.form", FORMS)
         check_integer(self.bits, "method.bits", least=1)
         if self.bits not in LEVEL_BITS:
-            raise ConfigError("method.bits", self.bits, f"write one of {LEVEL_BITS}")
+            raise ConfigError(
+                "method.bits", self.bits, f"write one of {', '.join(map(str, LEVEL_BITS))}"
+            )
         check_ratio(self.share, "method.share")
         object.__setattr__(self, "share", float(self.share))
 
