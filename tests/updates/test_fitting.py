@@ -1,5 +1,6 @@
 """Constants that do not fit a model are named at once, with some that do."""
 
+import logging
 import re
 import tomllib
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from torch import nn
 
 from p2pfed.errors import ConfigError
 from p2pfed.updates.method import Method
+from p2pfed.updates.methods import fitting
 from p2pfed.updates.methods.fitting import describe_layers
 from p2pfed.updates.registry import create_method
 
@@ -90,6 +92,20 @@ def test_targets_that_are_not_linear_say_which_are(name: str) -> None:
     assert error.field == "method.targets"
     assert error.fix.startswith("1 is no linear layer; its linear layers, inputs x outputs, are 0 ")
     assert error.fix.endswith('for example targets = ["0"]')
+
+
+@pytest.mark.parametrize(("rank", "told"), [(32, 0), (33, 1)])
+def test_a_rank_above_a_side_is_told_once(
+    rank: int, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    fitting._tell.cache_clear()
+    method = create_method("lora", rank=rank, targets=["0"], modules=["2"])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            method.adapt(small(), seed=0)
+    assert len(caplog.records) == told
+    said = f'method.rank = {rank} is above 32, the smaller side of the layer "0": more than that'
+    assert caplog.text.count(said) == told
 
 
 def test_lora_takes_those_of_its_targets_that_are_there() -> None:

@@ -1,13 +1,17 @@
 """Says at once everything about a method's constants that does not fit a model, and what would."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from torch import nn
 
 from p2pfed.errors import ConfigError
 from p2pfed.updates.methods.wrapping import is_called
+
+_log = logging.getLogger(__name__)
 
 _NAMES_SHOWN: Final = 12  # guess: what people read of a long list
 _SHAPES_SHOWN: Final = 3
@@ -66,6 +70,35 @@ def check_fit(
     example += "" if rank is None else f", rank = {min(rank, side)}"
     fix = f"does not fit the model: {'; '.join(problems)}; {_layers(model)}; for example {example}"
     raise ConfigError("method", method, fix)
+
+
+def tell_of_rank(model: nn.Module, rank: int, targets: Sequence[str]) -> None:
+    """Say once that adapters are larger than the layers that they stand beside.
+
+    It is no error: all that the rank buys beyond a layer's smaller side is bytes.
+
+    Args:
+        model: As it is before it is adapted.
+        rank: Of the adapters.
+        targets: As of `check_fit`.
+    """
+    sides = {
+        name: min(layer.in_features, layer.out_features)
+        for name, layer in _linear_layers(model)
+        if any(is_called(name, target) for target in targets)
+    }
+    larger = [name for name, side in sides.items() if rank > side]
+    if larger:
+        least = min(larger, key=lambda name: sides[name])
+        _tell(
+            f"method.rank = {rank} is above {sides[least]}, the smaller side of the layer "
+            f'"{least}": more than that costs bytes, and adds nothing'
+        )
+
+
+@lru_cache(maxsize=64)  # a simulation adapts one model for each of its peers
+def _tell(message: str) -> None:
+    _log.warning(message)
 
 
 def suggestion(model: nn.Module) -> str:

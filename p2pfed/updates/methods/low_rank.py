@@ -29,7 +29,12 @@ from p2pfed.updates.method import (
     unfreeze_modules,
     warn_of_buffers,
 )
-from p2pfed.updates.methods.fitting import check_fit, others_than_linear, suggestion
+from p2pfed.updates.methods.fitting import (
+    check_fit,
+    others_than_linear,
+    suggestion,
+    tell_of_rank,
+)
 from p2pfed.updates.methods.peft_wrapping import plain_name, trained_names, wrap
 from p2pfed.updates.portable import initial_value
 from p2pfed.updates.specification import ParameterEntry, ParameterSpecification
@@ -93,6 +98,7 @@ class LowRank(Method, ABC):
             modules=self.modules,
             needs_every_target=False,  # peft takes those that are there
         )
+        tell_of_rank(model, self.rank, self.targets)
         freeze_all(model)
         heads = unfreeze_modules(model, self.modules, field="method.modules")
         warn_of_buffers(model)
