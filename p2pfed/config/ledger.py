@@ -7,7 +7,7 @@ from typing import Any, Final, final
 from torch import Tensor
 
 from p2pfed.config.codecs import check_only_codec
-from p2pfed.config.model import RunConfig
+from p2pfed.config.model import IntegrationTable, RunConfig
 from p2pfed.config.privacy import Privacy
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
@@ -67,6 +67,7 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
         ConfigError: If there is such a thing.
     """
     ledger_codec(config, method)
+    _check_integration(config.integration, method)
     if config.reputation.enabled:
         fix = f"write false: under {method.name} every author's log counts alike at all peers"
         raise ConfigError("reputation.enabled", True, fix)
@@ -91,6 +92,26 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
     if config.outer.name != NONE:
         fix = f"write {NONE}: under {method.name} the model is a sum, and nobody mixes"
         raise ConfigError("outer.name", config.outer.name, fix)
+
+
+def _check_integration(table: IntegrationTable, method: LedgerMethod) -> None:
+    """Refuse a defense that would not be there.
+
+    What a run file has by itself is no wish, and a mean without a cap is none either: tables that
+    compare methods give it to all of them.
+    """
+    unset = IntegrationTable()
+    fix = (
+        f"leave it out: under {method.name} nobody mixes, all logs add up; what bounds a liar is "
+        "method.budget"
+    )
+    if table.rule not in (unset.rule, "mean"):
+        raise ConfigError("integration.rule", table.rule, fix)
+    for name in ("params", "beta_max", "gamma"):
+        if getattr(table, name) != getattr(unset, name):
+            raise ConfigError(f"integration.{name}", getattr(table, name), fix)
+    if table.prioritizer.enabled:
+        raise ConfigError("integration.prioritizer.enabled", True, fix)
 
 
 def ledger_codec(config: RunConfig, method: LedgerMethod) -> Codec | None:

@@ -103,6 +103,15 @@ def training(**rule: object) -> dict[str, Any]:
             "no constants",
         ),
         ("seeds", {}, {"reputation": {"enabled": True}}, "reputation.enabled", "write false"),
+        ("seeds", {}, {"integration": {"rule": "krum"}}, "integration.rule", "leave it out: under"),
+        ("seeds", {}, {"integration": {"beta_max": 0.1}}, "integration.beta_max", "leave it out"),
+        (
+            "adapter-set",
+            {},
+            {"integration": {"prioritizer": {"enabled": True}}},
+            "integration.prioritizer.enabled",
+            "all logs add up",
+        ),
         (
             "seeds",
             {},
