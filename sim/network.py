@@ -210,6 +210,13 @@ class Network:
         latest_ns = self._clock.now_ns + nanoseconds(self.timing.flush_s)
         self._clock.at(min(wire.free_ns, latest_ns), lambda: self.close_end(connection, end))
 
+    def sent_bytes(self) -> tuple[int, ...]:
+        """Return what each peer has sent, by number, with the framing around it."""
+        sent = [0] * len(self.peers)
+        for (sender, _), wire in self.wires.items():
+            sent[sender] += wire.sent_bytes
+        return tuple(sent)
+
     # For faults ----------------------------------------------------------------------------
 
     def drop_machine(self, number: int, *, resets: bool) -> None:

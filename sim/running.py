@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pfed.config.assembly import Agreement, core_config
-from p2pfed.config.learning import assemble, peer_task
+from p2pfed.config.learning import assemble
 from p2pfed.config.plugins import load_plugins
 from p2pfed.core.config import CoreConfig
 from p2pfed.errors import ConfigError
@@ -24,6 +24,7 @@ from sim.checkers.standard import standard_checkers
 from sim.devices import machines_of
 from sim.documents import digest_of, document_of
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
+from sim.host import Host
 from sim.identities import identity_of, random_for
 from sim.jobs import ComputeModel
 from sim.network import Power
@@ -40,7 +41,7 @@ from sim.scenario import (
     SlowTable,
     load_scenario,
 )
-from sim.sharing import share_frozen
+from sim.sharing import SharedRows, share_frozen
 from sim.watching import Watcher
 from sim.world import World
 
@@ -79,15 +80,22 @@ def run(
     plan_faults(world, faults)
     last_fault_s = max((fault.at_s for fault in faults), default=0.0)
 
+    unfinished: Host | None = None  # one of them; asked after each event, so not all are looked at
+
     def is_over() -> bool:
-        return world.now_s > last_fault_s and all(
-            host.is_done
-            for host in world.hosts
-            if host.is_honest and (host.power is Power.RUNNING or host.core is None)
-        )
+        nonlocal unfinished
+        if world.now_s <= last_fault_s or (unfinished is not None and _is_awaited(unfinished)):
+            return False
+        unfinished = next(filter(_is_awaited, world.hosts), None)
+        return unfinished is None
 
     world.run(until_s=checked.world.until_s, stop=is_over)
     return _summarize(checked, seed, world, recorder)
+
+
+def _is_awaited(host: Host) -> bool:
+    lives = host.power is Power.RUNNING or host.core is None
+    return host.is_honest and lives and not host.is_done
 
 
 def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
@@ -139,8 +147,8 @@ def _build(
     net = scenario.world.topology.create(seed=seed)
     cache = DecodeCache()
     config = scenario.run_config(0, seed=seed)
-    pool = load_task(config.run.task, config.task)  # read once, however many peers there are
-    first = assemble(config, identity_of(seed, 0), task=peer_task(config, pool=pool))
+    rows = SharedRows(load_task(config.run.task, config.task))
+    first = assemble(config, identity_of(seed, 0), task=rows.task_of(config))
 
     def make_bench(index: int) -> Bench:
         adversary = adversaries.get(index, Adversary())
@@ -149,7 +157,7 @@ def _build(
             made = assemble(
                 config,
                 identity_of(seed, index),
-                task=peer_task(config, pool=pool),
+                task=rows.task_of(config),
                 before_publish=adversary.difference,
                 cache=cache,
                 entropy=identity_of(seed, index).seed,
@@ -244,7 +252,7 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
         rejected=recorder.rejected(),
         rejected_peers=recorder.rejected_peers(),
         warning=recorder.warning(),
-        bytes_sent=tuple(world.sent_bytes(host.index) for host in world.hosts),
+        bytes_sent=world.network.sent_bytes(),
         trace_digest=world.trace.digest.hex(),
         model_digests=tuple(
             "" if host.bench is None else host.bench.digest().hex() for host in world.hosts

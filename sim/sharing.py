@@ -1,7 +1,45 @@
-"""One copy of what is frozen for all simulated peers: a pretrained model is not held per peer."""
+"""What all simulated peers share: one copy of what is frozen, and one split of the rows."""
+
+from typing import final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from p2pfed.config.learning import peer_task
+from p2pfed.config.model import RunConfig
+from p2pfed.learn.partition import PartitionRule, create_partition
+from p2pfed.learn.task import Task
+
+
+@final
+class SharedRows:
+    """Makes the tasks of peers as `peer_task` does, and splits the rows once for all of them.
+
+    Args:
+        pool: The task with all rows.
+    """
+
+    def __init__(self, pool: Task) -> None:
+        self._pool = pool
+        self._splits: dict[tuple[PartitionRule, int, int], list[Tensor]] = {}
+
+    def task_of(self, config: RunConfig) -> Task:
+        """Return the task with the rows of one peer's share.
+
+        Raises:
+            ConfigError: If the share cannot be used.
+        """
+        share = config.share
+        if share.count == 1:
+            return peer_task(config, pool=self._pool)
+        rule = create_partition(share.name, **share.constants)
+        key = (rule, config.run.seed, share.count)
+        if key not in self._splits:
+            labels = self._pool.rows("train").labels
+            self._splits[key] = rule.split(
+                labels, self._pool.groups, seed=config.run.seed, count=share.count
+            )
+        return self._pool.for_share(self._splits[key][share.index])
 
 
 def share_frozen(model: nn.Module, original: nn.Module) -> None:

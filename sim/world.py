@@ -20,7 +20,10 @@ from sim.trace import Trace
 from sim.transfers import Transfers
 from sim.watching import Watcher
 
-CHECK_EVERY_EVENTS: Final = 1_000  # often enough to find the cause, seldom enough to be cheap
+# Often enough to find the cause, seldom enough to be cheap, in a large world too: a look at the
+# whole of it costs as much as one event of each peer.
+CHECK_EVERY_EVENTS: Final = 1_000
+CHECK_EVERY_EVENTS_PER_PEER: Final = 20
 
 
 @final
@@ -132,6 +135,7 @@ class World:
             InvariantError: If a checker found something wrong.
         """
         end_ns = nanoseconds(until_s)
+        check_every = max(CHECK_EVERY_EVENTS, CHECK_EVERY_EVENTS_PER_PEER * len(self.hosts))
         while stop is None or not stop():
             following = self.clock.next_ns()
             if following is None or following > end_ns:
@@ -140,7 +144,7 @@ class World:
                 self.check()
                 return following is None
             self.clock.step()
-            if self.trace.count - self._checked_at >= CHECK_EVERY_EVENTS:
+            if self.trace.count - self._checked_at >= check_every:
                 self.check()
         self.check()
         return True
@@ -175,8 +179,7 @@ class World:
 
     def sent_bytes(self, number: int) -> int:
         """Return what a peer has sent, with the framing around it."""
-        wires = self.network.wires
-        return sum(wires[pair].sent_bytes for pair in sorted(wires) if pair[0] == number)
+        return self.network.sent_bytes()[number]
 
     def command(self, number: int, command: Command) -> None:
         """Tell a peer what its application or operator would."""

@@ -182,7 +182,10 @@ class HeldUpdates:
 
     def valid(self, author: PeerId) -> list[Held]:
         """Return the validated updates of an author, the newest last."""
-        return [held for line in self.lines(author).values() for held in line]
+        of_author = self._by_author.get(author, {})
+        if len(of_author) > 1:
+            return [held for line in self.lines(author).values() for held in line]
+        return [held for held in of_author.values() if held.stage is Stage.VALID]
 
     def lines(self, author: PeerId) -> dict[int, list[Held]]:
         """Return the validated updates of an author by incarnation, each in sequence.

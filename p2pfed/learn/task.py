@@ -96,12 +96,19 @@ class Task:
         """
         if not 0 <= index < count:
             raise ConfigError("peer_index", index, f"write a number from 0 to {count - 1}")
-        rows = self.rows("train")
-        shares = rule.split(rows.labels, self.groups, seed=seed, count=count)
+        shares = rule.split(self.rows("train").labels, self.groups, seed=seed, count=count)
+        return self.for_share(shares[index])
+
+    def for_share(self, share: Tensor) -> "Task":
+        """Return the task with some of the training rows.
+
+        Args:
+            share: Their indices, int64.
+        """
         return replace(
             self,
-            train=rows.subset(shares[index]),
-            groups=None if self.groups is None else self.groups[shares[index]],
+            train=self.rows("train").subset(share),
+            groups=None if self.groups is None else self.groups[share],
         )
 
     def majority_accuracy(self, split: str = "test") -> float:

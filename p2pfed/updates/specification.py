@@ -96,15 +96,20 @@ class ParameterSpecification:
         Raises:
             LocalError: If a tensor is missing or has another shape.
         """
-        vector = torch.empty(self.size)
-        start = 0
+        given = []
         for entry in self.entries:
             tensor = tensors.get(entry.name)
             if tensor is None or tuple(tensor.shape) != entry.shape:
                 found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
                 raise LocalError(f"parameter {entry.name}: {found}, expected shape {entry.shape}")
-            vector[start : start + entry.size].copy_(tensor.detach().reshape(-1))
-            start += entry.size
+            given.append(tensor.detach().reshape(-1))
+        if all(tensor.dtype == torch.float32 and tensor.is_cpu for tensor in given):
+            return torch.cat(given) if given else torch.empty(0)
+        vector = torch.empty(self.size)
+        for piece, tensor in zip(
+            vector.split([it.size for it in self.entries]), given, strict=True
+        ):
+            piece.copy_(tensor)
         return vector
 
     def unflatten(self, vector: Tensor) -> dict[str, Tensor]:

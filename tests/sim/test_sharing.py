@@ -1,15 +1,19 @@
 """What simulated peers have in common is there once: data, and frozen parameters."""
 
 import pytest
+import torch
 from torch import nn
 
 import sim
+from p2pfed.config.learning import peer_task
 from p2pfed.core.effects import Effect
 from p2pfed.core.events import Event, TrainingFinished
 from p2pfed.learn.digits import digits
+from p2pfed.learn.partition import Dirichlet, Iid
 from p2pfed.learn.task import Task
 from sim.host import Host
-from sim.sharing import share_frozen
+from sim.scenario import load_scenario
+from sim.sharing import SharedRows, share_frozen
 from sim.watching import Watcher
 
 SCENARIO = {
@@ -71,3 +75,35 @@ def test_what_trains_or_differs_stays_apart() -> None:
     share_frozen(model, original)
     assert model.weight.data_ptr() != original.weight.data_ptr()
     assert model.bias.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("share", [{}, {"name": "dirichlet", "alpha": 0.5}], ids=["iid", "skewed"])
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_each_peer_has_the_rows_that_a_real_one_would_load(
+    share: dict[str, object], nodes: int
+) -> None:
+    topology = {"name": "complete", "nodes": nodes}
+    scenario = load_scenario({**SCENARIO, "share": share, "topology": topology})
+    pool = digits()
+    rows = SharedRows(pool)
+    for index in range(nodes):
+        config = scenario.run_config(index, seed=1)
+        found, expected = rows.task_of(config), peer_task(config, pool=pool)
+        assert torch.equal(found.rows("train").labels, expected.rows("train").labels)
+        assert (found.groups is None) == (expected.groups is None)
+
+
+def test_rows_are_split_once_for_each_way_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits: list[str] = []
+    for kind in (Iid, Dirichlet):
+        real = kind._share
+        monkeypatch.setattr(
+            kind, "_share", lambda *given, real=real: splits.append("") or real(*given)
+        )
+    scenario = load_scenario(
+        {**SCENARIO, "variants": [{"peers": [2], "fields": {"share.name": "dirichlet"}}]}
+    )
+    rows = SharedRows(digits())
+    for index in (0, 1, 2, 0, 2):
+        rows.task_of(scenario.run_config(index, seed=1))
+    assert len(splits) == 2

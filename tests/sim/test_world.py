@@ -121,3 +121,31 @@ def test_payloads_are_freed_when_all_have_left(make_world: Any) -> None:
     finish(world)
     peers = len(world.hosts)
     assert len(world.pool) <= 2 * peers  # each one's newest, and one that is being replaced
+
+
+class Looks(Watcher):
+    """Counts looks at the whole world."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def world_checked(self, world: World) -> None:  # noqa: ARG002 - any world
+        self.count += 1
+
+
+def test_a_large_world_is_looked_at_as_seldom_as_its_size_asks(make_world: Any) -> None:
+    world = make_world("ring", 120, rounds_max=2)
+    looks = Looks()
+    world.watch(looks)
+    finish(world)
+    assert 0 < world.trace.count // 2_400 == looks.count - 1  # and once at the end
+
+
+def test_what_peers_sent_is_what_their_wires_carried(make_world: Any) -> None:
+    world = make_world("line", 3, rounds_max=2)
+    finish(world)
+    first, _, last = world.network.sent_bytes()
+    wires = world.network.wires
+    assert first == wires[0, 1].sent_bytes > 0
+    assert world.sent_bytes(1) == wires[1, 0].sent_bytes + wires[1, 2].sent_bytes
+    assert world.sent_bytes(2) == last
