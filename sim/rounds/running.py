@@ -48,14 +48,14 @@ def run(config: RoundsConfig, *, pipeline: MakePipeline = make_pipeline) -> Roun
             one's own returns what no peer can send.
         RuleError: If a rule of one's own returns no vector.
     """
-    session = _Session(config, pipeline)
+    session = Session(config, pipeline)
     for round in range(config.rounds):
         session.play(round)
     return session.summarize()
 
 
 @final
-class _Session:
+class Session:
     """All that a run holds between two rounds.
 
     Args:
