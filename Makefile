@@ -17,7 +17,7 @@ SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-updates attack-matrix results results-bytes results-seeds docs clean
+.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-sim bench-updates attack-matrix results results-bytes results-seeds docs clean
 
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
@@ -29,6 +29,7 @@ help:
 	@echo "make audit        known vulnerabilities of the versions in constraints.txt (needs the network)"
 	@echo "make bench        measure speed and bytes on this machine"
 	@echo "make bench-robust measure the rules beside byzfl, in $(BENCH_VENV); hours; BENCH_ARGS='--name krum' prints its rows"
+	@echo "make bench-sim    measure the simulator beside gossipy; hours; BENCH_ARGS='--peers 100' prints its rows"
 	@echo "make bench-updates measure codecs and the seed ledger beside plain calls; minutes"
 	@echo "make attack-matrix simulate every rule under every attack; an hour; MATRIX_ARGS='--rules median' goes to build/"
 	@echo "make results      run the demonstrations behind docs/results.md; RESULTS_ARGS='--task digits' prints its rows"
@@ -80,9 +81,12 @@ bench: setup
 bench-robust: $(BENCH_STAMP)
 	@$(BENCH_VENV)/bin/python -m benchmarks.robust_speed $(BENCH_ARGS)
 
-# byzfl and what comes with it stay out of $(VENV), whose packages this one sees and does not repeat.
+bench-sim: $(BENCH_STAMP)
+	@$(BENCH_VENV)/bin/python -m benchmarks.sim_speed $(BENCH_ARGS)
+
+# byzfl, gossipy and what comes with them stay out of $(VENV), whose packages this one sees and does not repeat.
 $(BENCH_STAMP): $(STAMP)
-	@echo "installing byzfl into $(BENCH_VENV)"
+	@echo "installing byzfl and gossipy into $(BENCH_VENV)"
 	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
 	@echo "import site; site.addsitedir('$$($(BIN)/python $(SITE_PACKAGES))')" \
 		> "$$($(BENCH_VENV)/bin/python $(SITE_PACKAGES))/packages_of_venv.pth"

@@ -10,8 +10,9 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """\
 # Measured speed
 
-Written by `make bench`, `make bench-robust` and `make bench-updates`; comparisons are between runs
-that took turns on one machine. Timings of a shared machine vary: read ratios, and the spread.
+Written by `make bench`, `make bench-robust`, `make bench-sim` and `make bench-updates`; comparisons
+are between runs that took turns on one machine. Timings of a shared machine vary: read ratios, and
+the spread.
 """
 
 

@@ -1,0 +1,222 @@
+"""How fast the simulator is at some sizes, beside gossipy and a plain torch loop.
+
+    make bench-sim
+    .venv-bench/bin/python -m benchmarks.sim_speed --peers 100 --way messages
+
+Every measurement runs in a process of its own and is kept in build/sim_speed.jsonl as soon as it
+is there; a run that was stopped goes on where it was. A change of the code or of a version makes
+it anew. A part is printed; docs/benchmarks.md is written from all of it, or with --document.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from typing import Any, Final
+
+from benchmarks.document import add_option, publish
+from benchmarks.sim_ways import WAYS
+from benchmarks.transfer import describe_machine
+
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "build" / "sim_speed.jsonl"
+TITLE = "Simulator"
+# Peers and rounds that are timed: enough peer-rounds to see, few enough to wait for.
+ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
+CELL_S_MAX = 3_600.0
+# Peer-rounds per second of wall time at 1,000 peers, with two threads.
+WANTED: Final = {"messages": 2_500.0, "rounds, mean": 40_000.0, "rounds, trimmed mean": 20_000.0}
+GROWTH_MAX = 1.3  # of the cost of a peer-round with messages, from 1,000 to 10,000 peers
+MEMORY_BYTES_MAX = 2 << 30  # with 10,000 peers
+
+Cells = dict[tuple[str, int, int], dict[str, Any]]
+
+
+def versions() -> dict[str, str]:
+    """Return what a measurement depends on."""
+    digest = hashlib.sha256()
+    for folder in ("sim", "p2pfed", "robust", "topologies"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(file.read_bytes())
+    found = {"code": digest.hexdigest()[:12]}
+    for name in ("torch", "gossipy-dfl"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def read_record(path: Path, wanted: Mapping[str, str]) -> Cells:
+    """Read what was measured with these versions."""
+    cells: Cells = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # empty, or cut off when a run was stopped
+        if entry["versions"] == wanted:
+            cells[entry["way"], entry["peers"], entry["threads"]] = entry["found"]
+    return cells
+
+
+def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
+    """Simulate in this process; return seconds, peer-rounds and the peak of its memory."""
+    start, end = WAYS[way](peers, ROUNDS[peers], threads)
+    return {
+        "peer_rounds": peers * ROUNDS[peers],
+        "wall_s": end.wall_s - start.wall_s,
+        "cpu_s": end.cpu_s - start.cpu_s,
+        "peak_bytes": getrusage(RUSAGE_SELF).ru_maxrss * 1024,  # Linux counts in KiB
+    }
+
+
+def measure(way: str, peers: int, threads: int) -> dict[str, Any] | None:
+    """Simulate in a process of its own; None if it fails or does not end."""
+    job = json.dumps([way, peers, threads])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.sim_speed", "--cell", job],
+            check=True,
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=CELL_S_MAX,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return None
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure_missing(ways: Sequence[str], sizes: Sequence[int], threads: int, cells: Cells) -> int:
+    """Add what is not in `cells` yet to them and to the record; return the failures."""
+    failures, current = 0, versions()
+    RECORD.parent.mkdir(exist_ok=True)
+    for peers in sorted(sizes):
+        for way in ways:
+            is_absent = way == "gossipy" and current["gossipy-dfl"] == "none"
+            if is_absent or (way, peers, threads) in cells:
+                continue
+            found = measure(way, peers, threads)
+            if found is None:
+                failures += 1
+                continue
+            cells[way, peers, threads] = found
+            entry = {"way": way, "peers": peers, "threads": threads, "found": found}
+            with RECORD.open("a", encoding="utf-8") as record:
+                # On a line of its own, even if the last one was cut off.
+                record.write(f"\n{json.dumps({**entry, 'versions': current})}\n")
+            print(f"{way}, {peers} peers: {speed(found):,.0f}/s", flush=True)
+    return failures
+
+
+def speed(found: Mapping[str, Any], clock: str = "wall_s") -> float:
+    """Return peer-rounds per second of wall time, or of CPU time."""
+    return float(found["peer_rounds"] / found[clock])
+
+
+def growth(cells: Cells, way: str, peers: int, threads: int) -> float | None:
+    """Return the CPU time of a peer-round in that of 1,000 peers; None if one is missing."""
+    if (way, peers, threads) not in cells or (way, 1_000, threads) not in cells:
+        return None
+    base = speed(cells[way, 1_000, threads], "cpu_s")
+    return base / speed(cells[way, peers, threads], "cpu_s")
+
+
+def missed(cells: Cells, threads: int) -> list[str]:
+    """Say which targets are missed, of those that were measured."""
+    found = []
+    for way, least in WANTED.items():
+        cell = cells.get((way, 1_000, threads))
+        if cell is not None and speed(cell) < least:
+            found.append(f"{way}, 1,000 peers: {speed(cell):,.0f} of {least:,.0f} per second")
+    ratio = growth(cells, "messages", 10_000, threads)
+    if ratio is not None and ratio > GROWTH_MAX:
+        found.append(f"messages: a peer-round of 10,000 peers costs {ratio:.2f} of {GROWTH_MAX}")
+    for way in WANTED:
+        peak = cells.get((way, 10_000, threads), {}).get("peak_bytes", 0)
+        if peak > MEMORY_BYTES_MAX:
+            found.append(f"{way}, 10,000 peers: {peak / 2**30:.1f} of 2 GiB")
+    return found
+
+
+def section(cells: Cells, threads: int) -> str:
+    """Return the section's text."""
+    lines = []
+    for way in WAYS:
+        for peers in ROUNDS:
+            cell = cells.get((way, peers, threads))
+            if cell is None:
+                continue
+            ratio = growth(cells, way, peers, threads)
+            shown = "" if ratio is None else f"{ratio:.2f}"
+            lines.append(
+                f"| {way} | {peers:,} | {speed(cell):,.0f} | {speed(cell, 'cpu_s'):,.0f} | "
+                f"{cell['peak_bytes'] / 2**20:,.0f} | {shown} |"
+            )
+    table = "\n".join(lines)
+    targets = "; ".join(missed(cells, threads)) or "none"
+    machine: dict[str, Any] = describe_machine() | versions()
+    return f"""
+Digits, a perceptron 64-32-10, 4-regular graph; each peer has 32 rows, drawn with replacement, and
+takes one step on all of them in a round (SGD, 0.1). One process per line, {threads} threads, after
+a first round that is not counted. `messages` has every frame of the protocol, each signature
+verified once per world; `rounds` exchanges in step, without frames; `gossipy` pushes to one
+neighbor and signs nothing; `torch loop` is what one writes by hand. Growth is the CPU time of a
+peer-round in that of 1,000 peers. gossipy imports torchvision, whose place an empty module takes.
+
+| way | peers | peer-rounds/s | per CPU second | peak MiB | growth |
+|---|---|---|---|---|---|
+{table}
+
+Wanted, at 1,000 peers and with two threads: `messages` 2,500 per second, at 10,000 peers at most
+{GROWTH_MAX} times the cost; `rounds` 40,000 with the mean and 20,000 with the trimmed mean; 10,000
+peers in 2 GiB. Missed: {targets}.
+
+Machine: {", ".join(f"{key} {value}" for key, value in machine.items())}.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the section or print it; 0 if every target is met and nothing failed.
+
+    Args:
+        arguments: Those of the command line; None for the process' own.
+    """
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--way", action="append", choices=list(WAYS), help="repeatable")
+    parser.add_argument("--peers", action="append", type=int, choices=list(ROUNDS))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    add_option(parser)
+    options = parser.parse_args(arguments)
+    if options.cell is not None:
+        print(json.dumps(measure_here(*json.loads(options.cell))))
+        return 0
+    ways, sizes = options.way or list(WAYS), options.peers or list(ROUNDS)
+    cells = read_record(RECORD, versions())
+    failures = measure_missing(ways, sizes, options.threads, cells)
+    count = sum((way, peers, options.threads) not in cells for way in WAYS for peers in ROUNDS)
+    publish(
+        TITLE,
+        section(cells, options.threads),
+        lacks=f"{count} of {len(WAYS) * len(ROUNDS)} measurements are missing" if count else "",
+        is_wanted=options.document,
+    )
+    misses = missed(cells, options.threads)
+    for line in misses:
+        print(f"missed: {line}", file=sys.stderr)
+    return 1 if failures or misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

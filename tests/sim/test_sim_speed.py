@@ -1,0 +1,53 @@
+"""What the benchmark of the simulator says of its measurements; nothing is timed here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.sim_speed import growth, missed, read_record, section
+from benchmarks.sim_ways import ROWS, drawn_digits
+
+
+def cell(per_s: float, *, peak_bytes: int = 1 << 30) -> dict[str, Any]:
+    return {
+        "peer_rounds": 1_000,
+        "wall_s": 1_000 / per_s,
+        "cpu_s": 1_000 / per_s,
+        "peak_bytes": peak_bytes,
+    }
+
+
+def test_targets_are_of_a_thousand_peers() -> None:
+    cells = {("messages", 1_000, 2): cell(2_499.0), ("messages", 100, 2): cell(1.0)}
+    assert missed(cells, 2) == ["messages, 1,000 peers: 2,499 of 2,500 per second"]
+    assert missed({("messages", 1_000, 2): cell(2_500.0)}, 2) == []
+
+
+def test_growth_compares_the_cost_of_a_peer_round() -> None:
+    cells = {("messages", 1_000, 2): cell(3_000.0), ("messages", 10_000, 2): cell(2_000.0)}
+    assert growth(cells, "messages", 10_000, 2) == 1.5
+    assert missed(cells, 2) == ["messages: a peer-round of 10,000 peers costs 1.50 of 1.3"]
+
+
+def test_too_much_memory_is_missed() -> None:
+    cells = {("rounds, mean", 10_000, 2): cell(1.0, peak_bytes=3 << 30)}
+    assert missed(cells, 2) == ["rounds, mean, 10,000 peers: 3.0 of 2 GiB"]
+
+
+def test_a_row_tells_speed_memory_and_growth() -> None:
+    text = section({("torch loop", 1_000, 1): cell(2_000.0)}, 1)
+    assert "| torch loop | 1,000 | 2,000 | 2,000 | 1,024 | 1.00 |" in text
+
+
+def test_measurements_of_other_versions_are_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "record.jsonl"
+    lines = [
+        {"way": "messages", "peers": 10, "threads": 1, "found": {}, "versions": {"code": code}}
+        for code in ("old", "new")
+    ]
+    path.write_text("\n".join([*map(json.dumps, lines), '{"cut'])[:-1], encoding="utf-8")
+    assert list(read_record(path, {"code": "new"})) == [("messages", 10, 1)]
+
+
+def test_each_peer_of_the_benchmark_has_its_rows() -> None:
+    assert len(drawn_digits(peers=3).rows("train")) == 3 * ROWS
