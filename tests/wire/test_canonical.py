@@ -167,7 +167,7 @@ def test_pack_makes_tuples_arrays_and_zero_positive() -> None:
         msgpack.ExtType(5, b""),
         [[[[[[[[[None]]]]]]]]],
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,  # some have their place in memory in their repr
 )
 def test_pack_refuses(value: Any) -> None:
     with pytest.raises(LocalError):
