@@ -10,6 +10,8 @@ from p2pfed.identity import Identity
 from p2pfed.learn.hidden_training import HiddenTraining
 from p2pfed.learn.learner import JobCancelled, TrainingDiverged, TrainingReport
 from p2pfed.learn.ledger_privacy import HiddenChanges
+from p2pfed.learn.privacy.guard import PrivateReleases
+from p2pfed.learn.privacy.secret import SecretNumbers
 from p2pfed.learn.workbench import Workbench
 from p2pfed.updates.specification import ParameterEntry, ParameterSpecification
 from p2pfed.wire.payload import decode_payload
@@ -167,3 +169,12 @@ def test_a_divergence_may_be_the_fault_of_the_noise() -> None:
     with pytest.raises(TrainingDiverged, match=r"lower the rate; or noise .* privacy\.clip_norm"):
         HiddenTraining(learner, lambda before, _: before).train(3, should_stop=lambda: False)
     assert torch.equal(learner.own, torch.zeros(SIZE))
+
+
+def test_the_noise_on_a_round_is_longer_by_the_root_of_the_number_of_values() -> None:
+    for size in (100, 10_000):
+        numbers = SecretNumbers.derive(bytes(32))
+        releases = PrivateReleases(clip_norm=0.5, noise_multiplier=4.0, numbers=numbers)
+        unchanged = torch.zeros(size)
+        length = float(releases.hide(unchanged, unchanged).norm())
+        assert length == pytest.approx(4.0 * 0.5 * size**0.5, rel=0.15)
