@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from p2pfed.errors import ConfigError
+from p2pfed.errors import ConfigError, as_in_file
 from sim.adversaries.attacks import (
     attack_names,
     create_attack,
@@ -196,7 +196,7 @@ def test_what_cannot_be_used_is_named(name: str, params: dict[str, Any], field: 
     with pytest.raises(ConfigError) as caught:
         create_attack(name, **params)
     assert caught.value.field == field
-    assert str(caught.value.value) in str(caught.value)
+    assert as_in_file(caught.value.value) in str(caught.value)
     assert caught.value.fix
 
 
