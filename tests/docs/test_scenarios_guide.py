@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 import sim
 from p2pfed.config.model import RunConfig
+from p2pfed.learn.tasks import TASKS
 from sim.adversaries import registry
 from sim.adversaries.attacks.registry import LOCAL, WRAPPERS
 from sim.result import PeerReport, Result, Score
@@ -124,6 +125,15 @@ def test_every_adversary_is_listed_with_its_parameters() -> None:
     listed = {row[0].strip("`"): re.findall(r"`([^`]+)`", row[1]) for row in rows("Adversaries")}
     assert listed == {kind: parameters_of(kind) for kind in registry.names()}
     assert set(AdversaryTable.model_fields) == {"peer", "share", "kind"}
+
+
+def test_every_option_of_a_built_in_task_is_listed() -> None:
+    expected = {
+        (f"`{task}`", f"`{option.name}`", f"`{option.default}`")
+        for task, factory in TASKS.items()
+        for option in signature(factory).parameters.values()
+    }
+    assert {(row[0], row[1], row[3]) for row in rows("Tasks")} == expected
 
 
 def test_every_field_of_the_result_is_explained() -> None:
