@@ -4,6 +4,7 @@ The objects of all tables are frozen dataclasses whose fields are their constant
 from TOML, so a list stands for a tuple and an integer for a float.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -123,4 +124,16 @@ def check_names(value: object, field: str) -> None:
     names = value if isinstance(value, tuple) else ()
     is_text = all(isinstance(name, str) and name for name in names)
     if not names or not is_text or len(set(names)) != len(names):
-        raise ConfigError(field, value, "write a list of different names, at least one")
+        fix = f"write a list of different names, at least one, such as {_example(value)}"
+        raise ConfigError(field, value, fix)
+
+
+def _example(value: object) -> str:
+    """Return the list probably meant by a name without one, or by numbers that are names."""
+    given = value if isinstance(value, tuple) else (value,)
+    names = [
+        str(it)
+        for it in given
+        if isinstance(it, str | int) and not isinstance(it, bool) and it != ""
+    ]
+    return json.dumps(list(dict.fromkeys(names)) or ["query", "value"])
