@@ -103,7 +103,7 @@ class Inputs:
             NoOwnVectorError: If the caller did not give it.
         """
         if self.own is None:
-            raise NoOwnVectorError
+            raise NoOwnVectorError("give own=, the vector that a self-centered rule starts from")
         return self.own
 
     def measure(self) -> Geometry:

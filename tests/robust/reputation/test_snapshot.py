@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robust import LossGate, NormGate, Observation, ReputationLedger, ReputationPolicy, RuleError
+from robust.peers import peer_key
 from robust.reputation.loss_gate import LossGatePolicy
 from robust.reputation.snapshot import SnapshotError
 
@@ -59,7 +60,7 @@ def test_what_observing_changed_is_all_that_there_is_to_save(
     for index, agreements in enumerate(history):
         seen = {peer: Observation(agreement=it) for peer, it in agreements.items()}
         for key in ledger.observe(index, seen):
-            saved[key.hex()] = ledger.snapshot([key])
+            saved[peer_key(key).hex()] = ledger.snapshot([key])
         assert added(list(saved.values())) == ledger.snapshot()
 
 
@@ -72,7 +73,7 @@ def test_what_a_round_of_probes_changed_is_all_that_there_is_to_save(
     saved = {"": gate.snapshot()}
     for index, gains in enumerate(history):
         for key in gate.record(index, gains):
-            saved[key.hex()] = gate.snapshot([key])
+            saved[peer_key(key).hex()] = gate.snapshot([key])
         assert added(list(saved.values())) == gate.snapshot()
 
 
