@@ -21,12 +21,13 @@ from sim.adversaries.adversary import Adversary
 from sim.availability import absences, starts_s
 from sim.benches import Bench
 from sim.checkers.standard import standard_checkers
-from sim.devices import machines_of
+from sim.devices import Machine, machines_of
 from sim.documents import digest_of, document_of
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
 from sim.host import Host
 from sim.identities import identity_of, random_for
 from sim.jobs import ComputeModel
+from sim.member import Member
 from sim.network import Power
 from sim.overlay import overlay
 from sim.result import Recorder, Result
@@ -177,19 +178,10 @@ def _build(
         adversaries=adversaries,
     )
     machines = machines_of(scenario.world, seed=seed)
-    members = [
-        replace(
-            member,
-            speed_ratio=machine.speed_ratio,
-            clock_ahead_s=machine.clock_ahead_s,
-            clock_rate_ratio=machine.clock_rate_ratio,
-        )
-        for member, machine in zip(members, machines, strict=True)
-    ]
     compute = scenario.world.compute
     return World(
         net.graph,
-        members,
+        _on_machines(members, machines),
         seed=seed,
         link=scenario.world.network.link_model(),
         compute=ComputeModel(**{it.name: getattr(compute, it.name) for it in fields(ComputeModel)}),
@@ -214,6 +206,18 @@ def _other_run(scenario: Scenario, index: int, made: Agreement, first: Agreement
     )
     of_peer = [it.fields for it in scenario.world.variants if index in it.peers]
     return ConfigError("variants", of_peer, fix)
+
+
+def _on_machines(members: Sequence[Member], machines: Sequence[Machine]) -> list[Member]:
+    return [
+        replace(
+            member,
+            speed_ratio=machine.speed_ratio,
+            clock_ahead_s=machine.clock_ahead_s,
+            clock_rate_ratio=machine.clock_rate_ratio,
+        )
+        for member, machine in zip(members, machines, strict=True)
+    ]
 
 
 def _core_config(scenario: Scenario, seed: int, index: int, agreement: Agreement) -> CoreConfig:
