@@ -42,7 +42,7 @@ _TOPOLOGIES: Final = (
     "tree",
 )
 # Whole vectors are the most frequent: ledgers take three times as long, and know fewer attacks.
-_FAMILIES: Final = (*[UpdateFamily.WHOLE] * 3, UpdateFamily.LEDGER)
+_FAMILIES: Final = (*[UpdateFamily.WHOLE] * 2, UpdateFamily.DIFFERENCE, UpdateFamily.LEDGER)
 DEFAULT: Final = MembershipConfig()
 # Its links return in 38 s, so that the checker of links looks while peers linger.
 _QUICK: Final = MembershipConfig(heartbeat_s=1.0, suspicion_s=4.0, redial_s_max=8.0)
@@ -63,7 +63,7 @@ class Case:
         relays: Peers that do not train.
         adversaries: Attacks by number of the peer.
         faults: What goes wrong in the safety phase.
-        family: WHOLE or LEDGER.
+        family: What updates are to each other.
         membership: Timing of the peers.
         clocks_ahead_s: Of each peer; empty where all clocks are right.
     """

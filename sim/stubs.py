@@ -23,6 +23,7 @@ from sim.identities import identity_of
 from sim.jobs import ComputeModel
 from sim.links import LinkModel
 from sim.overlay import overlay
+from sim.stub_differences import StubDifferenceBench
 from sim.stub_logs import StubLogBench
 from sim.world import World
 
@@ -93,12 +94,11 @@ def stub_world(
         compute: How long jobs take.
         start_spread_s: Peers start at random times within so many seconds.
         keeps_lines: Whether the trace keeps a line per event.
-        family: WHOLE or LEDGER; there is no stub that rounds.
+        family: What updates are to each other.
         rounds_max: Of peers that train for other numbers of rounds, by number.
         participation: How rows count that come seldom.
         clocks_ahead_s: By how much each peer's clock is ahead, in seconds; empty for right ones.
     """
-    assert family is not UpdateFamily.DIFFERENCE
     attacks = {
         index: registry.create(kind, seed=seed, index=index)
         for index, kind in (adversaries or {}).items()
@@ -123,6 +123,9 @@ def stub_world(
         if family is UpdateFamily.LEDGER:
             own = identity_of(seed, index).peer
             return StubLogBench(index, own, payload_bytes=payload_bytes)
+        if family is UpdateFamily.DIFFERENCE:
+            own = identity_of(seed, index).peer
+            return StubDifferenceBench(index, own, payload_bytes=payload_bytes)
         attack = attacks.get(index, Adversary())
         return StubBench(index, payload_bytes=payload_bytes, before_publish=attack.difference)
 
