@@ -25,8 +25,8 @@ _ROUNDS_MAX: Final = 12
 _LINGER_S: Final = 40.0
 # Those that lie about the protocol, and one that stubs understand: their models are four numbers.
 ATTACKS: Final = tuple(sorted(registry.ADVERSARIES))
-# Those that prove themselves to everybody, and those that a ledger knows nothing of.
-PROVEN: Final = ("equivocation", "scaled-difference")
+# Those that a ledger of integers knows nothing of.
+HARMLESS: Final = ("scaled-difference",)
 _FAULTS: Final = ("churn", "clog", "leave", "outage", "partition", "slow")
 _FAULTS_THAT_LOSE_NOTHING: Final = ("clog", "partition", "slow")
 _TOPOLOGIES: Final = (
@@ -99,7 +99,7 @@ def draw_case(seed: int) -> Case:
     family = generator.choice(_FAMILIES)
     # Of half of the ledgers, nothing may be lost, so that all must come to be the same.
     is_lossless = family is UpdateFamily.LEDGER and generator.random() < 0.5
-    attacks = PROVEN if is_lossless else ATTACKS
+    attacks = HARMLESS if is_lossless else ATTACKS
     kinds = _FAULTS_THAT_LOSE_NOTHING if is_lossless else _FAULTS
     adversaries = _draw_adversaries(nodes, attacks, generator)
     honest = [number for number in range(nodes) if number not in adversaries]
