@@ -147,7 +147,7 @@ class Workbench:
         self.learner = learner
         self.exchange = exchange
         self.initial = learner.vector().clone()  # some learners train in what they return
-        self._cache = cache or DecodeCache()
+        self._cache = DecodeCache() if cache is None else cache
         self._copies: PublicCopies | None = None
         if exchange.codec.is_for_differences:
             self._copies = PublicCopies(exchange.codec, len(self.initial))
@@ -434,8 +434,8 @@ class Workbench:
 
     def _integrator(self, should_stop: ShouldStop) -> robust.Integrator:
         integrator = self.exchange.integrator
-        if not isinstance(integrator.evaluate, Scoring):
-            return integrator
+        if not isinstance(integrator.evaluate, Scoring) or should_stop is never:
+            return integrator  # another one would do the same, and has to check what it is told
         # To score every neighbor's model can take longer than all else in a round.
         scoring = replace(integrator.evaluate, should_stop=should_stop)
         return replace(integrator, evaluate=scoring)

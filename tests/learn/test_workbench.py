@@ -13,6 +13,7 @@ from p2pfed.core.events import Verdict
 from p2pfed.errors import ConfigError, LocalError, RemoteError, SchemaError, SpecMismatch
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import DecodeCache
+from p2pfed.learn.jobs import never
 from p2pfed.learn.learner import JobCancelled
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.workbench import Exchange, Workbench
@@ -381,3 +382,14 @@ def test_nothing_is_corrected_where_nothing_was_integrated() -> None:
     before = bench.learner.vector()
     bench.integrate(integration(NOBODY), no_payloads)
     assert torch.equal(bench.learner.vector(), before)
+
+
+def test_an_integrator_is_made_anew_only_for_who_may_want_to_stop() -> None:
+    learner = make_learner()
+    scoring = Scoring(learner=learner, initial=learner.vector())
+    integrator = robust.Integrator("mean", evaluate=scoring)
+    bench = Workbench(learner, Exchange(method="full", codec=Float32(), integrator=integrator))
+    assert bench._integrator(never) is integrator
+    asked = bench._integrator(lambda: True).evaluate
+    assert isinstance(asked, Scoring)
+    assert asked.should_stop()
