@@ -1,5 +1,6 @@
 """Payload bytes, one copy for the whole world however many peers hold them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -14,9 +15,14 @@ class _Shared:
 
 @final
 class PayloadPool:
-    """All payloads of a world by content hash, each for as long as somebody holds it."""
+    """All payloads of a world by content hash, each for as long as somebody holds it.
+
+    Attributes:
+        on_gone: Called with the hash of a payload that nobody holds any more.
+    """
 
     def __init__(self) -> None:
+        self.on_gone: Callable[[bytes], None] | None = None
         self._shared: dict[bytes, _Shared] = {}
 
     def __len__(self) -> int:
@@ -38,6 +44,8 @@ class PayloadPool:
         shared.holders -= 1
         if shared.holders == 0:
             del self._shared[content_hash]
+            if self.on_gone is not None:
+                self.on_gone(content_hash)
 
     def is_genuine(self, content_hash: bytes, pieces: list[memoryview]) -> bool:
         """Return whether pieces together are the payload of a hash.

@@ -13,6 +13,7 @@ from p2pfed.core.config import CoreConfig
 from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.tasks import load_task
+from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import Role
 from p2pfed.updates.registry import METHODS
 from p2pfed.wire.genesis_report import difference
@@ -42,7 +43,7 @@ from sim.scenario import (
     SlowTable,
     load_scenario,
 )
-from sim.sharing import SharedRows, share_frozen
+from sim.sharing import SharedRows, share_frozen, share_initial
 from sim.watching import Watcher
 from sim.world import World
 
@@ -168,6 +169,8 @@ def _build(
         assert made.adapted is not None
         assert first.adapted is not None
         share_frozen(made.adapted.model, first.adapted.model)
+        if isinstance(made.bench, Workbench) and isinstance(first.bench, Workbench):
+            share_initial(made.bench, first.bench)
         return made.bench
 
     members = overlay(
@@ -179,7 +182,7 @@ def _build(
     )
     machines = machines_of(scenario.world, seed=seed)
     compute = scenario.world.compute
-    return World(
+    world = World(
         net.graph,
         _on_machines(members, machines),
         seed=seed,
@@ -191,6 +194,8 @@ def _build(
         watchers=[*watchers, *standard_checkers(members[0].config.membership)],
         keeps_models=keeps_models,
     )
+    world.pool.on_gone = cache.forget
+    return world
 
 
 def _other_run(scenario: Scenario, index: int, made: Agreement, first: Agreement) -> ConfigError:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from p2pfed.config.learning import peer_task
 from p2pfed.config.model import RunConfig
 from p2pfed.learn.partition import PartitionRule, create_partition
+from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.task import Task
+from p2pfed.learn.workbench import Workbench
 
 
 @final
@@ -64,3 +66,17 @@ def share_frozen(model: nn.Module, original: nn.Module) -> None:
         is_same_kind = found.dtype == parameter.dtype and found.device == parameter.device
         if is_same_kind and torch.equal(found, parameter.data):
             parameter.data = found
+
+
+def share_initial(bench: Workbench, original: Workbench) -> None:
+    """Let a workbench know the initial vector by another's copy; nothing writes to it.
+
+    Args:
+        bench: Of the same run.
+        original: Keeps its memory.
+    """
+    scoring = bench.exchange.integrator.evaluate
+    if torch.equal(bench.initial, original.initial):
+        bench.initial = original.initial
+        if isinstance(scoring, Scoring):
+            scoring.initial = original.initial

@@ -53,6 +53,9 @@ class DecodeCache:
         # A validation may run beside an integration, on another thread of the node.
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._updates)
+
     def get(self, header: UpdateHeader) -> DecodedUpdate | None:
         """Return what is in an update if it is still here."""
         key = (header.kind, header.payload_hash)
@@ -72,6 +75,14 @@ class DecodeCache:
             while self._bytes > self._bytes_max:
                 _, forgotten = self._updates.popitem(last=False)
                 self._bytes -= forgotten.difference.nbytes
+
+    def forget(self, content_hash: bytes) -> None:
+        """Forget what is in a payload that nobody will read again."""
+        with self._lock:
+            for kind in UpdateKind:
+                forgotten = self._updates.pop((kind, content_hash), None)
+                if forgotten is not None:
+                    self._bytes -= forgotten.difference.nbytes
 
 
 def check_header(header: UpdateHeader, *, method: str, codec: Codec) -> Codec:

@@ -267,6 +267,7 @@ class TaskLearner:
                 )
             is_done = True
         finally:
+            self._optimizer.zero_grad()  # as large as the model, until the next round
             if not is_done:
                 self.load_state(before)
         return TrainingReport(

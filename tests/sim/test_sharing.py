@@ -8,9 +8,11 @@ import sim
 from p2pfed.config.learning import peer_task
 from p2pfed.core.effects import Effect
 from p2pfed.core.events import Event, TrainingFinished
+from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.digits import digits
 from p2pfed.learn.partition import Dirichlet, Iid
 from p2pfed.learn.task import Task
+from p2pfed.learn.workbench import Workbench
 from sim.host import Host
 from sim.scenario import load_scenario
 from sim.sharing import SharedRows, share_frozen
@@ -36,11 +38,13 @@ class Trained(Watcher):
 
     def __init__(self) -> None:
         self.models: list[nn.Module] = []
+        self.benches: list[Workbench] = []
 
     def event_handled(self, host: Host, event: Event, effects: list[Effect]) -> None:
         del effects
         if isinstance(event, TrainingFinished):
             self.models.append(host.bench.learner.adapted.model)
+            self.benches.append(host.bench)
 
 
 @pytest.mark.slow
@@ -107,3 +111,34 @@ def test_rows_are_split_once_for_each_way_to_split(monkeypatch: pytest.MonkeyPat
     for index in (0, 1, 2, 0, 2):
         rows.task_of(scenario.run_config(index, seed=1))
     assert len(splits) == 2
+
+
+@pytest.mark.slow
+def test_payloads_that_nobody_holds_are_forgotten_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches: list[DecodeCache] = []
+    monkeypatch.setattr(
+        "sim.running.DecodeCache", lambda: caches.append(DecodeCache()) or caches[-1]
+    )
+    scenario = {**SCENARIO, "schedule": {"rounds_max": 8}}
+    sim.run(scenario)
+    # Of three peers: two updates that neighbors may want, where each of them made eight.
+    assert 0 < len(caches[0]) <= 3 * 2
+
+
+@pytest.mark.slow
+def test_all_peers_have_one_initial_vector() -> None:
+    watcher = Trained()
+    sim.run(SCENARIO, watchers=[watcher])
+    for found in (
+        [bench.initial for bench in watcher.benches],
+        [bench.exchange.integrator.evaluate.initial for bench in watcher.benches],
+    ):
+        assert (len(found), len({vector.data_ptr() for vector in found})) == (3, 1)
+
+
+@pytest.mark.slow
+def test_gradients_are_dropped_when_a_training_is_over() -> None:
+    watcher = Trained()
+    sim.run(SCENARIO, watchers=[watcher])
+    gradients = [it.grad for model in watcher.models for it in model.parameters()]
+    assert gradients == [None] * len(gradients)
