@@ -22,6 +22,7 @@ from sim.adversaries.adversary import Adversary
 from sim.availability import absences, starts_s
 from sim.benches import Bench
 from sim.checkers.standard import standard_checkers
+from sim.collecting import collecting_seldom
 from sim.devices import Machine, machines_of
 from sim.documents import digest_of, document_of
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
@@ -91,7 +92,8 @@ def run(
         unfinished = next(filter(_is_awaited, world.hosts), None)
         return unfinished is None
 
-    world.run(until_s=checked.world.until_s, stop=is_over)
+    with collecting_seldom():
+        world.run(until_s=checked.world.until_s, stop=is_over)
     return _summarize(checked, seed, world, recorder)
 
 

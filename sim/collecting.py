@@ -1,0 +1,22 @@
+"""Python's garbage collector beside millions of objects that live as long as the world."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+# Measured, 500 peers with messages: a fifth of the CPU time with Python's own thresholds, a
+# twentieth with these. What waits to be collected stays small beside the world.
+_THRESHOLDS: Final = (50_000, 20, 100)
+
+
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """Look for cycles less often until the end; a process that never does keeps it so."""
+    before = gc.get_threshold()
+    if before[0] > 0:
+        gc.set_threshold(*(max(pair) for pair in zip(before, _THRESHOLDS, strict=True)))
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
