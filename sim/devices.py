@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sim.identities import random_for
 from sim.network import PeerLine
-from sim.scenario import DeviceTable, Surrounding
+from sim.tables import DeviceTable, Surrounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

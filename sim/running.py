@@ -33,18 +33,17 @@ from sim.member import Member
 from sim.network import Power
 from sim.overlay import overlay
 from sim.result import Recorder, Result
-from sim.scenario import (
+from sim.scenario import Scenario, load_scenario
+from sim.sharing import SharedRows, share_frozen, share_initial
+from sim.tables import (
     ChurnTable,
     ClogTable,
     CrashTable,
     HealTable,
     PartitionTable,
     RestartTable,
-    Scenario,
     SlowTable,
-    load_scenario,
 )
-from sim.sharing import SharedRows, share_frozen, share_initial
 from sim.watching import Watcher
 from sim.world import World
 

@@ -43,6 +43,10 @@ class StubDifferenceBench:
         self._payload_bytes = payload_bytes
         self._pending: tuple[int, int, int] | None = None
 
+    @property
+    def privacy_spent(self) -> None:
+        """Count nothing: there are no rows."""
+
     def train(
         self,
         effect: StartTraining,

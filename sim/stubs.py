@@ -120,11 +120,10 @@ def stub_world(
         )
 
     def make_bench(index: int) -> Bench:
+        own = identity_of(seed, index).peer
         if family is UpdateFamily.LEDGER:
-            own = identity_of(seed, index).peer
             return StubLogBench(index, own, payload_bytes=payload_bytes)
         if family is UpdateFamily.DIFFERENCE:
-            own = identity_of(seed, index).peer
             return StubDifferenceBench(index, own, payload_bytes=payload_bytes)
         attack = attacks.get(index, Adversary())
         return StubBench(index, payload_bytes=payload_bytes, before_publish=attack.difference)

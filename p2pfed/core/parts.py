@@ -98,25 +98,20 @@ def assemble(
     plan = Plan(config=config)
     jobs = Jobs(last=0 if record is None else record.job)
     outbox = Outbox()
-
     own = OwnUpdates(config, identity, derive_random(entropy, "incarnation"), record)
     journal = Journal(config.run_id, progress, own, jobs, outbox)
-
     neighbors = Neighbors(config.membership.neighbors, config.limits)
     ledger = Ledger(config.limits, config.membership, records)
     dialing = Dialing(config, neighbors, ledger, outbox, derive_random(entropy, "dialing"), reader)
     standing = Standing(config, identity, neighbors, progress, records, outbox)
     participation = Participation(config, neighbors, records)
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
-
     held = HeldUpdates(gossip_steps=config.schedule.gossip_steps)
     authors = Authors(config, me, neighbors, held)
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
     uploads = Uploads(config, own, held, neighbors, standing, outbox)
-    equivocation = Equivocation(
-        me, config.run_id, authors, ledger, neighbors, membership, outbox, reader
-    )
     known = (ledger, authors, neighbors)
+    equivocation = Equivocation(me, config.run_id, *known, membership, outbox, reader)
     dissemination = Dissemination(
         config, me, own, held, transfers, journal, *known, equivocation, standing, outbox, reader
     )

@@ -19,14 +19,14 @@ from p2pfed.learn.tasks import TASKS
 from sim.adversaries import registry
 from sim.adversaries.attacks.registry import LOCAL, WRAPPERS
 from sim.result import PeerReport, Result, Score
-from sim.scenario import (
+from sim.scenario import load_scenario
+from sim.tables import (
     AdversaryTable,
     AvailabilityTable,
     DeviceTable,
     FaultTable,
     Surrounding,
     VariantTable,
-    load_scenario,
 )
 
 TEXT = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")

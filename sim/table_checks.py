@@ -1,0 +1,88 @@
+"""What tables of a scenario must be together, beyond what each is by itself."""
+
+from p2pfed.errors import ConfigError
+from sim.adversaries import registry
+from sim.tables import ChurnTable, ClogTable, HealTable, PartitionTable, Surrounding
+
+
+def check_tables(world: Surrounding) -> None:
+    """Check numbers of peers, shares, names and traces.
+
+    Raises:
+        ConfigError: Naming the first field that cannot be used.
+    """
+    _check_numbers(world)
+    _check_shares(world)
+    _check_devices(world)
+    world.presences()
+    _check_names(world)
+
+
+def _check_numbers(world: Surrounding) -> None:
+    nodes = world.topology.nodes
+    named = [("topology.relays", world.topology.relays)]
+    named += [(f"variants.{k}.peers", it.peers) for k, it in enumerate(world.variants)]
+    named += [(f"devices.{k}.peers", it.peers or []) for k, it in enumerate(world.devices)]
+    named += [
+        (f"availability.{k}.peers", it.peers or []) for k, it in enumerate(world.availability)
+    ]
+    named += [
+        (f"adversaries.{k}.peer", [a.peer])
+        for k, a in enumerate(world.adversaries)
+        if a.peer is not None
+    ]
+    for k, fault in enumerate(world.faults):
+        if isinstance(fault, PartitionTable):
+            named.append((f"faults.{k}.groups", [peer for group in fault.groups for peer in group]))
+        elif isinstance(fault, ClogTable):
+            named += [(f"faults.{k}.links", list(link)) for link in fault.links]
+        elif not isinstance(fault, HealTable):
+            named.append((f"faults.{k}.peers", fault.peers or []))
+    for field, peers in named:
+        if any(peer >= nodes for peer in peers):
+            raise ConfigError(field, max(peers), f"write a number from 0 to {nodes - 1}")
+        if len(set(peers)) != len(peers):
+            raise ConfigError(field, peers, "name each peer once")
+    hostile = [it.peer for it in world.adversaries if it.peer is not None]
+    if len(set(hostile)) != len(hostile):
+        raise ConfigError("adversaries", hostile, "one entry per hostile peer")
+
+
+def _check_devices(world: Surrounding) -> None:
+    named = [peer for device in world.devices for peer in device.peers or []]
+    if len(set(named)) != len(named):
+        raise ConfigError("devices.peers", named, "name each peer in one device")
+
+
+def _check_shares(world: Surrounding) -> None:
+    either: dict[str, tuple[object, object]] = {
+        f"devices.{k}": (it.peers, it.share) for k, it in enumerate(world.devices)
+    }
+    either |= {
+        f"faults.{k}": (it.peers, it.share)
+        for k, it in enumerate(world.faults)
+        if isinstance(it, ChurnTable)
+    }
+    either |= {f"adversaries.{k}": (it.peer, it.share) for k, it in enumerate(world.adversaries)}
+    for field, (numbers, share) in either.items():
+        if (numbers is None) == (share is None):
+            what = "peer" if field.startswith("adversaries") else "peers"
+            raise ConfigError(field, numbers, f"write either {what} or share")
+    shares = {
+        "devices": [it.share for it in world.devices],
+        "adversaries": [it.share for it in world.adversaries],
+    }
+    for name, given in shares.items():
+        total = sum(share or 0.0 for share in given)
+        if total > 1.0 + 1e-9:  # rounding of decimal fractions
+            raise ConfigError(f"{name}.share", total, "write shares that sum to 1 at most")
+
+
+def _check_names(world: Surrounding) -> None:
+    world.topology.create(seed=0)
+    for k, adversary in enumerate(world.adversaries):
+        try:
+            registry.create(adversary.kind, seed=0, index=0, params=adversary.params)
+        except ConfigError as error:
+            field = error.field.removeprefix("adversaries.")
+            raise ConfigError(f"adversaries.{k}.{field}", error.value, error.fix) from error
