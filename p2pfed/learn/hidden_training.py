@@ -22,11 +22,20 @@ class HiddenTraining:
     Args:
         learner: Trains.
         hide: (before, after) to what takes the place of `after`, vectors of shape (d,).
+        scale: (before, after, report) to what is hidden in place of `after`: the number of steps in
+            a report may tell of rows, and would show in noise that was scaled by it. None hides
+            `after` itself.
     """
 
-    def __init__(self, learner: Learner, hide: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        hide: Callable[[Tensor, Tensor], Tensor],
+        scale: Callable[[Tensor, Tensor, TrainingReport], Tensor] | None = None,
+    ) -> None:
         self._learner = learner
         self._hide = hide
+        self._scale = scale
         self._owed: Tensor | None = None
 
     def train(self, round: int, *, should_stop: ShouldStop) -> TrainingReport:
@@ -34,15 +43,18 @@ class HiddenTraining:
 
         Raises:
             TrainingDiverged: If the learner said so, with what noise may have to do with it.
-            Exception: What the learner or `hide` raised. In all cases the learner's vector is that
-                from before.
+            Exception: What the learner, `scale` or `hide` raised. In all cases the learner's vector
+                is that from before.
         """
         # A copy: a learner may hand out the memory in which it trains.
         before = self._learner.vector().clone()
         self._owed = before
         try:
             report = self._learner.train(round, should_stop=should_stop)
-            self._owed = self._hide(before, self._learner.vector())
+            after = self._learner.vector()
+            if self._scale is not None:
+                after = self._scale(before, after, report)
+            self._owed = self._hide(before, after)
         except TrainingDiverged as error:
             raise TrainingDiverged(f"{error}{_NOISE_ADVICE}") from error
         finally:

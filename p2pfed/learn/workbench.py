@@ -153,7 +153,9 @@ class Workbench:
             self._copies = PublicCopies(exchange.codec, len(self.initial))
         self._outer = None if exchange.outer is None else OuterState(exchange.outer, self.initial)
         self._privacy = privacy
-        self._hidden = None if privacy is None else HiddenTraining(learner, privacy.hide)
+        self._hidden: HiddenTraining | None = None
+        if privacy is not None:
+            self._hidden = HiddenTraining(learner, privacy.hide, self._scaled)
         self._told_of_no_loss = False
 
     @property
@@ -281,29 +283,31 @@ class Workbench:
             self._outer.restart(self.learner.vector())
 
     def _take_steps(self, round: int, should_stop: ShouldStop) -> TrainingReport:
-        normal_steps = self.exchange.normal_steps
-        if normal_steps is None:
-            return self._take_all_steps(round, should_stop)
+        if self._privacy is not None and self._hidden is not None:
+            self._privacy.begin_round()
+            report = self._hidden.train(round, should_stop=should_stop)
+            self._privacy.end_round()
+            return report
+        if self.exchange.normal_steps is None:
+            return self.learner.train(round, should_stop=should_stop)
         before = self.learner.vector().clone()  # copies: some learners train in what they return
-        report = self._take_all_steps(round, should_stop)
+        report = self.learner.train(round, should_stop=should_stop)
         after = self.learner.vector().clone()
         self.learner.load_vector(before)  # which it keeps if there is an error
+        self.learner.load_vector(self._scaled(before, after, report))
+        return report
+
+    def _scaled(self, before: Tensor, after: Tensor, report: TrainingReport) -> Tensor:
+        """Return what a round led to, as if it had been of the normal number of steps."""
+        normal_steps = self.exchange.normal_steps
+        if normal_steps is None:
+            return after
         if not report.steps:
             raise LocalError(
                 f"training.normal_steps = {normal_steps} needs to know how many steps a round took:"
                 " let the learner report them (join: exchange(steps=...)), or write 0"
             )
-        scaled = scaled_to_steps(before, after, steps=report.steps, normal_steps=normal_steps)
-        self.learner.load_vector(scaled)
-        return report
-
-    def _take_all_steps(self, round: int, should_stop: ShouldStop) -> TrainingReport:
-        if self._privacy is None or self._hidden is None:
-            return self.learner.train(round, should_stop=should_stop)
-        self._privacy.begin_round()
-        report = self._hidden.train(round, should_stop=should_stop)
-        self._privacy.end_round()
-        return report
+        return scaled_to_steps(before, after, steps=report.steps, normal_steps=normal_steps)
 
     def _settle(self) -> None:
         """See that the learner's vector is one that others may know."""

@@ -14,8 +14,11 @@ from p2pfed.config.files import parse
 from p2pfed.config.learning import Assembly, assemble, assemble_learner
 from p2pfed.errors import ConfigError, LocalError
 from p2pfed.identity import Identity
-from p2pfed.learn.learner import JobCancelled
+from p2pfed.learn.application import ApplicationLearner
+from p2pfed.learn.learner import JobCancelled, TaskLearner, TrainingReport
 from p2pfed.learn.privacy.accountant import Accountant, Budget, BudgetSpent, Gaussian
+from p2pfed.learn.privacy.guard import PrivacyGuard, PrivateReleases
+from p2pfed.learn.privacy.secret import SecretNumbers
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
 from p2pfed.updates.methods.basis import gradient_basis, save_basis
@@ -111,6 +114,29 @@ def test_a_release_of_replaced_rows_differs_by_twice_the_clip_at_most() -> None:
         changes.append(change_in(make("per-release", task=task, privacy={"clip_norm": 0.01})))
     # The same entropy: the noise is the same and cancels out.
     assert 0.0 < float((changes[0] - changes[1]).norm()) <= 2 * 0.01 * (1 + 1e-3)
+
+
+def noise_of_a_program(steps: int) -> Tensor:
+    """Return what a program publishes that says to have taken so many steps, to no effect."""
+    assembly = make("per-release", training={"normal_steps": 6})
+    assert isinstance(assembly.bench.learner, TaskLearner)
+    learner = ApplicationLearner(assembly.bench.learner.adapted, evaluate=None, example_count=1)
+    numbers = SecretNumbers.derive(ENTROPY)
+    hidden = PrivateReleases(clip_norm=1.0, noise_multiplier=20.0, numbers=numbers)
+    guard = PrivacyGuard(
+        Accountant(Budget(epsilon_max=8.0, delta=1e-5)),
+        hidden.gaussian,
+        releases_per_round=1,
+        releases=hidden,
+    )
+    bench = Workbench(learner, assembly.bench.exchange, privacy=guard)
+    learner.submit(bench.initial, TrainingReport(loss=None, examples=1, steps=steps))
+    bench.train(training())
+    return learner.vector() - bench.initial
+
+
+def test_noise_does_not_tell_how_many_steps_a_program_took() -> None:
+    assert torch.equal(noise_of_a_program(2), noise_of_a_program(12))
 
 
 @MECHANISMS
