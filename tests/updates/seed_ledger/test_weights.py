@@ -68,6 +68,16 @@ def test_sums_beyond_32_bits_follow_the_formula() -> None:
         materialize(start, too_large, FRACTION_BITS)
 
 
+@pytest.mark.parametrize("largest", [(2**31,), (2**30, 2**30)], ids=["one", "together"])
+def test_the_first_sums_beyond_32_bits_do_not_wrap(largest: tuple[int, ...]) -> None:
+    start, layers = make_start(64), make_layers(64, 64, len(largest), most=0)
+    for (_, coefficients), value in zip(layers, largest, strict=True):
+        coefficients[0] = value
+    expected = by_formula(start, layers)
+    assert float((expected - start).abs().max()) > 2.0**10
+    assert same_bits(materialize(start, layers, FRACTION_BITS), expected)
+
+
 def test_without_layers_the_start_is_the_model() -> None:
     start = make_start(300)
     weights = materialize(start, [], FRACTION_BITS)

@@ -132,6 +132,15 @@ def test_a_snapshot_that_its_author_did_not_sign_is_refused() -> None:
             SparseSum(TERMS).adopt(A, 4, other, digest)
 
 
+def test_a_signed_snapshot_beyond_the_budget_is_refused() -> None:
+    liar, ledger = SparseSum(replace(TERMS, budget=9.0)), SparseSum(TERMS)
+    made = liar.next_operation(A, flat(8.0 + 2.0**-7))
+    liar.apply(A, 1, made)
+    with pytest.raises(CodecError, match="a snapshot with a sum of"):
+        ledger.adopt(A, 1, liar.log(A).snapshot(), made.digest)
+    assert ledger.version_vector() == {}
+
+
 def test_a_saved_ledger_comes_back() -> None:
     ledger, restored = told(write(A, 5) + write(B, 2, seed=1)), SparseSum(TERMS)
     restored.load_state(ledger.state())
