@@ -319,6 +319,13 @@ def test_a_lost_own_copy_is_told_by_a_full_update() -> None:
     assert again.publish(make_vector(SIZE)).kind is UpdateKind.FULL
 
 
+def test_an_own_copy_of_another_life_is_lost() -> None:
+    author, _ = publications(1)
+    author.incarnation += 1
+    assert author.copies.own(author.place()) is None
+    assert author.publish(make_vector(SIZE)).kind is UpdateKind.FULL
+
+
 def test_following_changes_nothing_before_it_is_committed() -> None:
     author, said = publications(2)
     reader = Author(index=2)

@@ -1,6 +1,7 @@
 """Bytes from anyone: a vector or a CodecError, and where a code has one writing, only that one."""
 
 import random
+import struct
 from collections import Counter
 
 import pytest
@@ -95,6 +96,14 @@ def test_a_claimed_size_is_checked_before_it_is_allocated(codec: Codec, start: i
     bomb = zstandard.ZstdCompressor().compress(bytes(100_000))
     with pytest.raises(CodecError, match="frame of 100000 bytes"):
         codec.decode(data[:start] + bomb + bytes(20), 100)
+
+
+def test_a_count_that_would_make_a_large_frame_expected_is_refused_first() -> None:
+    count = 2**32 - 1
+    frame = bytes.fromhex("28b52ffd" + "e0") + (32 + count).to_bytes(8, "little")
+    data = struct.pack("<fIB", 1.0, count, 1) + frame
+    with pytest.raises(CodecError, match="4294967295 wide multiples of 1 bytes"):
+        Uniform().decode(data, 64)
 
 
 def test_a_frame_without_size_or_with_a_tail_is_refused() -> None:
