@@ -65,7 +65,7 @@ class SparseSum(AuthorLogs[Terms, AuthorLog, Operation]):
         is moved as far as the budget goes: no life takes another's place.
 
         Raises:
-            LocalError: If there are more than 2^20 authors.
+            LocalError: If there are 2^20 authors or more.
         """
         if len({writer.author for writer in self._logs}) > AUTHORS_MAX:
             raise LocalError(f"more than {AUTHORS_MAX} authors: their sums could overflow")

@@ -13,7 +13,7 @@ from p2pfed.updates.construction import Constant, check_integer, check_number
 
 Integers = NDArray[np.int64]
 
-AUTHORS_MAX: Final = 2**20  # 256 times what a peer remembers
+AUTHORS_MAX: Final = 2**20 - 1  # 255 times what a peer remembers
 BUDGET_UNITS_MAX: Final = 2**43  # so that the sums of so many authors stay within 64 bits
 
 _FRACTION_BITS: Final = 24  # of float16: all its values are multiples of 2^-24
