@@ -1,5 +1,6 @@
 """What all peers of a run agree on about its SeedLedger."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -12,6 +13,7 @@ STEPS_MAX: Final = 2**32 - 1
 
 _FRACTION_BITS_MAX: Final = 64
 _EPOCHS_MAX: Final = 2**16
+_AUTHORS_MAX: Final = 2**10  # guess: four times those whose logs a peer keeps
 
 
 @final
@@ -66,6 +68,13 @@ class Terms:
         if self.budget**2 * count >= 2**62:
             fix = f"write less than 2^31 / sqrt({count})"
             raise ConfigError(field + "budget", self.budget, fix)
+        # Nor so many authors, in all epochs, more than float64 holds: nobody could make the model.
+        per_epoch_end = 2**53 // (_AUTHORS_MAX * self.epoch_count)
+        if self.budget**2 * count >= per_epoch_end**2:
+            most = 2**53 // (_AUTHORS_MAX * (math.isqrt(self.budget**2 * count) + 1))
+            raise ConfigError(
+                field + "epoch_count", self.epoch_count, f"write at most {most}, or a lower budget"
+            )
         if self.coefficient_max > self.budget:
             fix = f"write at most the budget of {self.budget}"
             raise ConfigError(field + "coefficient_max", self.coefficient_max, fix)

@@ -1,5 +1,6 @@
 """Operations: golden bytes, one encoding each, sizes, and that no bytes do harm."""
 
+import math
 import random
 
 import numpy as np
@@ -206,6 +207,10 @@ def test_varints_round_trip(numbers: list[int]) -> None:
         ({"direction_count": 2**15}, "direction_count = 32768"),
         ({"direction_count": 1_024}, "at most the 1000 parameters"),
         ({"epoch_count": 2**16 + 1}, "epoch_count = 65537: write at most 65536"),
+        (
+            {"epoch_count": 4_097, "budget": 2**28 - 1},
+            "epoch_count = 4097: write at most 4096, or a lower budget",
+        ),
         ({"fraction_bits": 65}, "fraction_bits = 65: write at most 64"),
         ({"fraction_bits": 2.0}, "fraction_bits = 2.0"),
         ({"budget": 2**29}, r"budget = 536870912: write less than 2\^31 / sqrt\(64\)"),
@@ -216,3 +221,9 @@ def test_varints_round_trip(numbers: list[int]) -> None:
 def test_terms_out_of_range_are_refused(constants: dict[str, int], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         Terms(**{"run_id": bytes(32), "size": 1_000, "direction_count": 64, **constants})
+
+
+def test_a_thousand_authors_who_spend_all_can_still_be_summed() -> None:
+    budget = 2**28 - 1
+    terms = Terms(run_id=bytes(32), size=64, direction_count=64, epoch_count=4_096, budget=budget)
+    assert 1_024 * terms.epoch_count * math.isqrt(64) * budget < 2**53
