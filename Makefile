@@ -33,7 +33,7 @@ help:
 	@echo "make bench-updates measure codecs and the seed ledger beside plain calls; minutes"
 	@echo "make attack-matrix simulate every rule under every attack; an hour; MATRIX_ARGS='--rules median' goes to build/"
 	@echo "make results      run the demonstrations behind docs/results.md; RESULTS_ARGS='--task digits' prints its rows"
-	@echo "make results-bytes accuracy against bytes; hours; BYTES_ARGS='--task digits' takes a minute"
+	@echo "make results-bytes accuracy against bytes; hours; BYTES_ARGS='--task digits' takes minutes"
 	@echo "make results-seeds all weights of an encoder by losses alone; half an hour; SEEDS_ARGS='--task digits' takes seconds and is printed only"
 	@echo "make docs         run the examples of README and docs/, check their links"
 	@echo "make clean        remove $(VENV), $(BENCH_VENV), caches and build output"
