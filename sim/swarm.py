@@ -81,9 +81,7 @@ def why_ledgers_may_differ(case: Case) -> str | None:
         return "updates are no entries of a ledger"
     if any(isinstance(fault, Crash | Leave) for fault in case.faults):
         return "a process that ends after its last round may take its last entry along"
-    if "equivocation" in case.adversaries.values():
-        return "evidence of a lie is told once, and who connects later keeps the liar's log"
-    if set(case.adversaries.values()) - set(HARMLESS):
+    if set(case.adversaries.values()) - {*HARMLESS, "equivocation"}:
         return "nothing of an author is taken while it is banned, and not all have banned it"
     honest = set(range(case.nodes)) - set(case.adversaries)
     if not nx.is_connected(case.graph().subgraph(honest)):

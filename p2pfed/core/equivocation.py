@@ -1,9 +1,10 @@
 """Proof that an author signed two updates under one sequence number, and what follows from it."""
 
 import math
-from typing import final
+from typing import Final, final
 
 from p2pfed.core.authors import Authors
+from p2pfed.core.config import CoreConfig, UpdateFamily
 from p2pfed.core.effects import Save
 from p2pfed.core.events import OffenceKind
 from p2pfed.core.ledger import Ledger
@@ -16,6 +17,8 @@ from p2pfed.identity import PeerId
 from p2pfed.messages import Evidence, SignedHeader
 from p2pfed.wire.reading import Reader
 
+_FRAMES: Final = 3  # as `Inbox` counts: the frame, and the two signatures in it
+
 
 @final
 class Equivocation:
@@ -24,7 +27,7 @@ class Equivocation:
     def __init__(
         self,
         own_peer: PeerId,
-        run_id: bytes,
+        config: CoreConfig,
         ledger: Ledger,
         authors: Authors,
         neighbors: Neighbors,
@@ -33,7 +36,8 @@ class Equivocation:
         reader: Reader,
     ) -> None:
         self._own_peer = own_peer
-        self._run_id = run_id
+        self._run_id = config.run_id
+        self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._authors = authors
         self._ledger = ledger
         self._neighbors = neighbors
@@ -59,6 +63,19 @@ class Equivocation:
         self._reader.verify(evidence.first)
         self._reader.verify(evidence.second)
         self._act_on(evidence)
+
+    def tell(self, peer: PeerId, now_s: float) -> None:
+        """Give a neighbor that has greeted the proofs that it may have missed.
+
+        Where logs are kept, they decide whose count, and so have to reach everybody. It gets as
+        many as it accepts at once.
+        """
+        for evidence in self._ledger.evidence() if self._keeps_logs else []:
+            if evidence.first.header.author == self._own_peer:
+                continue
+            if not self._neighbors.with_room([peer], _FRAMES, now_s):
+                return
+            self._outbox.send(peer, evidence)
 
     def prove(self, one: SignedHeader, other: SignedHeader) -> None:
         """Take two verified headers of one place."""

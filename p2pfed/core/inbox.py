@@ -104,6 +104,7 @@ class Inbox:
             if hello.newest_of_yours is not None:
                 self._dissemination.on_claim(*hello.newest_of_yours, now_s)
             self._anti_entropy.greet(peer, is_active=is_active)
+            self._equivocation.tell(peer, now_s)
 
     def _on_message(
         self, neighbor: Neighbor, message: Message, now_s: float, *, is_active: bool

@@ -116,6 +116,10 @@ class Ledger:
         """Return who is proven to have lied, sorted."""
         return tuple(sorted(peer for peer, it in self._authors.items() if it.evidence is not None))
 
+    def evidence(self) -> list[Evidence]:
+        """Return what proves who lied, in the order of the authors."""
+        return [it.evidence for _, it in sorted(self._authors.items()) if it.evidence is not None]
+
     def take_news(self, count_max: int) -> list[SignedHeader]:
         """Return the newest headers of authors not mentioned since they were news."""
         taken = list(self._news)[:count_max]

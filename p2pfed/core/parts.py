@@ -111,7 +111,7 @@ def assemble(
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
     uploads = Uploads(config, own, held, neighbors, standing, outbox)
     known = (ledger, authors, neighbors)
-    equivocation = Equivocation(me, config.run_id, *known, membership, outbox, reader)
+    equivocation = Equivocation(me, config, *known, membership, outbox, reader)
     dissemination = Dissemination(
         config, me, own, held, transfers, journal, *known, equivocation, standing, outbox, reader
     )

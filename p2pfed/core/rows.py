@@ -48,6 +48,8 @@ class Rows:
         # Entries of logs that could not be followed, and how many stood before them.
         self._tried: set[tuple[bytes, int]] = set()
         self._states: dict[bytes, tuple[bytes, int]] = {}  # of the chosen entries, when chosen
+        self._frozen: tuple[PeerId, ...] = ()  # whose logs the last integration left out
+        self._frozen_chosen: tuple[PeerId, ...] = ()
         self._used: dict[PeerId, _Used] = {}
         # Neighbors that missed a deadline: not waited for until they are in step again.
         self._absent: dict[PeerId, None] = {}
@@ -96,6 +98,7 @@ class Rows:
         """
         gaps = []
         self._tried.clear()
+        self._frozen = self._frozen_chosen
         for signed, verdict in zip_longest(self._chosen, verdicts):
             author = signed.header.author
             if verdict is not None and verdict.reason == GAP:
@@ -134,9 +137,11 @@ class Rows:
         return [it for it, signed in newest.items() if signed and self._is_news(signed)]
 
     def has_news(self) -> bool:
-        """Return whether an update is there that was not integrated yet."""
+        """Return whether there is an update to integrate, or a log that counts no more."""
         if self._keeps_logs:
-            return any(self._state_of(signed) not in self._tried for signed in self._new_entries())
+            return self._ledger.frozen() != self._frozen or any(
+                self._state_of(signed) not in self._tried for signed in self._new_entries()
+            )
         newest = (self._held.newest(author) for author in self._authors())
         return any(signed is not None and self._is_news(signed) for signed in newest)
 
@@ -172,6 +177,7 @@ class Rows:
     def _choose_entries(self) -> tuple[IntegrationRow, ...]:
         """Return what is new in the logs of all authors."""
         self._chosen = self._new_entries()
+        self._frozen_chosen = self._ledger.frozen()
         self._states = {signed.update_id: self._state_of(signed) for signed in self._chosen}
         return tuple(
             IntegrationRow(

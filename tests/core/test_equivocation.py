@@ -1,9 +1,11 @@
 """Two updates under one sequence number: found, proven, spread, and never forgiven."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from p2pfed.core.config import UpdateFamily
 from p2pfed.core.effects import Disconnect, DropPayload
 from p2pfed.core.equivocation import make_evidence
 from p2pfed.core.events import OffenceKind
@@ -63,6 +65,16 @@ def test_whoever_passes_on_a_proof_is_not_blamed_and_it_goes_round_once() -> Non
     assert Told(FOUND) in peer.receive(CARL, PROOF)
     assert peer.receive(CARL, PROOF) == []
     assert peer.counted("duplicate.Evidence") == 1
+
+
+@pytest.mark.parametrize("family", UpdateFamily)
+def test_whoever_comes_later_is_given_the_proof_where_logs_are_kept(family: UpdateFamily) -> None:
+    config = replace(make_config(neighbors=(BERT, CARL, DORA)), family=family)
+    peer = Solo(make_core(config))
+    peer.greet(CARL)
+    peer.receive(CARL, PROOF)
+    told = [it for it in messages_to(peer.greet(DORA), DORA) if isinstance(it, Evidence)]
+    assert told == ([PROOF] if family is UpdateFamily.LEDGER else [])
 
 
 def test_a_proven_liar_is_never_heard_again_not_even_after_a_restart() -> None:

@@ -129,6 +129,17 @@ def test_a_proven_liar_counts_nothing_anywhere(make_world: MakeWorld) -> None:
             assert liar not in {author for author, _ in logs(host)}
 
 
+@pytest.mark.parametrize("seed", [31, 37, 38])
+def test_who_connects_after_a_proof_leaves_out_the_liar_too(
+    make_world: MakeWorld, seed: int
+) -> None:
+    liar = {"adversaries": {1: "equivocation"}, "start_spread_s": 10.0, "seed": seed}
+    world = make_world("complete", 4, mode="synchronous", rounds_max=1, family=LEDGER, **liar)
+    honest = [host for host in world.hosts if host.index != 1]
+    world.run(until_s=60.0)
+    assert len({host.bench.digest() for host in honest if host.bench is not None}) == 1
+
+
 # Rounds are much shorter than the way to a neighbor, so that much is on its way at any moment.
 FAR = {
     "family": LEDGER,
