@@ -16,7 +16,7 @@ import networkx as nx
 
 from p2pfed.core.config import UpdateFamily
 from p2pfed.errors import ConfigError
-from sim.cases import HARMLESS, SAFETY_S, Case, draw_case
+from sim.cases import SAFETY_S, Case, draw_case
 from sim.checkers.invariant import InvariantError
 from sim.checkers.standard import return_s
 from sim.faults import Crash, Fault, Heal, Leave, Restart, Slow, plan_faults
@@ -81,8 +81,6 @@ def why_ledgers_may_differ(case: Case) -> str | None:
         return "updates are no entries of a ledger"
     if any(isinstance(fault, Crash | Leave) for fault in case.faults):
         return "a process that ends after its last round may take its last entry along"
-    if set(case.adversaries.values()) - {*HARMLESS, "equivocation"}:
-        return "nothing of an author is taken while it is banned, and not all have banned it"
     honest = set(range(case.nodes)) - set(case.adversaries)
     if not nx.is_connected(case.graph().subgraph(honest)):
         return "liars, who are banned, stand between honest peers"

@@ -195,7 +195,7 @@ class AntiEntropy:
         if self._dissemination.is_own(author, incarnation):
             self._dissemination.on_claim(incarnation, there.sequence, now_s)
             return
-        if not self._authors.is_author(author) or self._ledger.is_banned(author, now_s):
+        if not self._authors.is_author(author) or not self._dissemination.is_heard(author, now_s):
             return
         if self._keeps_logs:
             self._want_entries(peer, there, now_s)

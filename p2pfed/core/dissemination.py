@@ -102,6 +102,15 @@ class Dissemination:
             is_of_this_life or self._family is not UpdateFamily.LEDGER
         )
 
+    def is_heard(self, author: PeerId, now_s: float) -> bool:
+        """Return whether an author's updates count, whoever passes them on.
+
+        All must have the same logs, and only some may have banned their author: a proof counts.
+        """
+        if self._family is UpdateFamily.LEDGER:
+            return not self._ledger.is_frozen(author)
+        return not self._ledger.is_banned(author, now_s)
+
     def on_claim(self, incarnation: int, sequence: int, now_s: float) -> None:
         """Take somebody's word that it knows an update of ours.
 
@@ -135,7 +144,7 @@ class Dissemination:
             self._outbox.count("ignored.stranger")
             self._tell_of_full_logs(signed)
             return
-        if self._ledger.is_banned(header.author, now_s):
+        if not self.is_heard(header.author, now_s):
             self._outbox.count("ignored.banned")
             return
         held = self._held.get(signed)

@@ -140,6 +140,16 @@ def test_who_connects_after_a_proof_leaves_out_the_liar_too(
     assert len({host.bench.digest() for host in honest if host.bench is not None}) == 1
 
 
+@pytest.mark.parametrize("seed", [1, 5, 6])
+def test_logs_of_who_is_banned_by_some_count_at_all(make_world: MakeWorld, seed: int) -> None:
+    liar = {"adversaries": {1: "garbage"}, "seed": seed}
+    world = make_world("ring", 3, mode="synchronous", rounds_max=3, family=LEDGER, **liar)
+    world.run(until_s=60.0)
+    assert world.hosts[0].bench is not None
+    assert world.hosts[2].bench is not None
+    assert world.hosts[0].bench.digest() == world.hosts[2].bench.digest()
+
+
 # Rounds are much shorter than the way to a neighbor, so that much is on its way at any moment.
 FAR = {
     "family": LEDGER,
