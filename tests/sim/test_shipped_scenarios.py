@@ -18,10 +18,11 @@ SHIPPED = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 
 
 def shortened(path: Path) -> dict[str, Any]:
-    """Return a scenario with two rounds of one step, and a trace beside it."""
+    """Return a scenario with two rounds of few steps, and a trace beside it."""
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     content["schedule"] |= {"rounds_max": 2, "evaluate_every_rounds": 0}
-    content["training"] |= {"steps_per_round": 1, "batch_size": 8}
+    fewest = content["training"].get("steps_per_round_min", 1)
+    content["training"] |= {"steps_per_round": fewest, "batch_size": 8}
     for table in content.get("availability", []):
         if "path" in table:
             table["path"] = str(path.parent / table["path"])
