@@ -19,12 +19,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import byzfl_rules
 from benchmarks.document import add_option, publish
+from benchmarks.record import add_entry, read_entries, versions_of
 from benchmarks.robust_pairs import DIMENSIONS, PAIRS, THREADS, Pair
 from benchmarks.robust_report import TITLE, Cells, key_of, missed, section
 from benchmarks.transfer import describe_machine
@@ -40,26 +40,12 @@ PROCESS_S_MAX = 1_800.0
 
 def versions() -> dict[str, str]:
     """Return what a measurement depends on; it is measured anew when one of these changes."""
-    found = {"robust": _digest_of_rules()}
-    for name in ("torch", "numba", "byzfl"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
+    return {"robust": _digest_of_rules()} | versions_of(("torch", "numba", "byzfl"))
 
 
 def read_record(path: Path, wanted: dict[str, str]) -> Cells:
     """Read what was measured with these versions."""
-    cells: Cells = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # empty, or cut off when a run was stopped
-        if entry["versions"] == wanted:
-            cells[key_of(**entry["job"])] = entry["found"]
-    return cells
+    return {key_of(**it["job"]): it["found"] for it in read_entries(path, wanted)}
 
 
 def jobs(names: Sequence[str], dimensions: Sequence[int]) -> Iterator[tuple[Pair, dict[str, Any]]]:
@@ -133,10 +119,7 @@ def measure(names: Sequence[str], dimensions: Sequence[int], cells: Cells) -> in
             continue
         found["machine"] = describe_machine()
         cells[key] = found
-        with RECORD.open("a", encoding="utf-8") as record:
-            # On a line of its own, even if the last one was cut off.
-            line = json.dumps({"job": job, "found": found, "versions": current})
-            record.write(f"\n{line}\n")
+        add_entry(RECORD, {"job": job, "found": found, "versions": current})
         print(f"{key}: done", flush=True)
     return failures
 

@@ -9,22 +9,21 @@ it anew. A part is printed; docs/benchmarks.md is written from all of it, or wit
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any, Final
 
 from benchmarks.document import add_option, publish
+from benchmarks.record import add_entry, read_entries, versions_of
 from benchmarks.sim_ways import WAYS
+from benchmarks.sources import ROOT, fingerprint
 from benchmarks.transfer import describe_machine
 
-ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "build" / "sim_speed.jsonl"
 TITLE = "Simulator"
 # Peers and rounds that are timed: enough peer-rounds to see, few enough to wait for.
@@ -40,30 +39,14 @@ Cells = dict[tuple[str, int, int], dict[str, Any]]
 
 def versions() -> dict[str, str]:
     """Return what a measurement depends on."""
-    digest = hashlib.sha256()
-    for folder in ("sim", "p2pfed", "robust", "topologies"):
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(file.read_bytes())
-    found = {"code": digest.hexdigest()[:12]}
-    for name in ("torch", "gossipy-dfl"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
+    code = fingerprint(("sim", "p2pfed", "robust", "topologies"))
+    return {"code": code} | versions_of(("torch", "gossipy-dfl"))
 
 
 def read_record(path: Path, wanted: Mapping[str, str]) -> Cells:
     """Read what was measured with these versions."""
-    cells: Cells = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # empty, or cut off when a run was stopped
-        if entry["versions"] == wanted:
-            cells[entry["way"], entry["peers"], entry["threads"]] = entry["found"]
-    return cells
+    entries = read_entries(path, wanted)
+    return {(it["way"], it["peers"], it["threads"]): it["found"] for it in entries}
 
 
 def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
@@ -112,9 +95,7 @@ def measure_missing(ways: Sequence[str], sizes: Sequence[int], threads: int, cel
                 continue
             cells[way, peers, threads] = found
             entry = {"way": way, "peers": peers, "threads": threads, "found": found}
-            with RECORD.open("a", encoding="utf-8") as record:
-                # On a line of its own, even if the last one was cut off.
-                record.write(f"\n{json.dumps({**entry, 'versions': current})}\n")
+            add_entry(RECORD, {**entry, "versions": current})
             print(f"{way}, {peers} peers: {speed(found):,.0f}/s", flush=True)
     return failures
 

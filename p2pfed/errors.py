@@ -31,6 +31,11 @@ class LocalError(P2PFedError):
     """The caller broke a rule of the interface."""
 
 
+def cannot_write(place: object, error: OSError) -> LocalError:
+    """Return the error of a file or folder that this machine does not let us write."""
+    return LocalError(f"cannot write {place}: {error.strerror or error}")
+
+
 def as_in_file(value: object) -> str:
     """Return a value as it stands in a TOML file, or as Python writes what TOML has no form for."""
     if isinstance(value, bool):

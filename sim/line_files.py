@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
-from p2pfed.errors import ConfigError, LocalError
+from p2pfed.errors import ConfigError, cannot_write
 
 
 @final
@@ -27,7 +27,7 @@ class LineWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = path.open("w", encoding="utf-8", newline="\n")
         except OSError as error:
-            raise self._failure(error) from error
+            raise cannot_write(self._path, error) from error
 
     def __enter__(self) -> "LineWriter":
         return self
@@ -41,7 +41,7 @@ class LineWriter:
         try:
             self._stream.close()
         except OSError as failure:
-            raise self._failure(failure) from failure
+            raise cannot_write(self._path, failure) from failure
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Append an object; numbers that JSON does not have become null."""
@@ -52,10 +52,7 @@ class LineWriter:
         try:
             self._stream.write(json.dumps(plain, separators=(",", ":")) + "\n")
         except OSError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: OSError) -> LocalError:
-        return LocalError(f"cannot write {self._path}: {error.strerror or error}")
+            raise cannot_write(self._path, error) from error
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import tomli_w
 
-from p2pfed.errors import ConfigError, LocalError
+from p2pfed.errors import ConfigError, cannot_write
 from sim.documents import digest_of, document_of
 from sim.line_files import LineWriter
 from sim.metrics import MetricsRecorder
@@ -164,4 +164,4 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = error.filename or folder
-        raise LocalError(f"cannot write {place}: {error.strerror or error}") from error
+        raise cannot_write(place, error) from error

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2pfed.errors import ConfigError, LocalError
+from p2pfed.errors import ConfigError, cannot_write
 
 if TYPE_CHECKING:
     from topologies.topology import Topology
@@ -51,7 +51,7 @@ def draw(net: "Topology", path: Path, *, gap: float) -> None:
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
-        raise LocalError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
 
 
 def _layout(net: "Topology", *, small: bool) -> Any:

@@ -50,7 +50,7 @@ def _run(file: str, path: Path, name: str) -> None:
     sys.modules[name] = module  # where dataclasses and pickles in it look for it
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except Exception as error:  # the edge to the user's own code, which may fail in any way
         del sys.modules[name]
         line = _line_in(error, path)
         fix = f"mend it{line}: {type(error).__name__}: {error}"

@@ -29,7 +29,7 @@ from p2pfed.core.notices import (
 from p2pfed.core.rejections import Rejections
 from p2pfed.core.row_use import RowUse
 from p2pfed.core.standing import NeighborStanding
-from p2pfed.errors import LocalError
+from p2pfed.errors import LocalError, cannot_write
 from p2pfed.identity import PeerId, format_peer_id
 from p2pfed.node.awaited import describe_awaited
 from p2pfed.node.driver import Node
@@ -124,7 +124,7 @@ def write_status(folder: Path, status: NodeStatus) -> None:
         partial.write_text(json.dumps(status.to_json_object(), indent=1), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise LocalError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:

@@ -11,6 +11,11 @@ from sim.report.readings import Bands, Readings, bands
 Figure = dict[str, Any]
 
 _BLUE: Final = "31,119,180"
+_MARKED_LINE: Final = {
+    "mode": "lines+markers",
+    "line": {"color": f"rgb({_BLUE})"},
+    "marker": {"size": 4},
+}
 _GRAY: Final = "rgba(110,110,110,0.45)"
 _RED: Final = "#d62728"
 _LINE_WIDTHS: Final = (0.5, 1.0, 2.0, 3.5)  # of edges, from the least used quarter to the most used
@@ -68,11 +73,9 @@ def _scores(name: str, title: str, spread: Bands, at: Sequence[float], axis: str
 
 def _consensus(readings: Readings) -> Figure:
     line = {
+        **_MARKED_LINE,
         "x": _short([at for at, _ in readings.consensus]),
         "y": _short([distance for _, distance in readings.consensus]),
-        "mode": "lines+markers",
-        "line": {"color": f"rgb({_BLUE})"},
-        "marker": {"size": 4},
     }
     return {
         "id": "consensus",
@@ -169,12 +172,10 @@ def _markers(peers: Sequence[int], place: Sequence[tuple[float, float]]) -> dict
 def _link_use(readings: Readings) -> Figure:
     used = sorted(readings.links.items(), key=lambda item: (-item[1], item[0]))
     line = {
+        **_MARKED_LINE,
         "x": list(range(1, len(used) + 1)),
         "y": _short([count / _BYTES_PER_MB for _, count in used]),
         "text": [f"peer {sender} to {receiver}" for (sender, receiver), _ in used],
-        "mode": "lines+markers",
-        "line": {"color": f"rgb({_BLUE})"},
-        "marker": {"size": 4},
     }
     return {
         "id": "link-use",

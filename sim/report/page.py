@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from p2pfed.errors import LocalError
+from p2pfed.errors import LocalError, cannot_write
 from sim.report.figures import Figure, figures_of
 from sim.report.readings import read_metrics
 from sim.run_folder import FinishedRun, read_run
@@ -57,7 +57,7 @@ def write_report(folder: Path, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise LocalError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
 
 
 def plotly_script() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from p2pfed.errors import LocalError
+from p2pfed.errors import LocalError, cannot_write
 from sim.run_folder import RESULT_FILE, run_into
 from sim.sweeps.jobs import Ended
 from sim.sweeps.plan import Cell
@@ -84,4 +84,4 @@ def _write(folder: Path, files: Files) -> None:
         for name in sorted(files, key=lambda name: (name == RESULT_FILE, name)):
             (folder / name).write_bytes(files[name])
     except OSError as error:
-        raise LocalError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise cannot_write(folder, error) from error

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from p2pfed.errors import ConfigError, LocalError
+from p2pfed.errors import ConfigError, cannot_write
 from sim.run_folder import FinishedRun, read_run
 from sim.scenario import Scenario, load_scenario
 from sim.sweeps.engines import engine_of
@@ -166,4 +166,4 @@ def _write(path: Path, result: SweepResult) -> None:
         text = json.dumps(result.to_json_object(), indent=2, default=str)
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise LocalError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
