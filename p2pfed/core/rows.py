@@ -138,12 +138,8 @@ class Rows:
 
     def has_news(self) -> bool:
         """Return whether there is an update to integrate, or a log that counts no more."""
-        if self._keeps_logs:
-            return self._ledger.frozen() != self._frozen or any(
-                self._state_of(signed) not in self._tried for signed in self._new_entries()
-            )
-        newest = (self._held.newest(author) for author in self._authors())
-        return any(signed is not None and self._is_news(signed) for signed in newest)
+        is_newly_frozen = self._keeps_logs and self._ledger.frozen() != self._frozen
+        return is_newly_frozen or bool(self.news())
 
     def all_have_news(self) -> bool:
         """Return whether every neighbor that still trains has a new row, and a trainer does."""
