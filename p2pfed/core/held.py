@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 from typing import final
 
 from p2pfed.core.lives import Lives
@@ -34,7 +35,8 @@ class Held:
     Attributes:
         signed: Its header.
         number: Its place in line, from 1.
-        stage: How far it has come.
+        exchange: Its place among all gossip steps of all rounds, from 0.
+        stage: How far it has come; `HeldUpdates.move` changes it.
         holders: Peers that said they have the payload; whoever failed stands last.
         attempts: Fetches begun.
         is_foreign: Whether the payload could not be made of the own ledger.
@@ -43,6 +45,7 @@ class Held:
 
     signed: SignedHeader
     number: int
+    exchange: int
     stage: Stage = Stage.WAITING
     holders: list[PeerId] = field(default_factory=list)
     attempts: int = 0
@@ -100,6 +103,8 @@ class HeldUpdates:
         self._gossip_steps = gossip_steps
         self.lives = Lives()
         self._by_author: dict[PeerId, dict[bytes, Held]] = {}
+        self._by_payload: dict[bytes, list[Held]] = {}
+        self._pending: dict[int, Held] = {}  # by number
         self._last_number = 0
         self._unusable: dict[PeerId, bytes] = {}  # author to its last update of no use
         # Author and incarnation to the last sequence of what is not wanted any more.
@@ -113,9 +118,23 @@ class HeldUpdates:
             number: The place in line of an update that it supersedes, else it goes to the end.
         """
         self._last_number += 1
-        held = Held(signed=signed, number=self._last_number if number is None else number)
+        held = Held(
+            signed=signed,
+            number=self._last_number if number is None else number,
+            exchange=self.exchange(signed),
+        )
         self._by_author.setdefault(held.author, {})[signed.update_id] = held
+        self._by_payload.setdefault(held.content_hash, []).append(held)
+        self._pending[held.number] = held
         return held
+
+    def move(self, held: Held, stage: Stage) -> None:
+        """Note that an update has come to another stage."""
+        held.stage = stage
+        if held.is_pending:
+            self._pending[held.number] = held
+        else:
+            self._pending.pop(held.number, None)
 
     def remove(self, held: Held) -> None:
         """Keep an update no longer."""
@@ -123,6 +142,11 @@ class HeldUpdates:
         del of_author[held.signed.update_id]
         if not of_author:
             del self._by_author[held.author]
+        with_payload = self._by_payload[held.content_hash]
+        with_payload.remove(held)
+        if not with_payload:
+            del self._by_payload[held.content_hash]
+        self._pending.pop(held.number, None)
 
     def get(self, signed: SignedHeader) -> Held | None:
         """Return the update with this header if it is held."""
@@ -168,13 +192,11 @@ class HeldUpdates:
 
     def pending(self) -> list[Held]:
         """Return the updates that nothing is being done with, in line."""
-        return sorted(
-            (held for held in self.all() if held.is_pending), key=lambda held: held.number
-        )
+        return sorted(self._pending.values(), key=attrgetter("number"))
 
     def with_payload(self, content_hash: bytes) -> list[Held]:
-        """Return the updates that name a payload."""
-        return [held for held in self.all() if held.content_hash == content_hash]
+        """Return the updates that name a payload, in order of arrival."""
+        return list(self._by_payload.get(content_hash, ()))
 
     def authors(self) -> list[PeerId]:
         """Return the authors of validated updates, sorted."""
@@ -182,10 +204,10 @@ class HeldUpdates:
 
     def valid(self, author: PeerId) -> list[Held]:
         """Return the validated updates of an author, the newest last."""
-        of_author = self._by_author.get(author, {})
-        if len(of_author) > 1:
-            return [held for line in self.lines(author).values() for held in line]
-        return [held for held in of_author.values() if held.stage is Stage.VALID]
+        valid = self._valid_from(author, 0)
+        if len(valid) < 2:
+            return valid
+        return [held for line in self.lines(author).values() for held in line]
 
     def lines(self, author: PeerId) -> dict[int, list[Held]]:
         """Return the validated updates of an author by incarnation, each in sequence.
@@ -213,9 +235,10 @@ class HeldUpdates:
 
     def of_exchange(self, author: PeerId, exchange: int) -> SignedHeader | None:
         """Return the validated update of an exchange, or else of the next later one."""
-        signed = [held.signed for held in self.valid(author)]
-        later = [it for it in signed if self.exchange(it) >= exchange]
-        return min(later, key=self.exchange, default=None)
+        later = self._valid_from(author, exchange)
+        if len(later) > 1:
+            later = [held for held in self.valid(author) if held.exchange >= exchange]
+        return min(later, key=attrgetter("exchange")).signed if later else None
 
     def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:
         """Want nothing up to a sequence any more: it is integrated, or a full update follows."""
@@ -279,3 +302,14 @@ class HeldUpdates:
             if held.stage is not Stage.WAITING
         }
         return sum(sizes.values())
+
+    def _valid_from(self, author: PeerId, exchange: int) -> list[Held]:
+        """Return the validated updates of an author from an exchange on, as they arrived."""
+        of_author = self._by_author.get(author)
+        if of_author is None:
+            return []
+        return [
+            held
+            for held in of_author.values()
+            if held.stage is Stage.VALID and held.exchange >= exchange
+        ]

@@ -80,18 +80,19 @@ class Neighbors:
         self._gone: dict[PeerId, None] = {}
         for edge in sorted(configured, key=lambda edge: edge.peer):
             self._entries[edge.peer] = self._make(edge.peer, edge)
+        self._sorted = tuple(self._entries.values())  # made anew when one comes or goes
 
     def get(self, peer: PeerId) -> Neighbor | None:
         """Return the entry of a peer."""
         return self._entries.get(peer)
 
-    def all(self) -> list[Neighbor]:
+    def all(self) -> tuple[Neighbor, ...]:
         """Return all entries, sorted by peer."""
-        return [self._entries[peer] for peer in sorted(self._entries)]
+        return self._sorted
 
     def greeted(self) -> list[Neighbor]:
         """Return the neighbors that updates are exchanged with, sorted by peer."""
-        return [entry for entry in self.all() if entry.link is Link.GREETED]
+        return [entry for entry in self._sorted if entry.link is Link.GREETED]
 
     def greeted_peers(self) -> list[PeerId]:
         """Return the peers that updates are exchanged with, sorted."""
@@ -134,11 +135,13 @@ class Neighbors:
     def add_stranger(self, peer: PeerId) -> Neighbor:
         """Return a new entry for a peer that is not configured."""
         entry = self._entries[peer] = self._make(peer, None)
+        self._sort()
         return entry
 
     def remove_stranger(self, peer: PeerId) -> None:
         """Forget a peer that is not configured."""
         del self._entries[peer]
+        self._sort()
         self.mark_gone(peer)
 
     def mark_gone(self, peer: PeerId) -> None:
@@ -155,6 +158,9 @@ class Neighbors:
         gone = sorted(self._gone)
         self._gone.clear()
         return gone
+
+    def _sort(self) -> None:
+        self._sorted = tuple(entry for _, entry in sorted(self._entries.items()))
 
     def _make(self, peer: PeerId, edge: NeighborAddress | None) -> Neighbor:
         limits = self._limits

@@ -36,7 +36,7 @@ class Pacing:
     def is_complete(self, exchange: int, now_s: float) -> bool:
         """Return whether everything is there that is worth waiting for."""
         if self._plan.is_synchronous:
-            return not self._rows.missing(exchange, now_s)
+            return self._rows.is_complete(exchange, now_s)
         if self._plan.is_relay:
             return self._rows.all_have_news()  # there is nothing to do until then
         match self._config.integrate:

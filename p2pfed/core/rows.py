@@ -1,6 +1,6 @@
 """Which neighbors' updates an integration takes, and which it waits for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import final
@@ -153,19 +153,26 @@ class Rows:
 
     def missing(self, exchange: int, now_s: float) -> list[PeerId]:
         """Return the neighbors whose row of a synchronous exchange is still to come."""
-        return [
-            entry.peer
-            for entry in self._neighbors.all()
-            if self._held.of_exchange(entry.peer, exchange) is None
-            and not self._ledger.is_banned(entry.peer, now_s)
-            and self._is_awaited(entry, exchange)
-        ]
+        return list(self._missing(exchange, now_s))
+
+    def is_complete(self, exchange: int, now_s: float) -> bool:
+        """Return whether no row of a synchronous exchange is still to come."""
+        return next(self._missing(exchange, now_s), None) is None
 
     def excuse(self, peers: list[PeerId]) -> None:
         """Wait no longer for neighbors that missed the deadline."""
         self._absent.update(dict.fromkeys(peers))
 
     # Inside --------------------------------------------------------------------------------
+
+    def _missing(self, exchange: int, now_s: float) -> Iterator[PeerId]:
+        for entry in self._neighbors.all():
+            if (
+                self._held.of_exchange(entry.peer, exchange) is None
+                and not self._ledger.is_banned(entry.peer, now_s)
+                and self._is_awaited(entry, exchange)
+            ):
+                yield entry.peer
 
     def _authors(self) -> list[PeerId]:
         return [peer for peer in self._held.authors() if self._takes_from.is_author(peer)]
@@ -253,7 +260,7 @@ class Rows:
 
     def _is_on_its_way(self, entry: Neighbor, exchange: int) -> bool:
         return any(
-            self._held.exchange(held.signed) >= exchange
+            held.exchange >= exchange
             and (held.stage is not Stage.WAITING or self._is_offered(held.holders))
             for held in self._held.of(entry.peer)
             if held.stage is not Stage.VALID

@@ -81,7 +81,7 @@ class Transfers:
             self._outbox.count("ignored.snapshot")  # it has to be what the log says
             return
         held.inline = payload
-        held.stage = Stage.ARRIVED
+        self._held.move(held, Stage.ARRIVED)
         self._forget_partial(held.content_hash)
         self._outbox.add(StorePayload(content_hash=held.content_hash, payload=payload))
 
@@ -102,7 +102,7 @@ class Transfers:
             self._outbox.count("stale.payload")
             self.release(content_hash)
             return
-        fetch.held.stage = Stage.ARRIVED
+        self._held.move(fetch.held, Stage.ARRIVED)
 
     def handle_failed(self, event: PayloadFailed, now_s: float) -> None:
         """Try again elsewhere or later, or give the update up."""
@@ -112,7 +112,7 @@ class Transfers:
             return
         del self._fetches[event.content_hash]
         held = fetch.held
-        held.stage = Stage.WAITING
+        self._held.move(held, Stage.WAITING)
         was_holder = event.peer in held.holders  # it may be gone meanwhile
         if was_holder:
             held.holders.remove(event.peer)
@@ -146,7 +146,7 @@ class Transfers:
             self._held.mark_unusable(signed)
             self.reject(held, f"payload is invalid ({event.offence})")
         elif held is not None and held.stage in _IN_VALIDATION:
-            held.stage = Stage.VALID
+            self._held.move(held, Stage.VALID)
             if self._family is not UpdateFamily.LEDGER or self.count_life(signed):
                 self._take(held, now_s)
         self._end_validation(event.job)
@@ -165,7 +165,8 @@ class Transfers:
             return False
         held = self._held.get(signed)
         if held is not None and held.stage is Stage.MAKING:
-            held.stage, held.is_foreign = Stage.WAITING, True
+            self._held.move(held, Stage.WAITING)
+            held.is_foreign = True
         elif held is not None:
             self._held.mark_unusable(signed)
             self.reject(held, "payload could not be validated here")
@@ -219,10 +220,7 @@ class Transfers:
             self._trim_log(author)
             return
         for held in self._held.valid(author)[:-1]:
-            if (
-                self._keeps_rounds
-                and self._held.exchange(held.signed) >= self._held.exchange_needed
-            ):
+            if self._keeps_rounds and held.exchange >= self._held.exchange_needed:
                 continue
             is_chained = self._family is UpdateFamily.DIFFERENCE
             if is_chained and not self._held.is_passed_over(held.signed):
@@ -318,7 +316,7 @@ class Transfers:
         header = held.signed.header
         stored_bytes = self._stored_bytes(held.content_hash)
         if stored_bytes == header.payload_bytes:
-            held.stage = Stage.ARRIVED  # the same bytes under another name
+            self._held.move(held, Stage.ARRIVED)  # the same bytes under another name
             return
         if stored_bytes is not None:
             detail = "signed another size for a payload than it has"
@@ -329,7 +327,7 @@ class Transfers:
         holder = next((peer for peer in held.holders if self._may_fetch_from(peer)), None)
         if holder is None or not self._may_fetch(held):
             return
-        held.stage = Stage.FETCHING
+        self._held.move(held, Stage.FETCHING)
         held.attempts += 1
         partial = self._partials.pop(held.content_hash, None)
         # Bytes of one peer only: else a wrong hash at the end could not be blamed on anybody.
@@ -361,7 +359,7 @@ class Transfers:
         authors = [signed.header.author for signed in self._validations.values()]
         if len(authors) >= self._limits.validations_max or held.author in authors:
             return
-        held.stage = stage
+        self._held.move(held, stage)
         job = self._jobs.next()
         self._validations[job] = held.signed
         self._outbox.add(
