@@ -92,6 +92,9 @@ class Contributor:
         norm = float(fitting.double().norm())
         if norm > _ROOM * terms.norm_max:
             fitting = fitting * (_ROOM * terms.norm_max / norm)
+        if self._is_far_from_budget(fitting, own, together):
+            self.is_spent = False
+            return fitting
         room = torch.minimum(self._room(fitting, own), self._room(fitting, together))
         is_spent = fitting.abs() > _ROOM * room
         # A kept value takes a magnitude that is at most the largest of all.
@@ -100,8 +103,18 @@ class Contributor:
         self.is_spent = bool(is_spent.any())
         return fitting.masked_fill(is_spent, 0.0)
 
+    def _is_far_from_budget(self, fitting: Tensor, own: Integers, together: Integers) -> bool:
+        """Return whether no value can spend its budget, which takes a tenth of `_room`'s time."""
+        reached = max(_largest(own), _largest(together)) * self.terms.unit
+        return float(fitting.abs().max()) <= _ROOM * (self.terms.budget - reached)
+
     def _room(self, fitting: Tensor, sums: Integers) -> Tensor:
         """Return how far each value may go on in its direction."""
         reached = torch.from_numpy(sums).double() * self.terms.unit
         is_further = reached.sign() == fitting.sign()
         return torch.where(is_further, self.terms.budget - reached.abs(), torch.inf)
+
+
+def _largest(sums: Integers) -> int:
+    """Return the largest magnitude, without a copy of all."""
+    return max(int(sums.max()), -int(sums.min()))

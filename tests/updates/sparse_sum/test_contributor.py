@@ -65,6 +65,29 @@ def test_a_step_fits_what_all_lives_have_left() -> None:
     assert together * terms.unit == pytest.approx(0.6, abs=0.01)
 
 
+@pytest.mark.parametrize("budget", [0.3, 1.0, 8.0])
+def test_values_far_from_a_budget_are_not_looked_at_one_by_one(
+    budget: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = replace(TERMS, budget=budget)
+    looks: list[int] = []
+    real = Contributor._room
+    monkeypatch.setattr(Contributor, "_room", lambda *given: looks.append(1) or real(*given))
+    made = []
+    for is_far in (Contributor._is_far_from_budget, lambda *_: False):
+        monkeypatch.setattr(Contributor, "_is_far_from_budget", is_far)
+        ledger, contributor = SparseSum(terms), Contributor(terms)
+        for sequence in range(1, 9):
+            operation = contributor.next_operation(ledger, ME, noise(sequence))
+            ledger.apply(ME, sequence, operation)
+            made.append((operation.data, contributor.is_spent))
+        made.append(contributor.residual.tolist())
+        looks.append(0)
+    assert made[:9] == made[9:]
+    assert looks.index(0) < 16
+    assert (looks.index(0) == 0) is (budget == 8.0)
+
+
 def test_one_spent_value_does_not_stop_the_others() -> None:
     terms = replace(TERMS, budget=1.0)
     ledger, contributor = SparseSum(terms), Contributor(terms)
