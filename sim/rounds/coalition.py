@@ -1,7 +1,7 @@
 """The liars of a run: who they are, what they know, and what each of them sends to whom."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, final
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from p2pfed.learn.randomness import torch_generator
 from sim.adversaries.view import View
-from sim.rounds.neighborhood import Neighborhood, mixing_rows
+from sim.rounds.neighborhood import Neighborhood
 from sim.rounds.threat import Threat
 
 _HISTORY_ROUNDS: Final = 10  # guess: enough for attacks that look back a few rounds
@@ -20,38 +20,19 @@ class Coalition:
     """All liars together: they know every honest row and agree with each other.
 
     Behind its lies each of them learns like everybody else. It mixes what its neighbors would
-    publish by their mixing weights, for it knows whom to believe.
+    publish by their mixing weights, for it knows whom to believe: see `Meeting.mixing`.
 
     Args:
-        places: Every peer's neighborhood, by number.
-        liars: Who lies, ascending.
-        threat: What they do.
+        threats: What each liar does, by number. Those of one threat may agree on what they send.
         seed: Of the run.
     """
 
-    def __init__(
-        self,
-        places: Sequence[Neighborhood],
-        liars: Sequence[int],
-        threat: Threat,
-        *,
-        seed: int,
-    ) -> None:
-        self.liars = list(liars)
-        self._threat = threat
+    def __init__(self, threats: Mapping[int, Threat], *, seed: int) -> None:
+        self._threats = dict(threats)
         self._generator = torch_generator(seed, "rounds/coalition")
-        self._mixing = mixing_rows([places[number] for number in self.liars], len(places))
-        self._weights = {place.peer: place.honest_weights() for place in places}
         # Of this round and some before it, (n, d) each.
         self._published: deque[tuple[int, Tensor]] = deque(maxlen=_HISTORY_ROUNDS + 1)
-        self._history: dict[int, deque[Tensor]] = {
-            place.peer: deque(maxlen=_HISTORY_ROUNDS) for place in places
-        }
-
-    def mix(self, published: Tensor) -> Tensor:
-        """Return the liars' own next drifts, shape (k, d), from what all would publish, (n, d)."""
-        mixed: Tensor = self._mixing @ published
-        return mixed
+        self._history: dict[int, deque[Tensor]] = {}  # by number of the target
 
     def rows(
         self,
@@ -71,40 +52,41 @@ class Coalition:
             round: Number of the round.
             rule: What the peer makes of rows of shape (m, d), its own first.
         """
-        if not place.liars:
-            return {}
-        attack = self._threat.attack
-        if attack is None:
+        if all(self._threats[number].attack is None for number in place.liars):
             return {number: published[number] for number in place.liars}
         chosen = place.honest_rows()
         earlier = self._earlier(published, round)
+        history = self._history.setdefault(place.peer, deque(maxlen=_HISTORY_ROUNDS))
         view = View(
             honest=published[chosen],
             honest_before=before[chosen],
             own=published[place.liars[0]],
-            honest_weights=self._weights[place.peer],
+            honest_weights=place.honest_weights(),
             byzantine_weight=place.byzantine_weight(),
             byzantine_count=len(place.liars),
             round=round,
-            history=tuple(self._history[place.peer]),
+            history=tuple(history),
             own_history=tuple(rows[place.liars[0]] for rows in earlier),
             honest_history=tuple(tuple(rows[number] for number in chosen) for rows in earlier),
             rule=rule,
             generator=self._generator,
         )
-        self._history[place.peer].append(view.honest.mean(dim=0))
-        if self._threat.is_agreed:
-            return dict.fromkeys(place.liars, attack(view))
-        return {
-            number: attack(
-                replace(
-                    view,
-                    own=published[number],
-                    own_history=tuple(rows[number] for rows in earlier),
-                )
-            )
-            for number in place.liars
-        }
+        history.append(view.honest.mean(dim=0))
+        agreed: dict[int, Tensor] = {}  # by threat
+        lies = {}
+        for number in place.liars:
+            threat = self._threats[number]
+            if threat.attack is None:
+                lies[number] = published[number]
+            elif id(threat) in agreed:
+                lies[number] = agreed[id(threat)]
+            else:
+                own_history = tuple(rows[number] for rows in earlier)
+                lie = threat.attack(replace(view, own=published[number], own_history=own_history))
+                lies[number] = lie
+                if threat.is_agreed:
+                    agreed[id(threat)] = lie
+        return lies
 
     def _earlier(self, published: Tensor, round: int) -> list[Tensor]:
         """Take note of what all publish in a round, and return that of the rounds before it."""

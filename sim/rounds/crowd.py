@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 import robust
+from p2pfed.updates.methods import Full
 from sim.rounds.config import RoundsConfig
+from sim.rounds.letters import Letters
 from sim.rounds.neighborhood import Neighborhood
 
 # Rules that treat each coordinate by itself: the rows of many peers can stand behind each other.
@@ -120,7 +122,8 @@ def find_crowds(config: RoundsConfig, places: Sequence[Neighborhood]) -> list[Cr
         places: Of the honest peers.
     """
     keeps_account = config.reputation is not None or config.loss_gate is not None
-    is_batched = config.compute == "batched" and not keeps_account
+    is_plain = isinstance(config.method, Full) and Letters.is_exact(config.codec)
+    is_batched = config.compute == "batched" and is_plain and not keeps_account
     if not is_batched or config.rule not in _BY_COORDINATE or config.integrator.keys() - _OPTIONS:
         return []
     groups: dict[tuple[float, ...], list[Neighborhood]] = {}

@@ -35,6 +35,7 @@ class Model:
             fix = "use GroupNorm or LayerNorm; running statistics are not part of the vector"
             raise ConfigError("rounds.task", name, fix)
         self.specification: ParameterSpecification = adapted.specification
+        self.fixed = adapted.fixed
         self._module = adapted.model.eval()
 
     def call(self, parameters: Mapping[str, Tensor], inputs: Inputs) -> Any:

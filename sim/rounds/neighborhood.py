@@ -1,6 +1,6 @@
 """Who sends rows to whom, and with which weight they are meant to count."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from p2pfed.learn.mixing import MIXINGS, Claim
-from topologies import Topology
+from topologies import Round, Topology
 
 
 @final
@@ -50,43 +50,137 @@ class Neighborhood:
 
 def neighborhoods(
     topology: Topology,
-    liars: Sequence[int],
+    liars: Collection[int],
     *,
     example_counts: Sequence[int],
     mixing: str,
-    is_silent: bool,
+    silent: Collection[int] = (),
 ) -> tuple[Neighborhood, ...]:
-    """Return every peer's neighborhood.
+    """Return every peer's neighborhood in a graph that stays.
 
     Args:
         topology: Who knows whom.
         liars: Who lies.
         example_counts: Training rows of each peer.
-        mixing: A name of `p2pfed.learn.mixing.MIXINGS`.
-        is_silent: Whether the liars send nothing, and so are in nobody's neighborhood. Degrees
-            count them all the same: they are connected.
+        mixing: A name of `p2pfed.learn.mixing.MIXINGS`, or of a matrix that a topology has.
+        silent: Liars that send nothing, and so are in no honest peer's neighborhood. Degrees count
+            them all the same: they are connected.
+
+    Raises:
+        TopologyError: If the matrix cannot be had for this graph.
     """
+    heard = [_heard(peer, topology.neighbors(peer), liars, silent) for peer in range(len(topology))]
+    if mixing in MIXINGS:
+        claims = [
+            Claim(examples=count, degree=len(topology.neighbors(number)))
+            for number, count in enumerate(example_counts)
+        ]
+        weights = [_weighed(mixing, peer, heard[peer], claims) for peer in range(len(topology))]
+    else:
+        matrix = topology.mixing_matrix(mixing, sparse=True)
+        weights = [
+            {number: float(matrix[peer, number]) for number in heard[peer]}
+            for peer in range(len(topology))
+        ]
+    return _places(weights, liars)
+
+
+def round_neighborhoods(
+    meeting: Round,
+    liars: Collection[int],
+    *,
+    example_counts: Sequence[int],
+    mixing: str,
+    silent: Collection[int] = (),
+) -> tuple[Neighborhood, ...]:
+    """Return every peer's neighborhood in one round of a topology that changes.
+
+    Args:
+        meeting: Who sends to whom.
+        liars: Who lies.
+        example_counts: Training rows of each peer.
+        mixing: A name of `p2pfed.learn.mixing.MIXINGS`; `metropolis` weighs as
+            `Round.mixing_matrix` does, where not all edges are mutual as `uniform`.
+        silent: Liars that send nothing to honest peers.
+    """
+    senders = meeting.in_neighbors()
+    if mixing == "metropolis" and senders != meeting.out_neighbors:
+        mixing = "uniform"
     claims = [
-        Claim(examples=count, degree=len(topology.neighbors(number)))
+        Claim(examples=count, degree=len(senders[number]))
         for number, count in enumerate(example_counts)
     ]
-    found = []
-    for peer in range(len(topology)):
-        heard = [
-            number
-            for number in topology.neighbors(peer)
-            if not (is_silent and number in liars and peer not in liars)
-        ]
-        weights = MIXINGS[mixing](claims[peer], [claims[number] for number in heard])
-        found.append(
-            Neighborhood(
-                peer=peer,
-                honest=tuple(number for number in heard if number not in liars),
-                liars=tuple(number for number in heard if number in liars),
-                weights=dict(zip(heard, weights, strict=True)),
-            )
+    weights = [
+        _weighed(mixing, peer, _heard(peer, senders[peer], liars, silent), claims)
+        for peer in range(len(meeting))
+    ]
+    return _places(weights, liars)
+
+
+def pushed_neighborhoods(
+    receivers: Sequence[Sequence[int]],
+    masses: Sequence[float],
+    liars: Collection[int],
+    *,
+    silent: Collection[int] = (),
+) -> tuple[tuple[Neighborhood, ...], list[float]]:
+    """Return every peer's neighborhood under push-sum, and the masses after the exchange.
+
+    Each peer gives equal parts of its sum and of its mass to whom it sends and to itself. What it
+    takes for the mean, a sum over a mass, is a mean of what its senders took for it, in which
+    sender j has the weight s_ji m_j / m'_i. So a rule, and its checks, can stand in between.
+
+    Args:
+        receivers: To whom each peer sends.
+        masses: Of the peers before, above 0.
+        liars: Who lies.
+        silent: Liars that send nothing to honest peers; what they would weigh is the own row's.
+
+    Source: as `topologies.push_sum`.
+    """
+    after = [0.0] * len(masses)
+    parts: list[dict[int, float]] = [{} for _ in masses]
+    for sender, others in enumerate(receivers):
+        part = masses[sender] / (1.0 + len(others))
+        after[sender] += part
+        for receiver in others:
+            after[receiver] += part
+            parts[receiver][sender] = part
+    weights = [
+        {
+            number: parts[peer][number] / after[peer]
+            for number in _heard(peer, sorted(parts[peer]), liars, silent)
+        }
+        for peer in range(len(masses))
+    ]
+    return _places(weights, liars), after
+
+
+def _heard(
+    peer: int, senders: Sequence[int], liars: Collection[int], silent: Collection[int]
+) -> list[int]:
+    return [number for number in senders if number not in silent or peer in liars]
+
+
+def _weighed(
+    mixing: str, peer: int, heard: Sequence[int], claims: Sequence[Claim]
+) -> dict[int, float]:
+    weights = MIXINGS[mixing](claims[peer], [claims[number] for number in heard])
+    return dict(zip(heard, weights, strict=True))
+
+
+def _places(
+    weights: Sequence[Mapping[int, float]], liars: Collection[int]
+) -> tuple[Neighborhood, ...]:
+    return tuple(
+        Neighborhood(
+            peer=peer,
+            honest=tuple(number for number in heard if number not in liars),
+            liars=tuple(number for number in heard if number in liars),
+            weights=dict(heard),
         )
-    return tuple(found)
+        for peer, heard in enumerate(weights)
+    )
 
 
 def mixing_rows(places: Sequence[Neighborhood], size: int) -> Tensor:

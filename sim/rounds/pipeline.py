@@ -36,6 +36,9 @@ class Post:
         rule: A name that `robust.create` knows, or a rule.
         options: Further arguments of `robust.Integrator`.
         observes: Whether to compare rows for a `robust.ReputationLedger`.
+        gram: Inner products of drifts, where those of the drifts themselves do not measure what an
+            update does.
+        electing: Makes a rule that reads vectors out of one that reads ranks.
         scores: Of a drift on the peer's validation rows, one per shard.
         seed: Of the run.
     """
@@ -44,6 +47,8 @@ class Post:
     rule: str | robust.Rule
     options: Mapping[str, Any] = field(default_factory=dict)
     observes: bool = False
+    gram: Callable[[Tensor], Tensor] | None = None
+    electing: Callable[[robust.Rule], robust.Rule] | None = None
     scores: Evaluate
     seed: int
 
@@ -60,6 +65,8 @@ def make_pipeline(post: Post) -> Pipeline:
     given: dict[str, Any] = {
         "evaluate": post.scores,
         "observes": post.observes,
+        "gram": post.gram,
+        "electing": post.electing,
         "seed": derive_seed(post.seed, "rounds/integrator", post.index),
     }
     return robust.Integrator(post.rule, **{**given, **post.options})

@@ -11,14 +11,15 @@ from torch.func import vmap
 from typing_extensions import override
 
 from p2pfed.errors import ConfigError, LocalError
-from p2pfed.learn.draws import draw_batches
+from p2pfed.learn.draws import draw_batches, draw_step_count
 from p2pfed.learn.examples import Examples
 from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.task import Task
+from p2pfed.updates.method import Method
 from p2pfed.updates.methods import Full
 from sim.rounds.model import Inputs, Model
 
-_METHOD: Final = Full()
+_FULL: Final = Full()
 
 
 def never() -> bool:
@@ -43,11 +44,22 @@ class Population(ABC):
         """Overwrite all peers' vectors, shape (n, d)."""
 
     @abstractmethod
-    def train(self, round: int) -> None:
+    def train(self, round: int) -> tuple[int, ...]:
         """Take every peer's local steps of a round.
 
         A peer whose training diverges is as it was before the round, as a real one would be.
+
+        Returns:
+            Numbers of those peers.
         """
+
+
+def step_counts(plan: Plan, names: Sequence[str], *, seed: int, round: int) -> list[int]:
+    """Return how many steps each peer takes in a round, as its learner would draw it."""
+    fewest, most = plan.steps_per_round_min, plan.steps_per_round
+    if fewest is None:
+        return [most] * len(names)
+    return [draw_step_count(fewest, most, seed=seed, peer=name, round=round) for name in names]
 
 
 @final
@@ -59,16 +71,23 @@ class Sequential(Population):
         names: The peers' names.
         plan: How much and how to train.
         seed: The run's shared seed.
+        method: Which parameters train.
 
     Raises:
         ConfigError: If the model keeps running statistics.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], names: Sequence[str], *, plan: Plan, seed: int
+        self,
+        tasks: Sequence[Task],
+        names: Sequence[str],
+        *,
+        plan: Plan,
+        seed: int,
+        method: Method = _FULL,
     ) -> None:
         self._learners = [
-            TaskLearner(task, _METHOD, plan=plan, seed=seed, peer=name)
+            TaskLearner(task, method, plan=plan, seed=seed, peer=name)
             for task, name in zip(tasks, names, strict=True)
         ]
         self._model = Model(self._learners[0].adapted)
@@ -88,12 +107,14 @@ class Sequential(Population):
             learner.load_vector(vector)
 
     @override
-    def train(self, round: int) -> None:
-        for learner in self._learners:
+    def train(self, round: int) -> tuple[int, ...]:
+        diverged = []
+        for number, learner in enumerate(self._learners):
             try:
                 learner.train(round, should_stop=never)
             except LocalError:
-                continue  # diverged, and restored
+                diverged.append(number)
+        return tuple(diverged)
 
 
 @final
@@ -108,16 +129,23 @@ class Batched(Population):
         names: The peers' names.
         plan: How much and how to train.
         seed: The run's shared seed.
+        method: Which parameters train; what it freezes is one copy for all.
 
     Raises:
         ConfigError: If the model keeps running statistics, or a peer has no rows.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], names: Sequence[str], *, plan: Plan, seed: int
+        self,
+        tasks: Sequence[Task],
+        names: Sequence[str],
+        *,
+        plan: Plan,
+        seed: int,
+        method: Method = _FULL,
     ) -> None:
         # The vector of a learner that has not trained is the common initial one.
-        adapted = TaskLearner(tasks[0], _METHOD, plan=plan, seed=seed, peer=names[0]).adapted
+        adapted = TaskLearner(tasks[0], method, plan=plan, seed=seed, peer=names[0]).adapted
         self._names, self._plan, self._seed = tuple(names), plan, seed
         self._model = Model(adapted)
         self._loss = tasks[0].loss
@@ -148,17 +176,33 @@ class Batched(Population):
                 self._stack[entry.name].copy_(piece.view(len(vectors), *entry.shape))
 
     @override
-    def train(self, round: int) -> None:
+    def train(self, round: int) -> tuple[int, ...]:
         before = [tensor.clone() for tensor in self._tensors()]
-        losses = [self._take_step(indices) for indices in self._batches(round)]
+        losses = []
+        counts = step_counts(self._plan, self._names, seed=self._seed, round=round)
+        has_idle = min(counts) < self._plan.steps_per_round
+        for step, indices in enumerate(self._batches(round)):
+            if not has_idle:
+                losses.append(self._take_step(indices))
+                continue
+            is_idle = torch.tensor(counts) <= step
+            kept = [tensor.clone() for tensor in self._tensors()]
+            losses.append(self._take_step(indices).where(~is_idle, torch.zeros(())))
+            self._restore(is_idle, kept)
         is_sound = torch.isfinite(torch.stack(losses)).all(dim=0)  # (n,)
         is_sound &= torch.isfinite(self.vectors()).all(dim=1)
-        if not bool(is_sound.all()):
-            # A first round has no optimizer state to return to: what diverged starts from zero.
-            after = self._tensors()
-            before += [torch.zeros_like(tensor) for tensor in after[len(before) :]]
-            for tensor, old in zip(after, before, strict=True):
-                tensor[~is_sound] = old[~is_sound]
+        if bool(is_sound.all()):
+            return ()
+        self._restore(~is_sound, before)
+        return tuple(torch.nonzero(~is_sound).flatten().tolist())
+
+    def _restore(self, chosen: Tensor, before: Sequence[Tensor]) -> None:
+        """Give some peers back what they had, by a mask of shape (n,)."""
+        # Before a first step there is no optimizer state to return to: theirs starts from zero.
+        after = self._tensors()
+        fresh = [torch.zeros_like(tensor) for tensor in after[len(before) :]]
+        for tensor, old in zip(after, [*before, *fresh], strict=True):
+            tensor[chosen] = old[chosen]
 
     def _take_step(self, indices: Tensor) -> Tensor:
         """Step on rows of shape (n, b); return the losses before, shape (n,)."""

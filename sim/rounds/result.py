@@ -13,7 +13,12 @@ from blake3 import blake3
 from torch import Tensor
 
 import robust
+from p2pfed.core.rejections import Rejections
+from p2pfed.identity import PeerId
 from sim.rounds.neighborhood import Neighborhood
+
+HONEST: Final = "honest"
+HOSTILE: Final = "hostile"
 
 # What a row can come to without having been turned away.
 _NOT_REJECTED: Final = (
@@ -121,12 +126,30 @@ class RoundsResult:
 @final
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Counts what the honest peers' integrations say."""
+    """Counts what the honest peers' integrations say.
+
+    Attributes:
+        liar_weights: Weight of the lying rows together, per integration with any.
+        honest_reasons: How often honest rows came to each verdict.
+        liar_reasons: How often lying rows did.
+        used: Rows with a weight, by side: `honest` or `hostile`.
+        unused: The others, by reason and side, in the words of real peers' notices.
+        rejections: Whose those were.
+        banned: Pairs of a peer and one that it banned at some time.
+        notes: Why own rows were kept.
+        kept: Of each integration, whether the own row was.
+        spreads: Of each measured integration, how far honest rows were apart.
+        errors: And how far the result was from their mean.
+    """
 
     liar_weights: list[float] = field(default_factory=list)
     honest_reasons: Counter[str] = field(default_factory=Counter)
     liar_reasons: Counter[str] = field(default_factory=Counter)
+    used: Counter[str] = field(default_factory=Counter)
+    unused: dict[str, Counter[str]] = field(default_factory=dict)
     banned: set[tuple[int, int]] = field(default_factory=set)
+    notes: Counter[str] = field(default_factory=Counter)
+    rejections: Rejections = field(default_factory=Rejections)
     kept: list[bool] = field(default_factory=list)
     spreads: list[float] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
@@ -147,10 +170,20 @@ class Tally:
             is_liar = number_of[verdict.peer] in place.liars
             reasons = self.liar_reasons if is_liar else self.honest_reasons
             reasons[str(verdict.reason)] += 1
+            side = HOSTILE if is_liar else HONEST
+            if verdict.weight > 0.0:
+                self.used[side] += 1
+            else:
+                is_accepted = verdict.reason is robust.Reason.ACCEPTED
+                reason = str(robust.Reason.NOT_CHOSEN if is_accepted else verdict.reason)
+                self.unused.setdefault(reason, Counter())[side] += 1
+                self.rejections.add(PeerId(verdict.peer), reason)
             liar_weight += verdict.weight if is_liar else 0.0
         if place.liars:
             self.liar_weights.append(liar_weight)
         self.kept.append(integration.kept_own)
+        if integration.note:
+            self.notes[integration.note] += 1
 
     def add_distances(self, honest: Tensor, result: Tensor) -> None:
         """Measure how far honest rows are apart, and the result from their mean.
@@ -177,6 +210,7 @@ class Tally:
         """
         row_count, peer_count, _ = rows.shape
         self.honest_reasons[str(robust.Reason.ACCEPTED)] += peer_count * (row_count - 1)
+        self.used[HONEST] += peer_count * (row_count - 1)
         self.kept.extend([False] * peer_count)
         mean = rows.mean(dim=0)  # (k, d)
         spread = torch.linalg.vector_norm(rows - mean, dim=(0, 2)) / math.sqrt(row_count)

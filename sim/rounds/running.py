@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 import robust
+import topologies
+from p2pfed.core.rejections import Rejections
+from p2pfed.identity import PeerId
 from p2pfed.learn.draws import draw_probe
+from p2pfed.learn.examples import Examples
+from p2pfed.learn.mixing import Claim
 from p2pfed.learn.probing import can_be_probed, relative_gains
 from p2pfed.learn.randomness import derive_seed
 from p2pfed.learn.task import Task
@@ -17,14 +22,16 @@ from p2pfed.learn.tasks import load_task
 from sim.identities import identity_of
 from sim.rounds.coalition import Coalition
 from sim.rounds.config import RoundsConfig
-from sim.rounds.crowd import find_crowds
+from sim.rounds.letters import Letters
+from sim.rounds.meeting import Meeting, Meetings
 from sim.rounds.model import HeldOutScores
-from sim.rounds.neighborhood import Neighborhood, neighborhoods
+from sim.rounds.neighborhood import Neighborhood
 from sim.rounds.peer_round import PeerRound
 from sim.rounds.pipeline import MakePipeline, Post, make_pipeline
-from sim.rounds.population import Batched, Population, Sequential
+from sim.rounds.population import Batched, Population, Sequential, step_counts
 from sim.rounds.result import RoundsResult, Tally, plain_counts, rejected_ratio
 from sim.rounds.threat import Threat
+from sim.rounds.traffic import Acquaintances, Traffic
 
 _POPULATIONS: Final = {"batched": Batched, "sequential": Sequential}
 
@@ -67,26 +74,34 @@ class Session:
         self.config = config
         self.liars = config.place_liars()
         self.honest = [peer for peer in range(config.peers) if peer not in self.liars]
-        self.threat = config.create_threat()
+        self.threats = config.create_threats()
+        self.silent = [peer for peer, threat in self.threats.items() if threat.is_silent]
         identities = [identity_of(config.seed, peer) for peer in range(config.peers)]
         self.names: list[bytes] = [identity.peer for identity in identities]
         self.probe_secrets = [identity.secret_number("probe") for identity in identities]
         self.number_of = {name: peer for peer, name in enumerate(self.names)}
-        self.task, tasks = _share_out(config, self.liars, self.threat)
+        self.task, tasks = _share_out(config, self.threats)
         self.population: Population = _POPULATIONS[config.compute](
-            tasks, [name.hex() for name in self.names], plan=config.plan, seed=config.seed
+            tasks,
+            [name.hex() for name in self.names],
+            plan=config.plan,
+            seed=config.shared_seed,
+            method=config.method,
         )
         self.initial = self.population.vectors()[0]
-        topology = config.create_topology()
-        self.degrees = [len(topology.neighbors(peer)) for peer in range(config.peers)]
-        self.places = neighborhoods(
-            topology,
+        example_counts = [len(task.rows("train")) for task in tasks]
+        self.meetings = Meetings(
+            config,
             self.liars,
-            example_counts=[len(task.rows("train")) for task in tasks],
-            mixing=config.mixing,
-            is_silent=self.threat.is_silent,
+            silent=self.silent,
+            example_counts=example_counts,
+            # A pipeline of the caller's own may do anything.
+            has_crowds=make is make_pipeline,
         )
-        self.coalition = Coalition(self.places, self.liars, self.threat, seed=config.seed)
+        self.coalition = Coalition(self.threats, seed=config.seed)
+        specification = self.population.model.specification
+        self.codec = config.method.codec(specification, self.initial) or config.codec
+        self.letters = Letters(self.codec, self._claims(example_counts), size=len(self.initial))
         self.pipelines = {peer: make(self._post(peer, tasks[peer])) for peer in self.honest}
         policy = config.reputation
         self.ledgers = {
@@ -99,35 +114,55 @@ class Session:
             for peer in self.honest
             if config.loss_gate is not None
         }
-        self.overrun = self._find_overrun()
-        # A pipeline of the caller's own may do anything.
-        own_places = [self.places[peer] for peer in self.honest]
-        self.crowds = find_crowds(config, own_places) if make is make_pipeline else []
-        self.tally = Tally()
+        self.overrun: set[int] = set()
+        self.tally = Tally(rejections=Rejections(self._name))
+        self.traffic = Traffic(config.peers)
+        self.known = Acquaintances()
 
-    def play(self, round: int) -> None:
-        """Train, exchange, integrate."""
-        before = self.population.vectors() - self.initial
-        self.population.train(round)
-        vectors = self.population.vectors()
+    def play(self, round: int) -> tuple[int, ...]:
+        """Train, exchange, integrate.
+
+        Returns:
+            Numbers of the honest peers whose training diverged.
+        """
+        start = self.population.vectors()
+        diverged = self.population.train(round)
+        vectors = self._weighed(start, self.population.vectors(), round)
         for step in range(1, self.config.gossip_steps + 1):
-            published = vectors - self.initial  # (n, d)
             is_last = step == self.config.gossip_steps
-            for peer in self._integrate_crowds(published, vectors):
-                integration = self._integrate(
-                    self.places[peer], published, before, round, is_last=is_last
-                )
-                if integration is not None and not integration.kept_own:
-                    vectors[peer] = self.initial + integration.vector
-            vectors[list(self.liars)] = self.initial + self.coalition.mix(published)
+            self._exchange(vectors, start - self.initial, round, is_last=is_last)
         self.population.load_vectors(vectors)
+        return tuple(peer for peer in diverged if peer not in self.threats)
+
+    def evaluate(self, split: str) -> dict[int, tuple[float, float]]:
+        """Return score and mean loss of each honest peer's model on validation or test rows."""
+        model, found = self.population.model, self.task.rows(split)
+        rows = found.batch(torch.arange(len(found)))
+        vectors = self.population.vectors()
+        return {
+            peer: (
+                model.score(vectors[peer], self.task, rows),
+                model.loss(vectors[peer], self.task, rows),
+            )
+            for peer in self.honest
+        }
+
+    def digests(self) -> list[str]:
+        """Return the BLAKE3-256 of every peer's vector, in hexadecimal."""
+        digest = self.population.model.specification.digest
+        return [digest(vector).hex() for vector in self.population.vectors()]
+
+    def consensus_distance(self) -> float:
+        """Return the mean squared distance of the honest peers' vectors from their mean."""
+        vectors = self.population.vectors()[self.honest]  # (h, d)
+        spread = (vectors - vectors.mean(dim=0)).double().square().sum(dim=1)
+        return float(spread.mean())
 
     def summarize(self) -> RoundsResult:
         """Evaluate the honest peers and return what was counted."""
         vectors = self.population.vectors()[self.honest]  # (h, d)
         model, test = self.population.model, self.task.rows("test")
         rows = test.batch(torch.arange(len(test)))
-        spread = (vectors - vectors.mean(dim=0)).double().square().sum(dim=1)
         return RoundsResult(
             config=self.config.describe(),
             accuracies={
@@ -142,28 +177,87 @@ class Session:
             kept_own_ratio=self.tally.kept_own_ratio(),
             honest_reasons=plain_counts(self.tally.honest_reasons),
             liar_reasons=plain_counts(self.tally.liar_reasons),
-            consensus_distance=float(spread.mean()),
+            consensus_distance=self.consensus_distance(),
             honest_spread=self.tally.honest_spread(),
             result_error=self.tally.result_error(),
-            bytes_per_peer=self._bytes_per_peer(),
-            liar_neighbor_ratio_max=max(
-                self.places[peer].liar_neighbor_ratio() for peer in self.honest
-            ),
-            overrun_peers=self.overrun,
-            attack_success=self.threat.success(model, vectors, rows),
+            bytes_per_peer=fmean(self.traffic.sent_bytes(peer) for peer in self.honest),
+            liar_neighbor_ratio_max=self.known.liar_ratio_max,
+            overrun_peers=tuple(sorted(self.overrun)),
+            attack_success=self._attack_success(vectors, rows),
             model_digests={
                 peer: model.specification.digest(vector).hex()
                 for peer, vector in zip(self.honest, vectors, strict=True)
             },
         )
 
-    def _integrate_crowds(self, published: Tensor, vectors: Tensor) -> list[int]:
+    def _weighed(self, start: Tensor, after: Tensor, round: int) -> Tensor:
+        """Return what steps led to, as they are to count, shape (n, d).
+
+        Under push-sum, a step counts as much as anybody's in the sum that peers hold: its part of
+        what a peer takes for the mean is the larger, the smaller its mass.
+
+        Source: Assran, Loizou, Ballas and Rabbat 2019, "Stochastic gradient push for distributed
+            deep learning", alg. 1.
+        """
+        masses, normal_steps = self.meetings.masses, self.config.normal_steps
+        if masses is None and not normal_steps:
+            return after
+        found = after
+        if normal_steps:
+            names = [name.hex() for name in self.names]
+            counts = step_counts(self.config.plan, names, seed=self.config.shared_seed, round=round)
+            ratios = torch.tensor([normal_steps / count for count in counts])
+            found = start + (found - start) * ratios[:, None]
+        if masses is not None:
+            found = start + (found - start) / masses
+        is_sound = torch.isfinite(found).all(dim=1, keepdim=True)
+        return torch.where(is_sound, found, start)
+
+    def _exchange(self, vectors: Tensor, before: Tensor, round: int, *, is_last: bool) -> None:
+        """Let all send and integrate once; overwrite their vectors, (n, d).
+
+        Args:
+            vectors: What all would go on from.
+            before: Drifts from before the training.
+            round: Number of the round.
+            is_last: Whether the last gossip step of the round is taken.
+        """
+        meeting = self.meetings.next()
+        drifts = vectors - self.initial  # (n, d)
+        sent, byte_counts = self.letters.send(drifts)
+        self.traffic.add(meeting, byte_counts, self.silent)
+        self._look_at(meeting)
+        own = sent if self.letters.has_copies else drifts
+        for peer in self._integrate_crowds(meeting, sent, vectors):
+            place = meeting.places[peer]
+            integration = self._integrate(place, own[peer], sent, before, round, is_last=is_last)
+            if integration is None or integration.kept_own:
+                continue
+            mixed = self.initial + integration.vector
+            if self.letters.has_copies:  # by as much as what others know of it
+                mixed = vectors[peer] + (mixed - (self.initial + own[peer]))
+            vectors[peer] = mixed
+        if self.liars:
+            vectors[list(self.liars)] = self.initial + meeting.mixing @ sent
+
+    def _look_at(self, meeting: Meeting) -> None:
+        """Take note of who is whose neighbor, and where liars are too many."""
+        if not self.known.is_new(meeting):
+            return
+        beta_max = self.config.integrator.get("beta_max", robust.Integrator().beta_max)
+        for peer in self.honest:
+            place = meeting.places[peer]
+            self.known.add(place)
+            if len(place.liars) > robust.byzantine_count(1 + len(place.weights), beta_max):
+                self.overrun.add(peer)
+
+    def _integrate_crowds(self, meeting: Meeting, published: Tensor, vectors: Tensor) -> list[int]:
         """Overwrite the vectors of those who can integrate at once; return the others."""
-        if not self.crowds:
+        if not meeting.crowds:
             return self.honest
         done: set[int] = set()
         lengths = torch.linalg.vector_norm(published, dim=1)
-        for crowd in self.crowds:
+        for crowd in meeting.crowds:
             for block in crowd.integrate(published, lengths):
                 vectors[block.peers] = block.vectors + self.initial
                 self.tally.add_block(block.rows, block.vectors)
@@ -173,6 +267,7 @@ class Session:
     def _integrate(
         self,
         place: Neighborhood,
+        own: Tensor,
         published: Tensor,
         before: Tensor,
         round: int,
@@ -183,6 +278,7 @@ class Session:
 
         Args:
             place: Whose neighborhood.
+            own: The peer's own row, shape (d,).
             published: What everybody would send if it were honest, shape (n, d).
             before: The same from before the training.
             round: Number of the round.
@@ -200,12 +296,12 @@ class Session:
         received = {number: published[number] for number in place.honest} | lies
         if not received:
             return None
-        integration = peer_round.integrate(published[place.peer], received)
+        integration = peer_round.integrate(own, received)
         self.tally.add(place, integration, self.number_of)
         if place.peer not in self.overrun:
             self.tally.add_distances(published[place.honest_rows()], integration.vector)
         if place.peer in self.gates and is_last:
-            self._probe(place.peer, published[place.peer], received, integration, round)
+            self._probe(place.peer, own, received, integration, round)
         if place.peer in self.ledgers and is_last:
             self.ledgers[place.peer].observe(round, self._observations(place, integration))
         return integration
@@ -263,47 +359,53 @@ class Session:
 
     def _post(self, peer: int, task: Task) -> Post:
         scores = HeldOutScores(self.population.model, task)
+        method, specification = self.config.method, self.population.model.specification
         return Post(
             index=peer,
             rule=self.config.rule,
             options=self.config.integrator,
             observes=self.config.reputation is not None,
+            gram=method.gram(specification, self.initial, fixed=self.population.model.fixed),
+            electing=method.electing(specification, self.initial),
             scores=lambda drift: scores(self.initial + drift),
             seed=self.config.seed,
         )
 
     def _ban_ratio(self, *, of_liars: bool) -> float | None:
-        places = [self.places[peer] for peer in self.ledgers]
-        pairs = {
-            (place.peer, number)
-            for place in places
-            for number in (place.liars if of_liars else place.honest)
-        }
+        if not self.ledgers:
+            return None
+        pairs = self.known.liars if of_liars else self.known.honest
         return len(pairs & self.tally.banned) / len(pairs) if pairs else None
 
-    def _bytes_per_peer(self) -> float:
-        exchanges = self.config.rounds * self.config.gossip_steps
-        sent_rows = exchanges * fmean(self.degrees[peer] for peer in self.honest)
-        return sent_rows * self.initial.numel() * self.initial.element_size()
+    def _attack_success(self, vectors: Tensor, rows: Examples) -> float | None:
+        model = self.population.model
+        found = (threat.success(model, vectors, rows) for threat in self.threats.values())
+        return next((it for it in found if it is not None), None)
 
-    def _find_overrun(self) -> tuple[int, ...]:
-        beta_max = self.config.integrator.get("beta_max", robust.Integrator().beta_max)
-        return tuple(
-            peer
-            for peer in self.honest
-            if len(self.places[peer].liars)
-            > robust.byzantine_count(1 + len(self.places[peer].weights), beta_max)
-        )
+    def _claims(self, example_counts: Sequence[int]) -> list[Claim]:
+        """Return what peers say of themselves; in a graph that changes, of a first exchange."""
+        topology = self.config.create_topology()
+        if isinstance(topology, topologies.DynamicTopology):
+            degrees = [len(row) for row in topology.at(0).out_neighbors]
+        else:
+            degrees = [len(topology.neighbors(peer)) for peer in range(self.config.peers)]
+        return [
+            Claim(examples=examples, degree=degree)
+            for examples, degree in zip(example_counts, degrees, strict=True)
+        ]
+
+    def _name(self, peer: PeerId) -> str:
+        return str(self.number_of[peer])
 
 
-def _share_out(
-    config: RoundsConfig, liars: Sequence[int], threat: Threat
-) -> tuple[Task, list[Task]]:
+def _share_out(config: RoundsConfig, threats: Mapping[int, Threat]) -> tuple[Task, list[Task]]:
     """Return the whole task, and that of each peer."""
     whole = load_task(config.task, None)
     rows = whole.rows("train")
-    shares = config.partition.split(rows.labels, whole.groups, seed=config.seed, count=config.peers)
+    shares = config.partition.split(
+        rows.labels, whole.groups, seed=config.shared_seed, count=config.peers
+    )
     tasks = [replace(whole, train=rows.subset(share), groups=None) for share in shares]
-    for liar in liars:
+    for liar, threat in threats.items():
         tasks[liar] = threat.poison(tasks[liar])
     return whole, tasks

@@ -1,7 +1,7 @@
 """What the liars of a run do: nothing, silence, lies about their rows, lies in their data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 import torch
@@ -95,6 +95,49 @@ class Threat:
             for vector in vectors
         ]
         return float(torch.stack(hits).mean())
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lie:
+    """What one liar does, as it is asked for; see the fields of `RoundsConfig` of these names."""
+
+    attack: str | Attack = NONE
+    attack_params: Mapping[str, Any] = field(default_factory=dict)
+    data_attack: str | None = None
+    data_params: Mapping[str, Any] = field(default_factory=dict)
+
+    def threat(self) -> Threat:
+        """Make what the liar does.
+
+        Raises:
+            ConfigError: If a name or a parameter cannot be used.
+        """
+        return find_threat(self.attack, self.attack_params, self.data_attack, self.data_params)
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything as JSON knows it."""
+        return {
+            "attack": {"name": attack_name(self.attack), **self.attack_params},
+            "data_attack": self.data_attack and {"name": self.data_attack, **self.data_params},
+        }
+
+
+def threats_of(lies: Mapping[int, Lie]) -> dict[int, Threat]:
+    """Return what each liar does, by number; equal lies are one threat, in which liars may agree.
+
+    Raises:
+        ConfigError: If a name or a parameter cannot be used.
+    """
+    made: list[tuple[Lie, Threat]] = []
+    found = {}
+    for number, lie in sorted(lies.items()):
+        threat = next((it for other, it in made if other == lie), None)
+        if threat is None:
+            threat = lie.threat()
+            made.append((lie, threat))
+        found[number] = threat
+    return found
 
 
 def attack_name(attack: str | Attack) -> str:

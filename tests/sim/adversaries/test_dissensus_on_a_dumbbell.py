@@ -39,16 +39,14 @@ def dumbbell() -> tuple[Neighborhood, ...]:
     graph.add_edge(0, CLIQUE)
     graph.add_edges_from((peer, LIAR) for peer in range(LIAR))
     net = topologies.from_graph(graph, name="dumbbell")
-    return neighborhoods(
-        net, (LIAR,), example_counts=[1] * len(net), mixing="metropolis", is_silent=False
-    )
+    return neighborhoods(net, (LIAR,), example_counts=[1] * len(net), mixing="metropolis")
 
 
 def distances(rule: Rule, *, epsilon: float, seed: int) -> list[float]:
     """Let the honest peers mix, and return their mean squared distance from consensus per round."""
     places = dumbbell()
     threat = find_threat("dissensus", {"epsilon": epsilon}, None, {})
-    coalition = Coalition(places, (LIAR,), threat, seed=0)
+    coalition = Coalition({LIAR: threat}, seed=0)
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randn(len(places), 3, generator=generator, dtype=torch.float64)
     found = [distance(rows)]

@@ -133,6 +133,6 @@ def test_what_needs_more_than_rows_is_no_crowd(
     make_config: MakeConfig, fields: dict[str, Any]
 ) -> None:
     config = make_config(rule="mean")
-    places = rounds.Session(config, make_pipeline).places
+    places = rounds.Session(config, make_pipeline).meetings.next().places
     assert find_crowds(config, places)
     assert not find_crowds(replace(config, **fields), places)

@@ -30,7 +30,7 @@ def test_peers_come_together_by_the_gap_to_the_power_of_the_steps(
     name: str, parameters: dict[str, Any], steps: int
 ) -> None:
     net = topologies.create(name, nodes=12, seed=1, **parameters)
-    places = neighborhoods(net, (), example_counts=[1] * 12, mixing="metropolis", is_silent=False)
+    places = neighborhoods(net, (), example_counts=[1] * 12, mixing="metropolis")
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(12, 5, generator=generator, dtype=torch.float64)
     mean = vectors.mean(dim=0)

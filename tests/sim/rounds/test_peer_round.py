@@ -22,9 +22,7 @@ LIARS = (1, 4)
 
 def center_of_a_star() -> Neighborhood:
     star = topologies.create("star", nodes=6)
-    places = neighborhoods(
-        star, LIARS, example_counts=[10] * 6, mixing="metropolis", is_silent=False
-    )
+    places = neighborhoods(star, LIARS, example_counts=[10] * 6, mixing="metropolis")
     return places[0]
 
 

@@ -137,10 +137,8 @@ def test_only_liars_train_on_poisoned_rows(blobs: Task, make_config: MakeConfig)
         liars=2, data_attack="shift-labels", data_params={"class_count": 5}, partition=Iid()
     )
     liars = config.place_liars()
-    _, clean = _share_out(
-        config, liars, replace(config, data_attack=None, data_params={}).create_threat()
-    )
-    _, poisoned = _share_out(config, liars, config.create_threat())
+    _, clean = _share_out(config, {})
+    _, poisoned = _share_out(config, config.create_threats())
     for peer, (before, after) in enumerate(zip(clean, poisoned, strict=True)):
         shift = 1 if peer in liars else 0
         labels = before.rows("train").labels
