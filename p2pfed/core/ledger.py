@@ -78,6 +78,11 @@ class Ledger:
 
     # What is known -------------------------------------------------------------------------
 
+    @property
+    def knows_authors(self) -> bool:
+        """Whether there is any author, met now or blamed in an earlier life."""
+        return bool(self._authors)
+
     def newest(self, peer: PeerId) -> SignedHeader | None:
         """Return the newest header of an author."""
         entry = self._authors.get(peer)

@@ -126,7 +126,7 @@ def assemble(
     work = Work(config, plan, *work_parts)
     pacing = Pacing(config, plan, rows, neighbors)
     parts = (journal, dissemination, anti_entropy, transfers, pacing, rows, *credit, work)
-    schedule = Schedule(config, plan, *parts, neighbors, outbox)
+    schedule = Schedule(config, plan, *parts, ledger, neighbors, outbox)
     return Parts(
         outbox=outbox,
         neighbors=neighbors,

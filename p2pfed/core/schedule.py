@@ -10,6 +10,7 @@ from p2pfed.core.dissemination import Dissemination
 from p2pfed.core.effects import Record
 from p2pfed.core.events import IntegrationFinished, JobFailed, TrainingFinished, Verdict
 from p2pfed.core.journal import Journal
+from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Link, Neighbors
 from p2pfed.core.notices import (
     Finished,
@@ -76,6 +77,7 @@ class Schedule:
         standing: Standing,
         participation: Participation,
         work: Work,
+        ledger: Ledger,
         neighbors: Neighbors,
         outbox: Outbox,
     ) -> None:
@@ -95,6 +97,11 @@ class Schedule:
         self._work = work
         self._neighbors = neighbors
         self._outbox = outbox
+        # Whether an earlier life met anybody: it had something to mix, or somebody to blame.
+        self._met_others = ledger.knows_authors or (
+            plan.follows_others and journal.progress.round > 0
+        )
+        self._started_s = 0.0
         self._failures = 0
         self._present = 0  # neighbors, when the application was last told who is missing
         self._loss: float | None = None
@@ -111,6 +118,7 @@ class Schedule:
 
     def start(self, now_s: float) -> None:
         """Begin, or go on where the last life ended."""
+        self._started_s = now_s
         self._since_s = now_s
         self._pacing.begin(now_s)
         reason = None if self._progress.published else self._plan.stop_reason(self._progress)
@@ -417,9 +425,12 @@ class Schedule:
         met = [entry for entry in self._neighbors.all() if entry.was_greeted]
         trainers = [entry for entry in met if entry.role is Role.TRAIN]
         watched = trainers or met
+        if not watched:
+            # A restart makes nobody wait longer for those who left, or were banned, before it.
+            return self._met_others and now_s - self._started_s >= self._config.linger_s
         # Whoever is away for so long does not come back.
         is_training = [
             entry.is_active and (entry.is_up or now_s - entry.heard_s < self._config.linger_s)
             for entry in watched
         ]
-        return len(watched) > 0 and not any(is_training)
+        return not any(is_training)

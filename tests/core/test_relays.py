@@ -6,7 +6,7 @@ from p2pfed.core.notices import Finished, StopReason
 from p2pfed.core.schedule import Phase
 from p2pfed.core.timers import TimerKind
 from p2pfed.messages import Heartbeat, Role
-from tests.core.peers import BERT, CARL, ROUNDS, make_hello, make_update
+from tests.core.peers import BERT, CARL, ROUNDS, make_config, make_core, make_hello, make_update
 from tests.core.solo import PROGRESS, Saved, Solo, Told, of_kind, solo
 
 
@@ -64,6 +64,34 @@ def test_a_relay_outlives_a_short_absence_of_its_only_neighbor() -> None:
     assert peer.core.status().phase is Phase.COLLECTING
     peer.fire(TimerKind.HEARTBEAT, after_s=61.0)
     assert peer.core.status().phase is Phase.DONE
+
+
+def reborn(peer: Solo, *neighbors) -> Solo:
+    config = make_config(
+        neighbors=neighbors, schedule=ScheduleConfig(rounds_max=1), role=Role.RELAY
+    )
+    again = Solo(make_core(config, entropy=b"next life", records=peer.disk))
+    again.start()
+    return again
+
+
+def test_a_relay_that_mixed_before_a_restart_ends_when_nobody_comes_back() -> None:
+    peer = relay(BERT)
+    peer.take(BERT, make_update(BERT))
+    peer.fire(TimerKind.HEARTBEAT)
+    peer.integrate()
+    again = reborn(peer, BERT)
+    again.train(b"own")
+    again.fire(TimerKind.HEARTBEAT, after_s=59.0)
+    assert again.core.status().phase is Phase.COLLECTING
+    again.fire(TimerKind.HEARTBEAT, after_s=1.0)
+    assert again.core.status().phase is Phase.DONE
+
+
+def test_a_relay_that_met_nobody_goes_on_waiting_after_a_restart() -> None:
+    again = reborn(relay(), BERT)
+    again.fire(TimerKind.HEARTBEAT, after_s=86_400.0)
+    assert again.core.status().phase is Phase.COLLECTING
 
 
 def test_a_relay_takes_part_in_synchronous_rounds() -> None:

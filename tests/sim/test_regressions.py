@@ -3,7 +3,7 @@
 from typing import Any
 
 import topologies
-from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode
+from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode, UpdateFamily
 from sim.benches import LARGE_PAYLOAD_BYTES, StubBench
 from sim.cases import Case
 from sim.checkers.links import LinksReturn
@@ -43,6 +43,32 @@ def test_a_relay_does_not_wait_for_ever_for_a_banned_trainer() -> None:
                 Crash(at_s=17.0, peers=(6,), silent=True),
                 Restart(at_s=26.0, peers=(6,)),
             ),
+        )
+    )
+
+
+def test_a_relay_does_not_wait_after_a_restart_for_whom_it_banned_before() -> None:
+    # Found as seed 5756: the only neighbor was banned and left while the relay was down. The next
+    # life never met anybody, so that it had nobody's end to end with.
+    play(
+        Case(
+            seed=5756,
+            topology="star",
+            nodes=4,
+            schedule=ScheduleConfig(
+                rounds_max=1,
+                deadline_s=5.0,
+                linger_s=40.0,
+                start_neighbors=1,
+                start_deadline_s=10.0,
+            ),
+            payload_bytes=LARGE_PAYLOAD_BYTES,
+            link=LinkModel(),
+            start_spread_s=0.1,
+            relays=(3,),
+            adversaries={0: "wrong-size"},
+            faults=(Crash(at_s=11.4, peers=(3,), silent=True),),
+            family=UpdateFamily.LEDGER,
         )
     )
 
