@@ -28,12 +28,16 @@ class Authors:
         if not self._keeps_logs:
             return False
         # What this peer wrote itself, before its disk was lost, finds room always.
-        return peer == self._own_peer or self._held.has_author(peer) or not self.is_full
+        return self.is_own(peer) or self._held.has_author(peer) or not self.is_full
 
     @property
     def is_full(self) -> bool:
         """Whether there is room for no more logs, but for those of neighbors."""
         return self._keeps_logs and self._held.author_count() >= self._authors_max
+
+    def is_own(self, peer: PeerId) -> bool:
+        """Return whether it is this peer."""
+        return peer == self._own_peer
 
     def outlives_its_links(self, peer: PeerId) -> bool:
         """Return whether what a peer signed matters when it is no neighbor any more."""

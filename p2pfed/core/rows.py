@@ -125,6 +125,16 @@ class Rows:
         """Return of authors with as many lives as count the last one that does."""
         return self._held.lives.last()
 
+    def frozen(self) -> tuple[PeerId, ...]:
+        """Return whose logs do not count here, sorted.
+
+        Never the own one: whoever else signs with the key of this peer, its next entry follows
+        the one before.
+        """
+        if not self._keeps_logs:
+            return ()
+        return tuple(it for it in self._ledger.frozen() if not self._takes_from.is_own(it))
+
     # News ----------------------------------------------------------------------------------
 
     def news(self) -> list[PeerId]:
@@ -138,7 +148,7 @@ class Rows:
 
     def has_news(self) -> bool:
         """Return whether there is an update to integrate, or a log that counts no more."""
-        is_newly_frozen = self._keeps_logs and self._ledger.frozen() != self._frozen
+        is_newly_frozen = self.frozen() != self._frozen
         return is_newly_frozen or bool(self.news())
 
     def all_have_news(self) -> bool:
@@ -180,7 +190,7 @@ class Rows:
     def _choose_entries(self) -> tuple[IntegrationRow, ...]:
         """Return what is new in the logs of all authors."""
         self._chosen = self._new_entries()
-        self._frozen_chosen = self._ledger.frozen()
+        self._frozen_chosen = self.frozen()
         self._states = {signed.update_id: self._state_of(signed) for signed in self._chosen}
         return tuple(
             IntegrationRow(

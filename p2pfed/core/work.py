@@ -3,11 +3,9 @@
 from dataclasses import replace
 from typing import final
 
-from p2pfed.core.config import CoreConfig, UpdateFamily
 from p2pfed.core.effects import CancelJob, StartIntegration, StartTraining
 from p2pfed.core.idleness import Idleness
 from p2pfed.core.jobs import Jobs
-from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
@@ -25,7 +23,6 @@ class Work:
 
     def __init__(
         self,
-        config: CoreConfig,
         plan: Plan,
         own: OwnUpdates,
         rows: Rows,
@@ -33,12 +30,10 @@ class Work:
         participation: Participation,
         idleness: Idleness,
         transfers: Transfers,
-        ledger: Ledger,
         neighbors: Neighbors,
         jobs: Jobs,
         outbox: Outbox,
     ) -> None:
-        self._keeps_logs = config.family is UpdateFamily.LEDGER
         self._plan = plan
         self._own = own
         self._rows = rows
@@ -46,7 +41,6 @@ class Work:
         self._participation = participation
         self._idleness = idleness
         self._transfers = transfers
-        self._ledger = ledger
         self._neighbors = neighbors
         self._jobs = jobs
         self._outbox = outbox
@@ -143,7 +137,7 @@ class Work:
                 evaluate=evaluate,
                 test=test,
                 own=self._own.place,
-                frozen=self._ledger.frozen() if self._keeps_logs else (),
+                frozen=self._rows.frozen(),
                 last_lives=self._rows.last_lives(),
             )
         )

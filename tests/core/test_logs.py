@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from p2pfed.core.config import CoreConfig, ScheduleConfig, UpdateFamily
 from p2pfed.core.effects import StartIntegration
+from p2pfed.core.equivocation import make_evidence
 from p2pfed.core.events import OffenceKind
 from p2pfed.core.held import HeldUpdates
 from p2pfed.core.notices import LogsLeftOut, PeerOffended
@@ -175,6 +176,18 @@ def test_a_second_version_of_an_entry_of_an_earlier_life_is_proof() -> None:
     take(peer, CARL, entry(BERT, life=LIFE + 1))
     effects = take(peer, CARL, entry(BERT, life=LIFE + 1, payload=b"another"), b"another")
     assert offences(effects) == [OffenceKind.EQUIVOCATION]
+
+
+def test_whoever_is_proven_to_lie_counts_no_more_but_at_itself() -> None:
+    # Two machines have its key: its own log has to go on where it is.
+    peer = greeted()
+    for author in (ANNA, BERT):
+        signed = [entry(author, payload=payload) for payload in (b"row", b"another")]
+        peer.receive(CARL, make_evidence(*signed))
+    peer.train()
+    peer.integrate()
+    peer.train()
+    assert peer.last(StartIntegration).frozen == (BERT.peer,)
 
 
 def test_headers_of_a_log_are_bounded() -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import topologies
 from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode, UpdateFamily
-from sim.benches import LARGE_PAYLOAD_BYTES, StubBench
+from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES, StubBench
 from sim.cases import Case
 from sim.checkers.links import LinksReturn
 from sim.checkers.standard import standard_checkers
 from sim.faults import Crash, Restart
-from sim.links import LinkModel
+from sim.links import Latency, LinkModel
 from sim.overlay import overlay
 from sim.stubs import stub_config, stub_world
 from sim.swarm import play
@@ -68,6 +68,42 @@ def test_a_relay_does_not_wait_after_a_restart_for_whom_it_banned_before() -> No
             relays=(3,),
             adversaries={0: "wrong-size"},
             faults=(Crash(at_s=11.4, peers=(3,), silent=True),),
+            family=UpdateFamily.LEDGER,
+        )
+    )
+
+
+def test_a_peer_that_is_proven_to_lie_goes_on_with_its_own_log() -> None:
+    # Found as seed 11007: the liar lost its disk, and its neighbors told it of the proof against
+    # itself. It took its own log out of the model, and had nothing to add the next entry to.
+    play(
+        Case(
+            seed=11007,
+            topology="geometric",
+            nodes=5,
+            schedule=ScheduleConfig(
+                mode=ScheduleMode.SYNCHRONOUS,
+                rounds_max=7,
+                deadline_s=2.0,
+                linger_s=40.0,
+                start_deadline_s=10.0,
+            ),
+            payload_bytes=INLINE_PAYLOAD_BYTES,
+            link=LinkModel(
+                latency_s=0.2,
+                bandwidth_bytes_per_s=1e6,
+                loss_ratio=0.02,
+                latency=Latency.LOGNORMAL,
+                spread_ratio=0.5,
+                queue_bytes_max=1_000_000,
+            ),
+            start_spread_s=0.1,
+            relays=(),
+            adversaries={3: "equivocation"},
+            faults=(
+                Crash(at_s=7.418568209483667, peers=(3,), silent=True),
+                Restart(at_s=10.93949105832929, peers=(3,), lose_disk=True),
+            ),
             family=UpdateFamily.LEDGER,
         )
     )
