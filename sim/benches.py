@@ -17,6 +17,7 @@ from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import UpdateHeader
 
 ShouldStop = Callable[[], bool]
+LoadPayload = Callable[[bytes], bytes]
 
 
 def never() -> bool:
@@ -108,7 +109,7 @@ class Bench(Protocol):
     def integrate(
         self,
         effect: StartIntegration,
-        load_payload: Callable[[bytes], bytes],
+        load_payload: LoadPayload,
         should_stop: ShouldStop = ...,
     ) -> IntegrationOutcome:
         """Integrate rows into the own model, and evaluate it if asked to."""
@@ -239,7 +240,7 @@ class StubBench:
     def integrate(
         self,
         effect: StartIntegration,
-        load_payload: Callable[[bytes], bytes],
+        load_payload: LoadPayload,
         should_stop: ShouldStop = never,  # noqa: ARG002 - virtual jobs are canceled before they run
     ) -> StubIntegration:
         """Average with the rows that are not too long; rejected weight goes to the own row."""

@@ -123,6 +123,7 @@ class Host:
             self.bench,
             around.compute,
             generator,
+            calculator=around.calculator,
             answer=self.deliver,
             shelf=self.shelf,
         )

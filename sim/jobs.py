@@ -21,8 +21,9 @@ from p2pfed.core.events import (
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.learn.privacy.accountant import BudgetSpent
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
-from sim.benches import Bench
+from sim.benches import Bench, IntegrationOutcome, TrainingOutcome
 from sim.clock import Clock, Entry
+from sim.compute.calculator import Calculation, Calculator, WhenDue
 from sim.payloads import PayloadShelf
 
 _STOP_S: Final = 0.02  # guess: a job asks whether to stop between two steps
@@ -54,14 +55,38 @@ class _Job:
     Attributes:
         job: Its id.
         duration_s: How long it takes, in seconds.
-        work: Does it, at its end, with inputs that were fixed when the core ordered it.
+        begin: Called when it begins to run: what it depends on is fixed from then on.
+        work: Does it, at its end; from when it runs on.
         end: Its end on the agenda, once it runs.
     """
 
     job: int
     duration_s: float
-    work: Callable[[], Event]
+    begin: Callable[[], Calculation[Event]]
+    work: Calculation[Event] | None = None
     end: Entry | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answered:
+    """A calculation, and the event that its outcome makes.
+
+    Attributes:
+        inner: The calculation.
+        answer: Finishes it.
+    """
+
+    inner: Calculation[TrainingOutcome] | Calculation[IntegrationOutcome]
+    answer: Callable[[], Event]
+
+    def finish(self) -> Event:
+        """Return the event."""
+        return self.answer()
+
+    def drop(self) -> None:
+        """Forget it."""
+        self.inner.drop()
 
 
 @final
@@ -84,30 +109,37 @@ class Lane:
         for job in self._waiting:
             if job.job == number:
                 job.duration_s = _STOP_S
-                job.work = _canceled(number)
+                job.begin = lambda: _canceled(number)
         running = self._running
         if running is not None and running.job == number:
             assert running.end is not None
+            assert running.work is not None
             running.end.cancel()
+            running.work.drop()
             running.work = _canceled(number)
             running.end = self._clock.after(_STOP_S, self._finish)
 
     def clear(self) -> None:
         """Forget all jobs, as a process does that ends."""
-        if self._running is not None and self._running.end is not None:
+        if self._running is not None:
+            assert self._running.end is not None
+            assert self._running.work is not None
             self._running.end.cancel()
+            self._running.work.drop()
         self._running = None
         self._waiting.clear()
 
     def _go_on(self) -> None:
         if self._running is None and self._waiting:
-            self._running = self._waiting.popleft()
-            self._running.end = self._clock.after(self._running.duration_s, self._finish)
+            job = self._running = self._waiting.popleft()
+            job.work = job.begin()
+            job.end = self._clock.after(job.duration_s, self._finish)
 
     def _finish(self) -> None:
         job, self._running = self._running, None
         assert job is not None
-        event = job.work()
+        assert job.work is not None
+        event = job.work.finish()
         self._go_on()
         self._answer(event)
 
@@ -121,6 +153,7 @@ class Workshop:
         bench: Does the work.
         model: How long it takes.
         generator: For the jitter.
+        calculator: Lets the bench compute, by itself or with others.
         answer: Takes the answers to jobs.
         shelf: Where payloads are; one that a training made is there before its answer.
     """
@@ -132,6 +165,7 @@ class Workshop:
         model: ComputeModel,
         generator: random.Random,
         *,
+        calculator: Calculator,
         answer: Callable[[Event], None],
         shelf: PayloadShelf,
     ) -> None:
@@ -139,6 +173,7 @@ class Workshop:
         self._bench = bench
         self._model = model
         self._random = generator
+        self._calculator = calculator
         self._shelf = shelf
         self._main = Lane(clock, answer)
         self._validations = Lane(clock, answer)
@@ -146,22 +181,30 @@ class Workshop:
     def train(self, effect: StartTraining) -> None:
         """Start a training."""
         seconds = self._model.training_s if effect.train else 0.0
-        self._main.add(self._job(effect.job, seconds, lambda: self._trained(effect)))
+
+        def begin() -> Calculation[Event]:
+            training = self._calculator.training(self._bench, effect)
+            return _Answered(training, lambda: self._trained(effect, training))
+
+        self._main.add(self._job(effect.job, seconds, begin))
 
     def integrate(self, effect: StartIntegration) -> None:
         """Start an integration; like a node's it reads its rows' payloads while it runs."""
         evaluations = int(effect.evaluate or effect.test) + int(effect.test)
         seconds = self._model.integration_s + evaluations * self._model.evaluation_s
-        self._main.add(self._job(effect.job, seconds, lambda: self._integrated(effect)))
+
+        def begin() -> Calculation[Event]:
+            integration = self._calculator.integration(self._bench, effect, self._shelf.get)
+            return _Answered(integration, lambda: self._integrated(effect, integration))
+
+        self._main.add(self._job(effect.job, seconds, begin))
 
     def validate(self, effect: StartValidation) -> None:
         """Start a validation, of the payload as it is now; or the making of one."""
         content_hash = effect.header.payload_hash
         payload = self._shelf.get(content_hash) if effect.is_here else None
-        work = self._job(
-            effect.job, self._model.validation_s, lambda: self._validated(effect, payload)
-        )
-        self._validations.add(work)
+        work = WhenDue(lambda: self._validated(effect, payload))
+        self._validations.add(self._job(effect.job, self._model.validation_s, lambda: work))
 
     def cancel(self, job: int) -> None:
         """End a job soon."""
@@ -173,13 +216,13 @@ class Workshop:
         self._main.clear()
         self._validations.clear()
 
-    def _job(self, number: int, seconds: float, work: Callable[[], Event]) -> _Job:
+    def _job(self, number: int, seconds: float, begin: Callable[[], Calculation[Event]]) -> _Job:
         jitter = 1.0 + self._model.jitter_ratio * (2.0 * self._random.random() - 1.0)
-        return _Job(job=number, duration_s=seconds * jitter / self.speed_ratio, work=work)
+        return _Job(job=number, duration_s=seconds * jitter / self.speed_ratio, begin=begin)
 
-    def _trained(self, effect: StartTraining) -> Event:
+    def _trained(self, effect: StartTraining, training: Calculation[TrainingOutcome]) -> Event:
         try:
-            outcome = self._bench.train(effect)
+            outcome = training.finish()
             payload = outcome.payload
         except BudgetSpent as error:
             return JobFailed(job=effect.job, reason=str(error), cancelled=False, budget_spent=True)
@@ -198,9 +241,11 @@ class Workshop:
             is_full=outcome.is_full,
         )
 
-    def _integrated(self, effect: StartIntegration) -> Event:
+    def _integrated(
+        self, effect: StartIntegration, integration: Calculation[IntegrationOutcome]
+    ) -> Event:
         try:
-            outcome = self._bench.integrate(effect, self._shelf.get)
+            outcome = integration.finish()
         except LocalError as error:
             return JobFailed(job=effect.job, reason=str(error), cancelled=False)
         return IntegrationFinished(
@@ -226,5 +271,5 @@ class Workshop:
         return ValidationFinished(job=effect.job, offence=offence)
 
 
-def _canceled(number: int) -> Callable[[], Event]:
-    return lambda: JobFailed(job=number, reason="canceled", cancelled=True)
+def _canceled(number: int) -> Calculation[Event]:
+    return WhenDue(lambda: JobFailed(job=number, reason="canceled", cancelled=True))

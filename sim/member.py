@@ -10,6 +10,7 @@ from p2pfed.wire.reading import PLAIN, Reader
 from sim.adversaries.adversary import Adversary
 from sim.benches import Bench
 from sim.clock import Clock
+from sim.compute.calculator import Calculator
 from sim.jobs import ComputeModel
 from sim.network import Network
 from sim.payloads import PayloadPool
@@ -68,6 +69,7 @@ class Surroundings:
         transfers: Its payload transfers.
         pool: Its payloads.
         compute: How long jobs take.
+        calculator: What computes them.
         trace: Takes every event.
         watchers: Are told what happens.
         keeps_models: Whether machines save models, so that they can be restarted.
@@ -79,6 +81,7 @@ class Surroundings:
     transfers: Transfers
     pool: PayloadPool
     compute: ComputeModel
+    calculator: Calculator
     trace: Trace
     watchers: Sequence[Watcher]
     keeps_models: bool

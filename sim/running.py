@@ -1,10 +1,10 @@
 """`sim.run`: from a scenario to a result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from p2pfed.config.assembly import Agreement, core_config
 from p2pfed.config.learning import assemble
@@ -23,6 +23,8 @@ from sim.availability import absences, starts_s
 from sim.benches import Bench
 from sim.checkers.standard import standard_checkers
 from sim.collecting import collecting_seldom
+from sim.compute.batched import Batched
+from sim.compute.calculator import Calculator, Sequential
 from sim.devices import Machine, machines_of
 from sim.documents import digest_of, document_of
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
@@ -46,6 +48,11 @@ from sim.tables import (
 )
 from sim.watching import Watcher
 from sim.world import World
+
+_CALCULATORS: Final[Mapping[str, Callable[[], Calculator]]] = {
+    "batched": Batched,
+    "sequential": Sequential,
+}
 
 
 def run(
@@ -188,6 +195,7 @@ def _build(
         _on_machines(members, machines),
         seed=seed,
         link=scenario.world.network.link_model(),
+        calculator=_CALCULATORS[compute.jobs](),
         compute=ComputeModel(**{it.name: getattr(compute, it.name) for it in fields(ComputeModel)}),
         lines={number: machine.line for number, machine in enumerate(machines)},
         start_spread_s=compute.start_spread_s,

@@ -141,6 +141,9 @@ class AvailabilityTable(Table):
 class ComputeTable(Table):
     """`[compute]`: how long jobs take on a machine of speed 1, and who starts when."""
 
+    jobs: Literal["batched", "sequential"] = Field(
+        default="batched", description="many peers' at once, or each as a real node would"
+    )
     training_s: Seconds = Field(default=1.0, ge=0.0, description="one training job, seconds")
     integration_s: Seconds = Field(default=0.1, ge=0.0, description="one integration, seconds")
     evaluation_s: Seconds = Field(default=0.1, ge=0.0, description="one evaluation, seconds")

@@ -9,6 +9,7 @@ from p2pfed.core.events import Command, CommandGiven
 from p2pfed.core.peer import PeerStatus
 from p2pfed.core.schedule import Phase
 from sim.clock import Clock, nanoseconds
+from sim.compute.calculator import Calculator, Sequential
 from sim.host import Host
 from sim.identities import random_for
 from sim.jobs import ComputeModel
@@ -37,6 +38,7 @@ class World:
         seed: Of everything random here.
         link: For what an edge does not carry.
         compute: How long jobs take.
+        calculator: What computes them; by default one after the other.
         timing: What transports wait for.
         lines: How peers are connected, by number; the others without bounds.
         start_spread_s: Peers start at random times within so many seconds.
@@ -62,6 +64,7 @@ class World:
         seed: int = 0,
         link: LinkModel | None = None,
         compute: ComputeModel | None = None,
+        calculator: Calculator | None = None,
         timing: NetworkTiming | None = None,
         lines: Mapping[int, PeerLine] | None = None,
         start_spread_s: float = 0.1,
@@ -92,6 +95,7 @@ class World:
             transfers=transfers,
             pool=self.pool,
             compute=compute or ComputeModel(),
+            calculator=calculator or Sequential(),
             trace=self.trace,
             watchers=self.watchers,
             keeps_models=keeps_models,

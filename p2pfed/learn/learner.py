@@ -1,19 +1,22 @@
 """What trains and evaluates on one machine: the interface, and what does it for a `Task`."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Final, Protocol, TypeVar, final, runtime_checkable
+from statistics import fmean
+from typing import Protocol, TypeVar, final, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from p2pfed.errors import ConfigError, LocalError, P2PFedError
+from p2pfed.learn.calls import call_model, set_modes
 from p2pfed.learn.device import Placement
 from p2pfed.learn.draws import draw_batches, draw_probe, draw_step_count
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.familiar import FamiliarClasses
+from p2pfed.learn.learner_state import LearnerState
 from p2pfed.learn.loss_meter import ExampleLosses, RoundLosses
 from p2pfed.learn.privacy.losses import losses_of_rows
 from p2pfed.learn.privacy.steps import PrivateGradients, PrivateSteps
@@ -21,12 +24,8 @@ from p2pfed.learn.randomness import global_generator
 from p2pfed.learn.steps import AdamW, StepRule
 from p2pfed.learn.task import Task, predicted_classes
 from p2pfed.updates.construction import check_integer
-from p2pfed.updates.method import AdaptedModel, Method, has_statistics, local_statistics
+from p2pfed.updates.method import AdaptedModel, Method
 from p2pfed.updates.specification import ParameterSpecification
-
-_VECTOR: Final = "vector"
-_OPTIMIZER: Final = "optimizer"
-_BUFFER: Final = "buffer"
 
 ShouldStop = Callable[[], bool]
 Measure = TypeVar("Measure")
@@ -206,6 +205,7 @@ class TaskLearner:
         self._optimizer = plan.step_rule.create_optimizer(
             self.adapted.trainable, self.adapted.head_names
         )
+        self._known = LearnerState(self.adapted, self._optimizer)
         self._private_steps: PrivateGradients | None = None
         if privacy is not None:
             self._private_steps = PrivateGradients(
@@ -251,7 +251,7 @@ class TaskLearner:
         self._check_rows()
         before = self.state()
         is_done = False
-        _set_modes(self.adapted.model, training=self._private_steps is None)
+        set_modes(self.adapted.model, training=self._private_steps is None)
         try:
             losses = []
             for take_step in self._steps(round):
@@ -270,11 +270,42 @@ class TaskLearner:
             self._optimizer.zero_grad()  # as large as the model, until the next round
             if not is_done:
                 self.load_state(before)
-        return TrainingReport(
-            loss=loss if math.isfinite(loss) else None,
-            examples=len(losses) * self.plan.batch_size,
-            steps=len(losses),
-        )
+        return self._report(loss, step_count=len(losses))
+
+    @property
+    def trains_openly(self) -> bool:
+        """Whether its steps follow from `state` and `batches` alone, as `load_trained` needs it."""
+        return self._private_steps is None and not self._known.has_statistics
+
+    def batches(self, round: int) -> tuple[Examples, ...]:
+        """Return the rows that `train` takes the steps of a round on, on the model's device.
+
+        Raises:
+            LocalError: If there is nothing to train on.
+        """
+        self._check_rows()
+        device = self.placement.device
+        return tuple(self._train_rows.batch(it).to(device) for it in self._batches(round))
+
+    def round_shape(self, round: int) -> Hashable:
+        """Return what is equal where the steps of learners can be taken at once, with equal plans.
+
+        That is how many steps there are, and what their optimizers know.
+        """
+        return self._step_count(round), self._known.shape()
+
+    def load_trained(self, state: Mapping[str, Tensor], losses: Sequence[float]) -> TrainingReport:
+        """Do as `train` does, whose steps were taken elsewhere.
+
+        Args:
+            state: What `state` would return after them.
+            losses: Of the steps, finite.
+
+        Raises:
+            LocalError: As from `load_state`.
+        """
+        self.load_state(state)
+        return self._report(fmean(losses), step_count=len(losses))
 
     def training_losses(self, round: int) -> RoundLosses:
         """Return what measures models on the batches that `train` takes in a round.
@@ -286,7 +317,7 @@ class TaskLearner:
         """
         self._check_rows()
         batches = self._batches(round)
-        _set_modes(self.adapted.model, training=False)
+        set_modes(self.adapted.model, training=False)
 
         def measure(vector: Tensor, step: int) -> float:
             self.load_vector(vector)
@@ -305,7 +336,7 @@ class TaskLearner:
             LocalError: If there is nothing to train on.
         """
         self._check_rows()
-        _set_modes(self.adapted.model, training=False)
+        set_modes(self.adapted.model, training=False)
         return losses_of_rows(self.adapted, self._train_rows, self.task.loss, self.placement)
 
     def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:
@@ -365,28 +396,21 @@ class TaskLearner:
         if should_stop():
             raise JobCancelled(f"a probe of round {round} was cancelled")
         indices = draw_probe(len(rows), secret=self._probe_secret, round=round)
-        _set_modes(self.adapted.model, training=False)
+        set_modes(self.adapted.model, training=False)
         return self._loss_on(rows.batch(indices).to(self.placement.device))
 
     def take_step(self, batch: Examples) -> Tensor:
         """Take one step on a batch and return its loss, a scalar on the model's device."""
         self._optimizer.zero_grad()
         with self.placement.computing():
-            loss = self.task.loss(_call(self.adapted.model, batch), batch.labels)
+            loss = self.task.loss(call_model(self.adapted.model, batch), batch.labels)
         loss.backward()
         self._optimizer.step()
         return loss.detach()
 
     def state(self) -> dict[str, Tensor]:
         """Copy the vector, the optimizer's state and local statistics, on the CPU."""
-        state = {_VECTOR: self.vector()}
-        for name, parameter in self.adapted.trainable.items():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor):
-                    state[f"{_OPTIMIZER}/{key}/{name}"] = value.detach().cpu().clone()
-        for name, buffer in local_statistics(self.adapted.model):
-            state[f"{_BUFFER}/{name}"] = buffer.detach().cpu().clone()
-        return state
+        return self._known.copy()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned, to the same bits.
@@ -394,19 +418,14 @@ class TaskLearner:
         Raises:
             LocalError: If it is the state of another model, method or step rule.
         """
-        if _VECTOR not in state:
-            raise LocalError("the saved state has no vector")
-        self.load_vector(state[_VECTOR])
-        self._optimizer.state.clear()
-        buffers = dict(local_statistics(self.adapted.model))
-        for key, value in state.items():
-            kind, _, rest = key.partition("/")
-            if kind == _OPTIMIZER:
-                self._load_optimizer_value(rest, value)
-            elif kind == _BUFFER and rest in buffers:
-                buffers[rest].copy_(value)
-            elif kind != _VECTOR:
-                raise LocalError(f"the saved state has {key}, which this model does not know")
+        self._known.restore(state)
+
+    def _report(self, loss: float, *, step_count: int) -> TrainingReport:
+        return TrainingReport(
+            loss=loss if math.isfinite(loss) else None,
+            examples=step_count * self.plan.batch_size,
+            steps=step_count,
+        )
 
     def _check_rows(self) -> None:
         if not self.example_count:
@@ -414,7 +433,7 @@ class TaskLearner:
 
     def _loss_on(self, batch: Examples) -> float:
         with torch.no_grad(), self.placement.computing():
-            return float(self.task.loss(_call(self.adapted.model, batch), batch.labels))
+            return float(self.task.loss(call_model(self.adapted.model, batch), batch.labels))
 
     @cached_property
     def _familiar(self) -> FamiliarClasses | None:
@@ -429,23 +448,14 @@ class TaskLearner:
         should_stop: ShouldStop,
     ) -> Iterator[Measure]:
         """Measure outputs and labels batch by batch, in evaluation mode."""
-        _set_modes(self.adapted.model, training=False)
+        set_modes(self.adapted.model, training=False)
         for indices in torch.arange(len(rows)).split(self.plan.evaluation_batch_size):
             if should_stop():
                 raise JobCancelled(f"evaluation on {split} rows was cancelled")
             batch = rows.batch(indices).to(self.placement.device)
             with torch.no_grad(), self.placement.computing():
-                measured = measure(_call(self.adapted.model, batch), batch.labels)
+                measured = measure(call_model(self.adapted.model, batch), batch.labels)
             yield measured
-
-    def _load_optimizer_value(self, path: str, value: Tensor) -> None:
-        key, _, name = path.partition("/")
-        parameter = self.adapted.trainable.get(name)
-        if parameter is None or value.shape not in (parameter.shape, torch.Size()):
-            raise LocalError(f"the saved state of the optimizer does not fit parameter {name}")
-        # Counters of steps are scalars and stay on the CPU, where torch keeps them.
-        device = parameter.device if value.shape == parameter.shape else value.device
-        self._optimizer.state[parameter][key] = value.to(device, copy=True)
 
     def _step_count(self, round: int) -> int:
         most, fewest = self.plan.steps_per_round, self.plan.steps_per_round_min
@@ -478,22 +488,3 @@ class TaskLearner:
         losses = self._private_steps.derive()
         self._optimizer.step()
         return losses
-
-
-def _call(model: nn.Module, batch: Examples) -> object:
-    if isinstance(batch.inputs, Tensor):
-        return model(batch.inputs)
-    return model(**batch.inputs)
-
-
-def _set_modes(model: nn.Module, *, training: bool) -> None:
-    """Turn dropout off always; let normalization layers that train measure statistics.
-
-    Evaluation mode for all is the only switch that also reaches dropout which a model calls as a
-    function instead of holding it as a module.
-    """
-    model.eval()
-    for module in model.modules():
-        # Frozen layers stay as they were pretrained, or the base would drift apart unseen.
-        if has_statistics(module) and any(p.requires_grad for p in module.parameters()):
-            module.train(training)

@@ -174,15 +174,30 @@ class Workbench:
         """
         self._settle()
         report = TrainingReport(loss=None, examples=0)
-        if effect.train:
-            report = self._take_steps(effect.round, should_stop)
-        if self._outer is not None:
-            self._outer.trained()
-        difference = self.exchange.before_publish(self.learner.vector() - self.initial)
-        main, is_full = self._encode(difference, effect.own)
-        claim = self._claim(effect.degree)
-        payload = encode_payload(main, claim.to_section())
-        return TrainingOutcome(payload=payload, report=report, is_full=is_full)
+        if effect.train and self._privacy is not None and self._hidden is not None:
+            self._privacy.begin_round()
+            report = self._hidden.train(effect.round, should_stop=should_stop)
+            self._privacy.end_round()
+        elif effect.train:
+            report = self._take_steps(
+                lambda: self.learner.train(effect.round, should_stop=should_stop)
+            )
+        return self._publish(effect, report)
+
+    def train_as(
+        self, effect: StartTraining, take_steps: Callable[[], TrainingReport]
+    ) -> TrainingOutcome:
+        """Do as `train` does, without privacy, with steps that the learner does not take by itself.
+
+        Args:
+            effect: The job.
+            take_steps: Leaves the learner as its steps would.
+
+        Raises:
+            LocalError: As from `train`.
+        """
+        assert self._privacy is None, "who hides rows has to see every step"
+        return self._publish(effect, self._take_steps(take_steps))
 
     def validate(self, header: UpdateHeader, payload: bytes) -> None:
         """Check that an update can be integrated, and remember it decoded.
@@ -282,16 +297,20 @@ class Workbench:
         elif self._outer is not None:  # saved without an outer step
             self._outer.restart(self.learner.vector())
 
-    def _take_steps(self, round: int, should_stop: ShouldStop) -> TrainingReport:
-        if self._privacy is not None and self._hidden is not None:
-            self._privacy.begin_round()
-            report = self._hidden.train(round, should_stop=should_stop)
-            self._privacy.end_round()
-            return report
+    def _publish(self, effect: StartTraining, report: TrainingReport) -> TrainingOutcome:
+        if self._outer is not None:
+            self._outer.trained()
+        difference = self.exchange.before_publish(self.learner.vector() - self.initial)
+        main, is_full = self._encode(difference, effect.own)
+        claim = self._claim(effect.degree)
+        payload = encode_payload(main, claim.to_section())
+        return TrainingOutcome(payload=payload, report=report, is_full=is_full)
+
+    def _take_steps(self, train: Callable[[], TrainingReport]) -> TrainingReport:
         if self.exchange.normal_steps is None:
-            return self.learner.train(round, should_stop=should_stop)
+            return train()
         before = self.learner.vector().clone()  # copies: some learners train in what they return
-        report = self.learner.train(round, should_stop=should_stop)
+        report = train()
         after = self.learner.vector().clone()
         self.learner.load_vector(before)  # which it keeps if there is an error
         self.learner.load_vector(self._scaled(before, after, report))

@@ -7,7 +7,6 @@ from typing import Final, final
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 from typing_extensions import override
 
 from p2pfed.errors import ConfigError, LocalError
@@ -17,6 +16,7 @@ from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.task import Task
 from p2pfed.updates.method import Method
 from p2pfed.updates.methods import Full
+from sim.compute.stacked import take_step
 from sim.rounds.model import Inputs, Model
 
 _FULL: Final = Full()
@@ -206,12 +206,7 @@ class Batched(Population):
 
     def _take_step(self, indices: Tensor) -> Tensor:
         """Step on rows of shape (n, b); return the losses before, shape (n,)."""
-        batch = self._rows.batch(indices)
-        self._optimizer.zero_grad()
-        losses: Tensor = vmap(self._loss_of)(self._stack, batch.inputs, batch.labels)
-        losses.sum().backward()  # no peer's parameters are in another's loss
-        self._optimizer.step()
-        return losses.detach()
+        return take_step(self._loss_of, self._stack, self._optimizer, self._rows.batch(indices))
 
     def _loss_of(self, parameters: Mapping[str, Tensor], inputs: Inputs, labels: Tensor) -> Tensor:
         return self._loss(self._model.call(parameters, inputs), labels)

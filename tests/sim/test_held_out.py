@@ -39,6 +39,7 @@ def scenario(**integration: Any) -> dict[str, Any]:
         "integration": integration,
         "schedule": {"mode": "synchronous", "rounds_max": ROUNDS},
         "topology": {"name": "complete", "nodes": NODES},
+        "compute": {"jobs": "sequential"},
     }
 
 

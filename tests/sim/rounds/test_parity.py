@@ -26,6 +26,7 @@ SCENARIO: dict[str, Any] = {
     "integration": {"rule": "trimmed-mean"},
     "schedule": {"mode": "synchronous", "rounds_max": 3, "deadline_s": 60.0},
     "topology": {"name": "k-regular", "nodes": 6, "degree": 4},
+    "compute": {"jobs": "sequential"},
 }
 CONFIG = sim.RoundsConfig(
     task="digits",

@@ -1,0 +1,43 @@
+"""Computes many jobs at once, where they are alike."""
+
+from typing import final
+
+from typing_extensions import override
+
+from p2pfed.core.effects import StartIntegration, StartTraining
+from p2pfed.learn.workbench import Workbench
+from sim.benches import Bench, IntegrationOutcome, LoadPayload, TrainingOutcome
+from sim.compute.calculator import Calculation, Calculator, WhenDue
+from sim.compute.stacked import Families
+from sim.compute.trainings import Trainings
+
+
+@final
+class Batched(Calculator):
+    """Computes all jobs that have started and are alike as soon as the first of them is due.
+
+    What is in no batch is done as by `Sequential`: jobs of ledgers and of applications' learners,
+    of peers that keep their rows private, of large models, of models that keep running statistics
+    or that `torch.func.vmap` cannot map, and jobs that are alone of their kind.
+
+    Results differ from those of `Sequential` by the rounding of batched sums. They follow from
+    the scenario and the seed alone: which jobs are in a batch is decided in virtual time.
+    """
+
+    def __init__(self) -> None:
+        self._families = Families()
+        self._trainings = Trainings(self._families)
+
+    @override
+    def training(self, bench: Bench, effect: StartTraining) -> Calculation[TrainingOutcome]:
+        if isinstance(bench, Workbench):
+            begun = self._trainings.begin(bench, effect)
+            if begun is not None:
+                return begun
+        return WhenDue(lambda: bench.train(effect))
+
+    @override
+    def integration(
+        self, bench: Bench, effect: StartIntegration, load_payload: LoadPayload
+    ) -> Calculation[IntegrationOutcome]:
+        return WhenDue(lambda: bench.integrate(effect, load_payload))

@@ -1,0 +1,119 @@
+"""Local steps of many peers at once."""
+
+import logging
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, final
+
+from p2pfed.core.effects import StartTraining
+from p2pfed.learn.jobs import TrainingOutcome
+from p2pfed.learn.learner import TaskLearner
+from p2pfed.learn.workbench import Workbench
+from sim.compute.gathering import Gathering
+from sim.compute.stacked import End, Families, Family, Start
+
+_log = logging.getLogger(__name__)
+
+_TOGETHER_MIN: Final = 2
+
+
+@final
+@dataclass(kw_only=True, eq=False)
+class Training:
+    """A training that has started.
+
+    Attributes:
+        bench: Whose.
+        learner: The bench's.
+        family: The learner's.
+        effect: The job.
+        others: What it may be computed with.
+    """
+
+    bench: Workbench
+    learner: TaskLearner
+    family: Family
+    effect: StartTraining
+    others: "Gathering[Training, End]"
+
+    @cached_property
+    def shape(self) -> Hashable:
+        """What is equal where steps can be taken at once."""
+        return self.family, self.learner.round_shape(self.effect.round)
+
+    def start(self) -> Start:
+        """Return where its steps begin; nothing changes the learner before it is due."""
+        return Start(state=self.learner.state(), batches=self.learner.batches(self.effect.round))
+
+    def finish(self) -> TrainingOutcome:
+        """Hand over what was found, or do it now.
+
+        Raises:
+            LocalError: As from `Workbench.train`.
+        """
+        end = self.others.take(self)
+        if end is None:
+            return self.bench.train(self.effect)
+        return self.bench.train_as(
+            self.effect, lambda: self.learner.load_trained(end.state, end.losses)
+        )
+
+    def drop(self) -> None:
+        """Forget it; the learner has not changed."""
+        self.others.drop(self)
+
+
+@final
+class Trainings:
+    """All trainings of a world that have started.
+
+    Args:
+        families: Of its learners.
+    """
+
+    def __init__(self, families: Families) -> None:
+        self._families = families
+        self._started: Gathering[Training, End] = Gathering(self._compute)
+
+    def begin(self, bench: Workbench, effect: StartTraining) -> Training | None:
+        """Start a training; None if it cannot be done with others."""
+        learner = bench.learner
+        if not effect.train or bench.privacy_spent is not None:
+            return None
+        if not isinstance(learner, TaskLearner) or not learner.trains_openly:
+            return None
+        family = self._families.find(learner)
+        if family is None or not learner.example_count:
+            return None
+        training = Training(
+            bench=bench, learner=learner, family=family, effect=effect, others=self._started
+        )
+        self._started.add(training)
+        return training
+
+    def _compute(self, started: Sequence[Training]) -> list[tuple[Training, End]]:
+        alike: dict[Hashable, list[Training]] = {}
+        for training in started:
+            if not training.family.is_dissolved:
+                alike.setdefault(training.shape, []).append(training)
+        return [found for group in alike.values() for found in self._train(group)]
+
+    def _train(self, group: Sequence[Training]) -> list[tuple[Training, End]]:
+        family, found = group[0].family, []
+        for first in range(0, len(group), family.stack_peers):
+            part = group[first : first + family.stack_peers]
+            if len(part) < _TOGETHER_MIN:
+                break
+            try:
+                ends = family.train([training.start() for training in part])
+            except Exception:  # whatever a model, a loss or a rule makes of a stack
+                _log.info("models of %s are trained one by one", group[0].learner.task.name)
+                self._families.dissolve(family)
+                return []
+            for training, end in zip(part, ends, strict=True):
+                if end is None:  # its bench will say what happened
+                    self._started.drop(training)
+                else:
+                    found.append((training, end))
+        return found
