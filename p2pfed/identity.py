@@ -8,7 +8,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import NewType, final
+from typing import NewType, Protocol, final
 
 import base58
 from nacl.exceptions import BadSignatureError
@@ -60,6 +60,23 @@ def verify(peer: PeerId, message: bytes, signature: bytes) -> None:
         VerifyKey(bytes(peer)).verify(message, signature)
     except (BadSignatureError, ValueError) as error:
         raise SignatureError(f"signature of {peer.hex()[:8]} does not verify") from error
+
+
+class Signer(Protocol):
+    """What the protocol needs of a private key."""
+
+    @property
+    def peer(self) -> PeerId:
+        """Whose key it is."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature of a message."""
+        ...
+
+    def secret_number(self, purpose: str) -> int:
+        """Derive a number in [0, 2^63) that nobody without the private key can predict."""
+        ...
 
 
 @final

@@ -10,7 +10,7 @@ from p2pfed.core.neighbors import Link, Neighbor, Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.peer_book import PeerBook
 from p2pfed.core.timers import TimerKind
-from p2pfed.identity import Identity, PeerId
+from p2pfed.identity import PeerId, Signer
 from p2pfed.messages import PeerRecord, PeerRecords
 from p2pfed.wire import headers
 from p2pfed.wire.reading import Reader
@@ -42,7 +42,7 @@ class Dialing:
         self._book = PeerBook(config.run_id, config.limits.known_peers_max, reader)
         self._is_over = False
 
-    def start(self, identity: Identity, now_s: float) -> None:
+    def start(self, identity: Signer, now_s: float) -> None:
         """Make the own record and dial the configured neighbors."""
         record = headers.sign_record(
             run_id=self._run_id,

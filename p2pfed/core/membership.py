@@ -19,7 +19,7 @@ from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
 from p2pfed.core.standing import Standing
 from p2pfed.core.timers import TimerKind
-from p2pfed.identity import Identity, PeerId
+from p2pfed.identity import PeerId, Signer
 from p2pfed.limits import PROTOCOL_VERSION
 from p2pfed.messages import Goodbye, GoodbyeReason, Hello, PeerRecords
 from p2pfed.wire import genesis
@@ -54,7 +54,7 @@ class Membership:
 
     # From the driver -----------------------------------------------------------------------
 
-    def start(self, identity: Identity, now_s: float) -> None:
+    def start(self, identity: Signer, now_s: float) -> None:
         """Begin to dial and to send heartbeats."""
         self._outbox.set_timer(TimerKind.HEARTBEAT, self._config.membership.heartbeat_s)
         self._dialing.start(identity, now_s)

@@ -9,7 +9,7 @@ from p2pfed.core.effects import OwnPlace
 from p2pfed.core.events import PayloadReference
 from p2pfed.core.records import ProgressRecord
 from p2pfed.errors import LocalError
-from p2pfed.identity import Identity
+from p2pfed.identity import Signer
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import SignedHeader, UpdateHeader, UpdateKind
 from p2pfed.wire import headers
@@ -60,7 +60,7 @@ class OwnUpdates:
     def __init__(
         self,
         config: CoreConfig,
-        identity: Identity,
+        identity: Signer,
         generator: random.Random,
         record: ProgressRecord | None,
     ) -> None:

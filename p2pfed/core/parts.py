@@ -36,7 +36,7 @@ from p2pfed.core.transfers import Transfers
 from p2pfed.core.uploads import Uploads
 from p2pfed.core.work import Work
 from p2pfed.errors import ConfigError
-from p2pfed.identity import Identity, format_peer_id
+from p2pfed.identity import Signer, format_peer_id
 from p2pfed.wire.reading import Reader
 
 
@@ -79,7 +79,7 @@ class Parts:
 
 def assemble(
     config: CoreConfig,
-    identity: Identity,
+    identity: Signer,
     *,
     entropy: bytes,
     records: Mapping[str, bytes],
@@ -145,7 +145,7 @@ def assemble(
     )
 
 
-def _check_neighbors(config: CoreConfig, identity: Identity) -> None:
+def _check_neighbors(config: CoreConfig, identity: Signer) -> None:
     peers = [entry.peer for entry in config.membership.neighbors]
     if identity.peer in peers:
         raise ConfigError(

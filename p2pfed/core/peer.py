@@ -31,7 +31,7 @@ from p2pfed.core.parts import assemble
 from p2pfed.core.schedule import Phase
 from p2pfed.core.standing import NeighborStanding
 from p2pfed.core.timers import Timer, TimerKind
-from p2pfed.identity import Identity, PeerId
+from p2pfed.identity import PeerId, Signer
 from p2pfed.wire.reading import PLAIN, Reader
 
 
@@ -88,7 +88,7 @@ class PeerCore:
     def __init__(
         self,
         config: CoreConfig,
-        identity: Identity,
+        identity: Signer,
         *,
         entropy: bytes,
         records: Mapping[str, bytes] | None = None,

@@ -12,7 +12,7 @@ from p2pfed.core.notices import ReputationLost
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.progress import Progress
 from p2pfed.core.standing_records import MemoryT, encode_changes, restore_all
-from p2pfed.identity import Identity, PeerId
+from p2pfed.identity import PeerId, Signer
 from robust.errors import RuleError
 from robust.reputation.groups import address_block
 from robust.reputation.ledger import ReputationLedger, ReputationStatus
@@ -85,7 +85,7 @@ class Standing:
     def __init__(
         self,
         config: CoreConfig,
-        identity: Identity,
+        identity: Signer,
         neighbors: Neighbors,
         progress: Progress,
         saved: Mapping[str, bytes],
@@ -226,7 +226,7 @@ class Standing:
     # Inside ----------------------------------------------------------------------------------
 
     def _restore(
-        self, run_id: str, identity: Identity, saved: Mapping[str, bytes], outbox: Outbox
+        self, run_id: str, identity: Signer, saved: Mapping[str, bytes], outbox: Outbox
     ) -> None:
         """Go on where an earlier life was; reputation is worth nothing in another run."""
         config = self._config

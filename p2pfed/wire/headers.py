@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from p2pfed.errors import LocalError, RemoteError, SchemaError
-from p2pfed.identity import Identity, PeerId
+from p2pfed.identity import PeerId, Signer
 from p2pfed.identity import verify as verify_signature
 from p2pfed.limits import (
     ADDRESSES_MAX,
@@ -88,7 +88,7 @@ def decode_signed(encoded: bytes, signature: bytes) -> SignedHeader:
     )
 
 
-def sign(header: UpdateHeader, identity: Identity) -> SignedHeader:
+def sign(header: UpdateHeader, identity: Signer) -> SignedHeader:
     """Sign a header as its author.
 
     Raises:
@@ -115,7 +115,7 @@ def verify(signed: SignedHeader) -> None:
 
 
 def sign_record(
-    *, run_id: bytes, version: int, addresses: Sequence[str], identity: Identity
+    *, run_id: bytes, version: int, addresses: Sequence[str], identity: Signer
 ) -> PeerRecord:
     """Say, signed, where this peer can be dialed.
 
