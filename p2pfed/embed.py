@@ -97,6 +97,7 @@ class Session:
         assembly: Assembly,
         learner: ApplicationLearner,
         transport: Transport | None,
+        record: Path | None,
     ) -> None:
         assert assembly.adapted is not None
         self.model: nn.Module = assembly.adapted.model
@@ -113,7 +114,7 @@ class Session:
         self._node: Node | None = None
         self._closing = trio.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(state, transport), name="p2pfed", daemon=True
+            target=self._run, args=(state, transport, record), name="p2pfed", daemon=True
         )
         self._thread.start()
         if not self._ready.wait(_START_S):
@@ -218,15 +219,15 @@ class Session:
 
     # Background ----------------------------------------------------------------------------
 
-    def _run(self, state: Path, transport: Transport | None) -> None:
+    def _run(self, state: Path, transport: Transport | None, record: Path | None) -> None:
         try:
-            trio.run(self._serve, state, transport)
+            trio.run(self._serve, state, transport, record)
         except BaseException as error:
             self._error = error
         finally:
             self._ready.set()
 
-    async def _serve(self, state: Path, transport: Transport | None) -> None:
+    async def _serve(self, state: Path, transport: Transport | None, record: Path | None) -> None:
         self._token = trio.lowlevel.current_trio_token()
         async with opening.open_node(
             self._config,
@@ -235,6 +236,7 @@ class Session:
             bench=self._assembly.bench,
             on_notice=self._take_notice,
             transport=transport,
+            record=record,
         ) as node:
             self._node = node
             node.begin()
@@ -278,6 +280,7 @@ def join(
     evaluate: Callable[[], Score] | None = None,
     state: str | Path | None = None,
     transport: Transport | None = None,
+    record: str | Path | None = None,
 ) -> Session:
     """Let a training program take part in a run, from any thread.
 
@@ -298,6 +301,7 @@ def join(
             gate needs the loss, and judges nobody without.
         state: State folder; by default the run file's.
         transport: The network; by default libp2p.
+        record: Append everything that enters the protocol to this file, for `p2pfed node replay`.
 
     Raises:
         ConfigError: If a value of the run file cannot be used.
@@ -317,7 +321,7 @@ def join(
     )
     assembly = assemble_learner(config, identity, learner, adapted=adapted)
     opening.check_agreement(assembly.agreement, folder, place)
-    return Session(config, place, assembly, learner, transport)
+    return Session(config, place, assembly, learner, transport, _path(record))
 
 
 @final
@@ -376,6 +380,7 @@ async def open_node(
     state: str | Path | None = None,
     on_notice: Callable[[Notice], None] | None = None,
     transport: Transport | None = None,
+    record: str | Path | None = None,
 ) -> AsyncIterator[EmbeddedNode]:
     """Run a node inside a trio program; leaving the block leaves the run.
 
@@ -386,6 +391,7 @@ async def open_node(
         state: State folder; by default the run file's.
         on_notice: Called with everything that happens, on the trio thread.
         transport: The network; by default libp2p.
+        record: As of `join`.
 
     Raises:
         ConfigError: If a value of the run file cannot be used.
@@ -413,6 +419,7 @@ async def open_node(
         bench=assembly.bench,
         on_notice=take,
         transport=transport,
+        record=_path(record),
     ) as node:
         embedded.append(EmbeddedNode(node, assembly))
         yield embedded[0]
@@ -423,3 +430,7 @@ def _read(run: str | Path | RunConfig) -> tuple[RunConfig, Path]:
         return run, Path.cwd()
     path = Path(run)
     return load(path), path.parent
+
+
+def _path(record: str | Path | None) -> Path | None:
+    return None if record is None else Path(record)

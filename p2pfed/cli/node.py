@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from p2pfed.cli import node_replay
 from p2pfed.cli.assignments import parse_assignments
 from p2pfed.cli.output import (
     EXIT_FAILED,
@@ -25,6 +26,7 @@ from p2pfed.node.interruption import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from p2pfed.config.model import RunConfig
+    from p2pfed.node.outcome import NodeOutcome
 
 _LEFT: Final = "left"  # `core.schedule.Phase.LEFT`, without what that module imports
 _NOT_RUNNING: Final = "not running"
@@ -35,6 +37,7 @@ _WAITED_IN_VAIN: Final = (
 )
 
 app = typer.Typer(name="node", help="Run a peer on this machine.", no_args_is_help=True)
+node_replay.register(app)
 
 
 class LogLevel(StrEnum):
@@ -77,6 +80,10 @@ def run(
             help=f"Fail when they have not come by then, seconds. Default: {_WAIT_S_MAX:g}."
         ),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append all that enters the protocol, for node replay."),
+    ] = None,
     field: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,15 +116,10 @@ def run(
     config = _load(path, overrides, more_peers=peer or [])
     output = Output(as_json=as_json)
     with NodeDisplay(output) as display:
-        outcome = run_process(config, path.parent, state=state, on_event=display.take)
-    if outcome.has_waited_in_vain:
-        raise TransportError(f"{outcome.status.trouble}\n{_WAITED_IN_VAIN}")
-    found = outcome.to_json_object()
-    output.result(found, lambda console: _show_outcome(console, found))
-    if outcome.was_interrupted:
-        raise EndedError(EXIT_INTERRUPTED)
-    if outcome.has_failed:
-        raise EndedError(EXIT_FAILED)
+        outcome = run_process(
+            config, path.parent, state=state, on_event=display.take, record=record
+        )
+    _end(output, outcome)
 
 
 @app.command("status", epilog=examples("p2pfed node status mine", "p2pfed node status mine --json"))
@@ -143,6 +145,18 @@ def status(
         "state": str(place),
     }
     Output(as_json=as_json).result(found, lambda console: _show_status(console, found))
+
+
+def _end(output: Output, outcome: "NodeOutcome") -> None:
+    """Print how a node ended, and end with the exit code of that."""
+    if outcome.has_waited_in_vain:
+        raise TransportError(f"{outcome.status.trouble}\n{_WAITED_IN_VAIN}")
+    found = outcome.to_json_object()
+    output.result(found, lambda console: _show_outcome(console, found))
+    if outcome.was_interrupted:
+        raise EndedError(EXIT_INTERRUPTED)
+    if outcome.has_failed:
+        raise EndedError(EXIT_FAILED)
 
 
 def _waiting(count: int | None, s_max: float | None) -> dict[str, Any]:

@@ -54,6 +54,7 @@ from p2pfed.node.clock import Clock
 from p2pfed.node.fetching import Fetcher
 from p2pfed.node.jobs import Bench, JobRunner
 from p2pfed.node.payload_store import PayloadStore
+from p2pfed.node.recording import Recorder, RecordFile
 from p2pfed.node.store import StateStore
 from p2pfed.node.transport import (
     Frame,
@@ -83,6 +84,7 @@ class Node:
         transport: Its network; the node runs it.
         state: Open state folder.
         on_notice: Called on the trio thread with everything that the application may want to know.
+        record: Takes what enters and leaves the core; None to record nothing.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Node:
         transport: Transport,
         state: StateStore,
         on_notice: Callable[[Notice], None],
+        record: RecordFile | None = None,
     ) -> None:
         self._config = config
         self._genesis = genesis
@@ -102,6 +105,8 @@ class Node:
         self._transport = transport
         self._state = state
         self._on_notice = on_notice
+        self._record = record
+        self._recorder: Recorder | None = None
         self._clock = Clock()
         self._identity = identity
         self._core: PeerCore | None = None  # made in `begin`, once the own addresses are known
@@ -203,12 +208,15 @@ class Node:
         self._events_in.send_nowait(event)
 
     async def _pump_events(self, core: PeerCore) -> None:
+        handle = core.handle if self._recorder is None else self._recorder.handle
         async for event in self._events_out:
-            for effect in core.handle(event, now_s=self._clock.now_s()):
+            for effect in handle(event, now_s=self._clock.now_s()):
                 await self._start(effect)
             if isinstance(event, FrameReceived | PeerConnected | PeerDisconnected):
                 self._link_slots.release()
             if self._left.is_set():
+                if self._recorder is not None:
+                    self._recorder.end()
                 return
 
     async def _start(self, effect: Effect) -> None:
@@ -386,7 +394,12 @@ class Node:
     def _restore_core(self, config: CoreConfig) -> PeerCore:
         records, entropy = self._state.records(), os.urandom(32)
         try:
-            return PeerCore(config, self._identity, entropy=entropy, records=records)
+            if self._record is None:
+                return PeerCore(config, self._identity, entropy=entropy, records=records)
+            self._recorder = Recorder(
+                self._record.write, config, self._identity, entropy=entropy, records=records
+            )
+            return self._recorder.core
         except LocalError as error:
             raise LocalError(f"cannot go on from {self._state.path}: {error}") from error
 

@@ -1,7 +1,7 @@
 """Puts a node together: state folder, identity, transport, driver."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import trio
@@ -15,6 +15,7 @@ from p2pfed.identity import Identity
 from p2pfed.node.driver import Node
 from p2pfed.node.jobs import Bench
 from p2pfed.node.libp2p_transport import LibP2PTransport
+from p2pfed.node.recording import RecordFile
 from p2pfed.node.store import StateStore, write_atomically
 from p2pfed.node.transport import Transport
 from p2pfed.wire import genesis as genesis_format
@@ -82,6 +83,7 @@ async def open_node(
     bench: Bench,
     on_notice: Callable[[Notice], None],
     transport: Transport | None = None,
+    record: Path | None = None,
 ) -> AsyncIterator[Node]:
     """Run a node in the background of the block; it listens, and takes part after `begin`.
 
@@ -94,8 +96,10 @@ async def open_node(
         bench: Does the learning.
         on_notice: Called with everything that happens.
         transport: The network; by default libp2p on the run file's addresses.
+        record: Append everything that enters the core to this file, for `node replay`.
 
     Raises:
+        ConfigError: If the record is another peer's, or none.
         LocalError: If the state folder is in use.
         TransportError: If an address cannot be listened on.
     """
@@ -104,7 +108,7 @@ async def open_node(
         transport = LibP2PTransport(
             identity, listen=config.node.listen, announce=config.node.announce
         )
-    with StateStore(state) as store:
+    with StateStore(state) as store, _opened(record, identity) as file:
         node = Node(
             config=core_config(config, agreement, announce=config.node.announce or ()),
             identity=identity,
@@ -113,6 +117,7 @@ async def open_node(
             transport=transport,
             state=store,
             on_notice=on_notice,
+            record=file,
         )
         # Shielded, so that neighbors are told goodbye also when the block is cancelled.
         life = trio.CancelScope(shield=True)
@@ -130,6 +135,15 @@ async def open_node(
                     node.command(Command.LEAVE)
                     await node.wait_left()
                 life.cancel()
+
+
+@contextmanager
+def _opened(record: Path | None, identity: Identity) -> Iterator[RecordFile | None]:
+    if record is None:
+        yield None
+        return
+    with closing(RecordFile(record, identity.peer)) as file:
+        yield file
 
 
 _LEAVE_S = 1.5  # guess: half of the 3 s that an operator is promised; closing takes the rest

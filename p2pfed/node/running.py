@@ -44,6 +44,7 @@ async def run_node(
     before_publish: Callable[[Tensor], Tensor] = unchanged,
     on_event: Callable[[NodeEvent], None] = _ignore,
     interrupt: trio.Event | None = None,
+    record: Path | None = None,
 ) -> NodeOutcome:
     """Learn, begin, take part until the stop rule and the linger time end it, and leave.
 
@@ -60,6 +61,7 @@ async def run_node(
             encoded, shape (d,) to (d,); lets experiments make a peer hostile.
         on_event: Called on the trio thread with everything that happens.
         interrupt: Leaves when it is set, and still returns an outcome.
+        record: Append everything that enters the core to this file, for `node replay`.
 
     Raises:
         ConfigError: If a value of the run file cannot be used.
@@ -70,7 +72,7 @@ async def run_node(
     if transport is None:
         _check_addresses(config)
     place = folder / config.node.state if state is None else state
-    run = _Run(config, folder, place, on_event)
+    run = _Run(config, folder, place, on_event, record)
     build = partial(
         assemble,
         config,
@@ -97,6 +99,7 @@ def run_process(
     state: Path | None = None,
     before_publish: Callable[[Tensor], Tensor] = unchanged,
     on_event: Callable[[NodeEvent], None] = _ignore,
+    record: Path | None = None,
 ) -> NodeOutcome:
     """Run a node as what this process is for, from its main thread.
 
@@ -109,6 +112,7 @@ def run_process(
         state: State folder.
         before_publish: Applied to the own difference.
         on_event: Called with everything that happens.
+        record: Append everything that enters the core to this file.
 
     Raises:
         ConfigError: See `run_node`, as for the others.
@@ -117,7 +121,13 @@ def run_process(
         KeyboardInterrupt: If a signal came before the node had begun.
     """
     run = partial(
-        run_node, config, folder, state=state, before_publish=before_publish, on_event=on_event
+        run_node,
+        config,
+        folder,
+        state=state,
+        before_publish=before_publish,
+        on_event=on_event,
+        record=record,
     )
 
     async def until_signal() -> NodeOutcome:
@@ -139,8 +149,10 @@ class _Run:
         folder: Path,
         place: Path,
         on_event: Callable[[NodeEvent], None],
+        record: Path | None,
     ) -> None:
         self._config, self._folder, self._place = config, folder, place
+        self._record = record
         self._on_event = on_event
         self._assembly: Assembly | None = None
         self._chronicle: Chronicle | None = None
@@ -161,6 +173,7 @@ class _Run:
             bench=assembly.bench,
             on_notice=self._take_notice,
             transport=transport,
+            record=self._record,
         ) as node:
             opening.keep_genesis(self._folder, self._place)
             self._chronicle = Chronicle(

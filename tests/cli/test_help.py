@@ -10,6 +10,7 @@ from p2pfed.cli.output import EXIT_CODES
 
 COMMANDS = [
     "init",
+    "node replay",
     "node run",
     "node status",
     "sim compare",

@@ -89,8 +89,14 @@ class Member:
 
 
 @asynccontextmanager
-async def running(network, index, folder, *, neighbors=(), bench=None, config=None, leave=True):
-    """Run a node until the block is left; `leave=False` ends it as kill -9 would."""
+async def running(
+    network, index, folder, *, neighbors=(), bench=None, config=None, leave=True, record=None
+):
+    """Run a node until the block is left; `leave=False` ends it as kill -9 would.
+
+    Args:
+        record: A `RecordFile`.
+    """
     bench = bench or StubBench(index)
     transport = MemoryTransport(network, identity_of(index))
     with StateStore(folder / f"peer-{index}") as store:
@@ -103,6 +109,7 @@ async def running(network, index, folder, *, neighbors=(), bench=None, config=No
             transport=transport,
             state=store,
             on_notice=member.take,
+            record=record,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(member.node.run)

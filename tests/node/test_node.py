@@ -1,6 +1,7 @@
 """The node's driver, on a network in memory: peers meet, learn, fail, and come back."""
 
 import dataclasses
+from contextlib import closing
 
 import pytest
 import trio
@@ -11,6 +12,8 @@ from p2pfed.core.events import Command, OffenceKind
 from p2pfed.core.notices import JobTrouble, PeerRefused, RoundFinished, StopReason
 from p2pfed.errors import LocalError
 from p2pfed.learn.privacy.accountant import BudgetSpent
+from p2pfed.node.recording import RecordFile
+from p2pfed.node.replaying import replay_record
 from sim.benches import LARGE_PAYLOAD_BYTES, StubBench
 from tests.node.swarm import (
     GENESIS,
@@ -273,3 +276,23 @@ async def test_cancelled_requests_do_not_use_up_a_neighbors_transfers(tmp_path):
                     await serve(second.node.peer, RUN_ID, 0)
             source = await serve(second.node.peer, RUN_ID, 0)
     assert source.size_bytes == len(GENESIS)
+
+
+async def test_what_nodes_recorded_replays_alike(tmp_path):
+    network = MemoryNetwork()
+    paths = [tmp_path / f"{index}.record" for index in range(2)]
+    with (
+        trio.fail_after(BOUND_S),
+        closing(RecordFile(paths[0], identity_of(0).peer)) as one,
+        closing(RecordFile(paths[1], identity_of(1).peer)) as two,
+    ):
+        async with running(network, 0, tmp_path, record=one) as first:
+            neighbors = [reach(first)]
+            async with running(network, 1, tmp_path, neighbors=neighbors, record=two) as second:
+                await second.finished()
+            await first.finished()
+    for path in paths:
+        replayed = replay_record(path)
+        assert replayed.is_same
+        assert (replayed.lives, replayed.notes) == (1, ())
+        assert replayed.events > 10
