@@ -95,6 +95,8 @@ class Case:
 def draw_case(seed: int) -> Case:
     """Draw a case; equal seeds give equal ones."""
     generator = random_for(seed, "swarm")
+    # Drawn apart, so that whatever else a seed draws is what it was before there was reordering.
+    reordering_s = random_for(seed, "swarm/reordering").choice((0.0, 0.0, 3.0))
     nodes = generator.randint(_NODES_MIN, _NODES_MAX)
     family = generator.choice(_FAMILIES)
     # Of half of the ledgers, nothing may be lost, so that all must come to be the same.
@@ -110,7 +112,7 @@ def draw_case(seed: int) -> Case:
         nodes=nodes,
         schedule=_draw_schedule(generator),
         payload_bytes=generator.choice((INLINE_PAYLOAD_BYTES,) * 2 + (LARGE_PAYLOAD_BYTES,)),
-        link=_draw_link(generator),
+        link=_draw_link(generator, reordering_s),
         start_spread_s=generator.choice((0.1, 10.0)),
         relays=relays,
         adversaries=adversaries,
@@ -138,7 +140,7 @@ def _draw_schedule(generator: random.Random) -> ScheduleConfig:
     )
 
 
-def _draw_link(generator: random.Random) -> LinkModel:
+def _draw_link(generator: random.Random, reordering_s: float) -> LinkModel:
     return LinkModel(
         latency_s=generator.choice((0.0, 0.02, 0.2)),
         bandwidth_bytes_per_s=generator.choice((None, 1e6, 1e5)),
@@ -147,6 +149,7 @@ def _draw_link(generator: random.Random) -> LinkModel:
         spread_ratio=0.5,
         drawn=generator.choice((Drawn.EDGE, Drawn.MESSAGE)),
         queue_bytes_max=generator.choice((None, 1_000_000)),
+        reordering_s=reordering_s,
     )
 
 

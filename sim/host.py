@@ -88,6 +88,11 @@ class Host:
         return self.member.identity.peer
 
     @property
+    def life(self) -> int | None:
+        """Which run of its process this is, from 1; None while none runs."""
+        return self._life if self.power is Power.RUNNING else None
+
+    @property
     def is_honest(self) -> bool:
         """Whether it follows the protocol."""
         return self.member.adversary is None

@@ -2,7 +2,8 @@
 
 The model is TCP seen from above: everything arrives once and in order. What is lost arrives later,
 and what was sent after it waits for it (head-of-line blocking), since libp2p carries all streams
-of two peers over one TCP connection.
+of two peers over one TCP connection. All frames share one stream; each transfer has its own, which
+a node reads in a task of its own, so that it may learn of one later than of frames behind it.
 """
 
 import math
@@ -56,6 +57,9 @@ class LinkModel:
         drawn: What has a delay of its own. Messages never overtake each other on one edge.
         queue_bytes_max: Bytes that wait to be sent; a frame that finds no room resets the
             connection, as a node does. None for no bound.
+        reordering_s: By how much longer at most what has a stream of its own is on its way than
+            frames, in seconds: a request for a payload, and the end of its transfer. Each draws
+            its own; later frames, and the end of the connection, may overtake it.
     """
 
     latency_s: float = 0.02  # guess: two homes in one country
@@ -65,6 +69,7 @@ class LinkModel:
     spread_ratio: float = 0.0
     drawn: Drawn = Drawn.EDGE
     queue_bytes_max: int | None = None
+    reordering_s: float = 0.0
 
     def draw_latency_s(self, generator: random.Random) -> float:
         """Draw a one-way delay, in seconds."""
@@ -194,6 +199,11 @@ class Wire:
         late_ns = self._lateness_ns(size_bytes)
         self._deliver_at(self._free_ns + self._latency_ns() + late_ns, size_bytes, deliver)
         return self._free_ns
+
+    def stream_lag_s(self) -> float:
+        """Draw how much later than frames something on a stream of its own is taken, in seconds."""
+        most_s = self.model.reordering_s
+        return most_s * self._random.random() if most_s > 0.0 else 0.0
 
     def signal(self, deliver: Action) -> None:
         """Send something without weight, in order: the end of a connection or transfer."""

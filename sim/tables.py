@@ -91,6 +91,9 @@ class NetworkTable(Table):
     queue_bytes_max: int | None = Field(
         default=None, ge=QUEUE_BYTES_MIN, description="waiting on an edge; unset: no bound"
     )
+    reordering_s: Seconds = Field(
+        default=0.0, ge=0.0, description="by which frames overtake payloads at most, seconds"
+    )
 
     def link_model(self) -> LinkModel:
         """Return what every edge is like."""
@@ -102,6 +105,7 @@ class NetworkTable(Table):
             spread_ratio=self.latency_spread_ratio,
             drawn=Drawn(self.latency_drawn),
             queue_bytes_max=self.queue_bytes_max,
+            reordering_s=self.reordering_s,
         )
 
 

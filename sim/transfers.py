@@ -1,11 +1,12 @@
 """Payload transfers: asked for by hash, served from an offset, chunk by chunk."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
 from p2pfed.core.effects import AnswerPayload, FetchPayload
 from p2pfed.core.events import Event, OffenceKind, PayloadWanted, UploadEnded
-from sim.clock import Clock, Entry, nanoseconds
+from sim.clock import Action, Clock, Entry, nanoseconds
 from sim.network import Connection, Network
 
 CHUNK_BYTES: Final = 65_536  # guess: the unit in which transfers and frames take turns
@@ -30,6 +31,10 @@ class Served:
 
 class Party(Protocol):
     """What transfers need of the machines at both ends."""
+
+    @property
+    def life(self) -> int | None:
+        """Which run of its program this is; None while none runs."""
 
     def deliver(self, event: Event) -> None:
         """Take an event."""
@@ -56,7 +61,7 @@ class Transfer:
         offset: Where it began.
         pieces: What has arrived, in order.
         done_bytes: How far the client is, from the beginning of the payload.
-        is_wanted: Whether the client still waits.
+        is_wanted: Whether the client still waits; what came of it may not be told yet.
         is_served: Whether the server still sends.
         token: The server's name for it.
         position: How far the server is.
@@ -114,7 +119,8 @@ class Transfers:
         connection = self._network.connection(client, effect.peer)
         if connection is None:
             return False
-        assert (client, effect.content_hash) not in self._fetches
+        known = self._fetches.get((client, effect.content_hash))
+        assert known is None or not known.is_wanted  # what is left may be of an earlier life
         transfer = Transfer(
             connection=connection,
             client=client,
@@ -132,8 +138,8 @@ class Transfers:
 
     def cancel(self, client: int, content_hash: bytes) -> None:
         """Stop a fetch of a client, if it runs."""
-        transfer = self._fetches.get((client, content_hash))
-        if transfer is not None:
+        transfer = self._fetches.pop((client, content_hash), None)
+        if transfer is not None and transfer.is_wanted:
             self._abandon(transfer)
 
     def answer(self, server: int, effect: AnswerPayload) -> None:
@@ -154,12 +160,17 @@ class Transfers:
         wire.send(_ANSWER_BYTES, lambda: self._accepted(transfer, served.size_bytes))
         self._pump(transfer, memoryview(served.payload))
 
+    def has_arrived(self, client: int, content_hash: bytes) -> bool:
+        """Return whether a fetch is over of which its client does not know yet."""
+        transfer = self._fetches.get((client, content_hash))
+        return transfer is not None and not transfer.is_wanted
+
     # For the network -----------------------------------------------------------------------
 
     def end_closed(self, connection: Connection, end: int) -> None:
         """End the transfers of a connection at one of its ends."""
         for transfer in [t for t in self._fetches.values() if t.connection is connection]:
-            if transfer.client == end:
+            if transfer.client == end and transfer.is_wanted:
                 self._fail(transfer, None)
         for token, transfer in list(self._uploads.items()):
             if transfer.connection is connection and transfer.server == end:
@@ -195,23 +206,47 @@ class Transfers:
             self._pump(transfer, source)
 
     def _complete(self, transfer: Transfer) -> None:
-        self._end_fetch(transfer)
-        self.parties[transfer.client].payload_received(transfer)
+        self._stop_waiting(transfer)
+        self._tell_client(transfer, lambda party: party.payload_received(transfer))
 
     def _fail(self, transfer: Transfer, offence: OffenceKind | None) -> None:
         self._abandon(transfer)
-        self.parties[transfer.client].fetch_failed(transfer, offence)
+        self._tell_client(transfer, lambda party: party.fetch_failed(transfer, offence))
+
+    def _tell_client(self, transfer: Transfer, tell: Callable[[Party], None]) -> None:
+        """Tell how a fetch ended, unless it is canceled before."""
+        key = (transfer.client, transfer.content_hash)
+
+        def tell_once() -> None:
+            if self._fetches.get(key) is transfer:
+                del self._fetches[key]
+                tell(self.parties[transfer.client])
+
+        self._hand_on(transfer.server, transfer.client, tell_once)
+
+    def _hand_on(self, sender: int, receiver: int, action: Action) -> None:
+        """Do something at a receiver, as late as its stream is taken; nothing to its next life."""
+        lag_s = self._network.wires[sender, receiver].stream_lag_s()
+        if lag_s == 0.0:
+            action()
+            return
+        life = self.parties[receiver].life
+
+        def late() -> None:
+            if life is not None and self.parties[receiver].life == life:
+                action()
+
+        self._clock.after(lag_s, late)
 
     def _abandon(self, transfer: Transfer) -> None:
         """Stop waiting, and let the server know."""
-        self._end_fetch(transfer)
+        self._stop_waiting(transfer)
         if transfer.connection.is_open(transfer.client):
             wire = self._network.wires[transfer.client, transfer.server]
             wire.signal(lambda: self._stop_upload(transfer.token))
 
-    def _end_fetch(self, transfer: Transfer) -> None:
+    def _stop_waiting(self, transfer: Transfer) -> None:
         transfer.is_wanted = False
-        del self._fetches[transfer.client, transfer.content_hash]
         if transfer.watch is not None:
             transfer.watch.cancel()
 
@@ -234,6 +269,11 @@ class Transfers:
         self._last_token += 1
         transfer.token = self._last_token
         self._uploads[transfer.token] = transfer
+        self._hand_on(transfer.client, transfer.server, lambda: self._ask(transfer))
+
+    def _ask(self, transfer: Transfer) -> None:
+        if transfer.token not in self._uploads:
+            return  # given up in between
         self.parties[transfer.server].deliver(
             PayloadWanted(
                 peer=self._network.peers[transfer.client],
@@ -264,5 +304,6 @@ class Transfers:
         transfer = self._uploads.pop(token, None)
         if transfer is not None and transfer.is_served:
             transfer.is_served = False
-            peer = self._network.peers[transfer.client]
-            self.parties[transfer.server].deliver(UploadEnded(peer=peer, token=token))
+            ended = UploadEnded(peer=self._network.peers[transfer.client], token=token)
+            server = transfer.server
+            self._hand_on(transfer.client, server, lambda: self.parties[server].deliver(ended))

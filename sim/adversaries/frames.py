@@ -9,12 +9,18 @@ from typing import Final, final
 from typing_extensions import override
 
 from p2pfed.identity import Identity, PeerId
-from p2pfed.messages import Announce, Deliver
+from p2pfed.messages import Announce, Deliver, Hello
 from p2pfed.wire import frames, headers
 from p2pfed.wire.hashes import content_hash
 from sim.adversaries.adversary import Adversary
 
-_REPLAYED_MAX: Final = 64  # frames remembered for replaying; guess: two rounds of a busy peer
+# Frames remembered for replaying.
+_LATE_MAX: Final = 64  # guess: two rounds of a busy peer
+_EVER_MAX: Final = 256  # guess: some of every round of a small world
+_AFTER_HELLO: Final = 8  # guess: far fewer than a neighbor takes at once
+
+# Second byte of a frame, its tag.
+_HELLO_TAG: Final = next(form.tag for form in frames.FORMS if form.message is Hello)
 
 
 @final
@@ -43,7 +49,11 @@ class Garbage(Adversary):
 
 @final
 class Replay(Adversary):
-    """Sends frames again that others or it itself sent long ago.
+    """Sends frames again that others or it itself sent at any time, to whoever is there.
+
+    Half of them are of late, half of all that it ever sent or heard: of earlier rounds and earlier
+    connections, of lives that others have left behind, and of its own. Greetings are followed by
+    some, so that a new connection begins with what is over.
 
     Args:
         generator: Decides.
@@ -53,19 +63,35 @@ class Replay(Adversary):
     def __init__(self, generator: random.Random, ratio: float = 0.2) -> None:
         self._random = generator
         self._ratio = ratio
-        self._heard: deque[bytes] = deque(maxlen=_REPLAYED_MAX)
+        self._late: deque[bytes] = deque(maxlen=_LATE_MAX)
+        self._ever: list[bytes] = []
+        self._count = 0
 
     @override
     def frame_received(self, peer: PeerId, frame: bytes) -> None:
-        self._heard.append(frame)
+        self._remember(frame)
 
     @override
     def frames_to_send(self, peer: PeerId, frame: bytes) -> Sequence[bytes]:
         sent = [frame]
-        if self._heard and self._random.random() < self._ratio:
-            sent.append(self._random.choice(self._heard))
-        self._heard.append(frame)
+        if frame[1] == _HELLO_TAG:
+            sent += self._random.choices(self._ever, k=_AFTER_HELLO) if self._ever else []
+        elif self._ever and self._random.random() < self._ratio:
+            among = self._late if self._random.random() < 0.5 else self._ever
+            sent.append(self._random.choice(among))
+        self._remember(frame)
         return sent
+
+    def _remember(self, frame: bytes) -> None:
+        self._late.append(frame)
+        self._count += 1
+        if len(self._ever) < _EVER_MAX:
+            self._ever.append(frame)
+            return
+        # Vitter's algorithm R: each frame so far is there with the same chance.
+        place = self._random.randrange(self._count)
+        if place < _EVER_MAX:
+            self._ever[place] = frame
 
 
 @final

@@ -245,6 +245,7 @@ def test_the_network_of_a_scenario_is_that_of_its_links() -> None:
         "latency_spread_ratio": 0.3,
         "latency_drawn": "message",
         "queue_bytes_max": 100_000,
+        "reordering_s": 2.0,
     }
     assert load_scenario(make(network=network)).world.network.link_model() == LinkModel(
         latency_s=0.1,
@@ -252,6 +253,7 @@ def test_the_network_of_a_scenario_is_that_of_its_links() -> None:
         spread_ratio=0.3,
         drawn=Drawn.MESSAGE,
         queue_bytes_max=100_000,
+        reordering_s=2.0,
     )
 
 

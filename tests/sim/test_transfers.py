@@ -22,17 +22,20 @@ class Party:
     """Serves whatever it is told to, and writes down what it gets."""
 
     power = Power.RUNNING
+    life = 1
 
     def __init__(self) -> None:
         self.transfers: Transfers
         self.serves: Served | None = Served(size_bytes=len(PAYLOAD), payload=PAYLOAD)
         self.answers = True
         self.events: list[Event] = []
+        self.happened: list[str] = []
         self.received: list[bytes] = []
         self.failed: list[tuple[int, OffenceKind | None]] = []
 
     def deliver(self, event: Event) -> None:
         self.events.append(event)
+        self.happened.append(type(event).__name__)
         if isinstance(event, PayloadWanted) and self.answers:
             offset = None if self.serves is None else event.offset
             self.transfers.answer(
@@ -45,6 +48,7 @@ class Party:
         return self.serves
 
     def payload_received(self, transfer: Transfer) -> None:
+        self.happened.append("payload")
         self.received.append(b"".join(transfer.pieces))
 
     def fetch_failed(self, transfer: Transfer, offence: OffenceKind | None) -> None:
@@ -54,13 +58,13 @@ class Party:
 class Pair:
     """A client, 0, connected to a server, 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, reordering_s: float = 0.0) -> None:
         self.clock = Clock()
         self.network = Network(
             nx.path_graph(2),
             PEERS,
             self.clock,
-            default=LinkModel(latency_s=0.01, bandwidth_bytes_per_s=1e5),
+            default=LinkModel(latency_s=0.01, bandwidth_bytes_per_s=1e5, reordering_s=reordering_s),
             timing=NetworkTiming(),
             seed=0,
         )
@@ -164,6 +168,45 @@ def test_without_a_connection_nothing_can_be_fetched(pair: Pair) -> None:
     pair.network.disconnect(0, PEERS[1])
     pair.run()
     assert not pair.fetch()
+
+
+@pytest.fixture
+def late() -> Pair:
+    """Return a pair that has a whole payload under way whose end is taken later than frames."""
+    pair = Pair(reordering_s=10.0)
+    pair.fetch()
+    while not pair.transfers.has_arrived(0, HASH):
+        assert pair.clock.step()
+    assert pair.client.received == []
+    return pair
+
+
+def test_frames_overtake_the_end_of_a_transfer(late: Pair) -> None:
+    late.network.send(1, PEERS[0], b"frame")
+    late.run()
+    assert late.client.happened[-2:] == ["FrameReceived", "payload"]
+    assert late.client.received == [PAYLOAD]
+    assert late.upload_ended()
+
+
+def test_the_end_of_a_connection_overtakes_that_of_a_transfer(late: Pair) -> None:
+    late.network.disconnect(1, PEERS[0])
+    late.run()
+    assert late.client.happened[-2:] == ["PeerDisconnected", "payload"]
+
+
+def test_what_is_canceled_is_not_told_later(late: Pair) -> None:
+    late.transfers.cancel(0, HASH)
+    late.run()
+    assert late.client.received == []
+    assert late.client.failed == []
+
+
+def test_what_an_earlier_life_fetched_is_not_told_the_next(late: Pair) -> None:
+    late.client.life = 2
+    assert late.fetch()
+    late.run()
+    assert late.client.received == [PAYLOAD]
 
 
 def test_payloads_are_shared_and_freed() -> None:
