@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, final
 
 from p2pfed.identity import PeerId
@@ -37,12 +38,13 @@ class PeerBook:
         self._reader = reader
         self._own: PeerRecord | None = None
         self._entries: dict[PeerId, _Entry] = {}
+        self._told: Counter[PeerId] = Counter()  # how many of them each neighbor told us
         self._news: dict[PeerId, None] = {}  # learned and not yet passed on, in order
 
     def set_own(self, record: PeerRecord) -> None:
         """Take the record of this peer; it is the first that others are told."""
         self._own = record
-        self._entries.pop(record.peer, None)
+        self.forget(record.peer)
 
     def learn(self, record: PeerRecord, source: PeerId) -> None:
         """Take a record that a neighbor sent, if it is newer than the one known.
@@ -56,11 +58,15 @@ class PeerBook:
         if known is not None and known.record.version >= record.version:
             return
         self._reader.verify_record(record)
-        self._entries.pop(record.peer, None)
+        self.forget(record.peer)
         self._entries[record.peer] = _Entry(record=record, source=source)
-        self._news[record.peer] = None
+        self._told[source] += 1
         if len(self._entries) > self._records_max:
+            # What is pushed out would be news when it comes again: a network of more peers than
+            # are remembered would never cease to tell of them.
             self._make_room()
+        else:
+            self._news[record.peer] = None
 
     def addresses(self, peer: PeerId) -> tuple[str, ...]:
         """Return where a peer said that it can be dialed."""
@@ -87,17 +93,22 @@ class PeerBook:
             return
         entry.failures += 1
         if entry.failures >= _FAILURES_MAX:
-            del self._entries[peer]
+            self.forget(peer)
 
     def forget(self, peer: PeerId) -> None:
         """Forget a peer that there is no use in dialing."""
-        self._entries.pop(peer, None)
+        entry = self._entries.pop(peer, None)
+        if entry is None:
+            return
+        self._told[entry.source] -= 1
+        if not self._told[entry.source]:
+            del self._told[entry.source]
 
     def to_tell(self) -> tuple[PeerRecord, ...]:
         """Return the own record and those heard of last, as many as a frame holds."""
-        newest = [entry.record for entry in reversed(self._entries.values())]
         own = [] if self._own is None else [self._own]
-        return tuple([*own, *newest][:PEER_RECORDS_MAX])
+        newest = islice(reversed(self._entries.values()), PEER_RECORDS_MAX - len(own))
+        return (*own, *(entry.record for entry in newest))
 
     def take_news(self) -> tuple[PeerRecord, ...]:
         """Return the records learned since the last call, at most a frame of the newest."""
@@ -108,8 +119,7 @@ class PeerBook:
     def _make_room(self) -> None:
         # Whoever told us most loses its oldest record: a neighbor that makes up peers by the
         # hundred pushes out its own inventions.
-        told = Counter(entry.source for entry in self._entries.values())
-        loudest = max(sorted(told), key=lambda source: told[source])
+        loudest = max(sorted(self._told), key=lambda source: self._told[source])
         oldest = next(peer for peer, e in self._entries.items() if e.source == loudest)
-        del self._entries[oldest]
+        self.forget(oldest)
         self._news.pop(oldest, None)

@@ -89,6 +89,21 @@ def test_a_flood_of_news_is_passed_on_as_one_frame() -> None:
     assert [len(message.records) for message in passed_on] == [PEER_RECORDS_MAX]
 
 
+def test_what_pushes_out_others_is_not_passed_on_but_what_is_newer_is() -> None:
+    # Else peers of a network larger than what they remember would tell each other for ever.
+    peer = seeker(known_peers_max=2)
+    peer.greet(BERT)
+    peer.greet(CARL)
+    for number in (1, 2):
+        peer.receive(BERT, records_of(stranger(number)))
+    peer.fire(TimerKind.HEARTBEAT)
+    newer = PeerRecords(records=(record_of(stranger(2), version=2),))
+    peer.receive(BERT, records_of(stranger(3)))
+    peer.receive(BERT, newer)
+    told = messages_to(peer.fire(TimerKind.HEARTBEAT), CARL)
+    assert [it for it in told if isinstance(it, PeerRecords)] == [newer]
+
+
 def test_peers_learned_are_dialed_while_neighbors_are_wanted() -> None:
     peer = seeker()
     peer.greet(BERT)
