@@ -9,8 +9,10 @@ a node reads in a task of its own, so that it may learn of one later than of fra
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, assert_never, final
 
 from sim.clock import NANOSECONDS_PER_SECOND, Action, Clock, nanoseconds
@@ -129,7 +131,7 @@ class Wire:
     Args:
         model: How it behaves.
         clock: The world's.
-        generator: Of its losses and delays.
+        generator: Makes that of its losses and delays, once the first of them is drawn.
         up: Of the peer that sends.
         down: Of the peer that receives.
 
@@ -143,7 +145,7 @@ class Wire:
         self,
         model: LinkModel,
         clock: Clock,
-        generator: random.Random,
+        generator: Callable[[], random.Random],
         *,
         up: AccessLine | None = None,
         down: AccessLine | None = None,
@@ -152,7 +154,7 @@ class Wire:
         self.is_blocked = False
         self.sent_bytes = 0
         self._clock = clock
-        self._random = generator
+        self._make_random = generator
         self._up = up or AccessLine()
         self._down = down or AccessLine()
         self._free_ns = 0  # when the last byte accepted so far has left
@@ -160,6 +162,9 @@ class Wire:
         self._arrival_ns = 0  # when the last thing accepted so far arrives
         self._flying: deque[_Item] = deque()  # sent and not delivered, in order
         self._held = 0  # how many of them arrived while nothing got through
+        # If it is the same for all messages: the network has drawn it.
+        is_fixed = model.drawn is Drawn.EDGE
+        self._fixed_ns = nanoseconds(model.latency_s) if is_fixed else None
 
     @property
     def free_ns(self) -> int:
@@ -196,7 +201,7 @@ class Wire:
         bandwidth = self.model.bandwidth_bytes_per_s
         pace_ns = 0 if bandwidth is None else _pace_ns(size_bytes, bandwidth)
         self._free_ns = max(start_ns + pace_ns, self._up.carry(size_bytes, start_ns))
-        late_ns = self._lateness_ns(size_bytes)
+        late_ns = self._lateness_ns(size_bytes) if self.model.loss_ratio > 0.0 else 0
         self._deliver_at(self._free_ns + self._latency_ns() + late_ns, size_bytes, deliver)
         return self._free_ns
 
@@ -231,9 +236,13 @@ class Wire:
         for _ in range(held):
             self._clock.at(again_ns, self._arrive)
 
+    @cached_property
+    def _random(self) -> random.Random:
+        return self._make_random()
+
     def _latency_ns(self) -> int:
-        if self.model.drawn is Drawn.EDGE:
-            return nanoseconds(self.model.latency_s)  # the network has drawn it
+        if self._fixed_ns is not None:
+            return self._fixed_ns
         return nanoseconds(self.model.draw_latency_s(self._random))
 
     def _deliver_at(self, time_ns: int, size_bytes: int, deliver: Action) -> None:
@@ -256,8 +265,6 @@ class Wire:
 
     def _lateness_ns(self, size_bytes: int) -> int:
         """Draw how much later than undisturbed the last segment of something arrives."""
-        if self.model.loss_ratio == 0.0:
-            return 0
         segments = math.ceil(size_bytes / SEGMENT_BYTES)
         pause_s = RETRANSMISSION_S_MIN + 2.0 * self.model.latency_s
         lateness_s = 0.0

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol, final
 
 import networkx as nx
@@ -152,7 +153,7 @@ class Network:
         for first, second in self.edges:
             model = self._model(graph, (first, second), default, seed)
             for sender, receiver in ((first, second), (second, first)):
-                generator = random_for(seed, f"loss/{sender}/{receiver}")
+                generator = partial(random_for, seed, f"loss/{sender}/{receiver}")
                 self.wires[sender, receiver] = Wire(
                     model, clock, generator, up=ups[sender], down=downs[receiver]
                 )

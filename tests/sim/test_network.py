@@ -74,7 +74,7 @@ def net() -> Net:
 
 
 def make_wire(clock: Clock, **model: Any) -> Wire:
-    return Wire(LinkModel(**model), clock, random_for(0, "test"))
+    return Wire(LinkModel(**model), clock, lambda: random_for(0, "test"))
 
 
 def test_what_is_sent_shares_the_bandwidth() -> None:
