@@ -194,8 +194,8 @@ class Host:
             self.member.adversary.frame_received(event.peer, event.frame)
         around.trace.add_event(around.clock.now_ns, self.index, event)
         effects = self.core.handle(event, now_s=self._own_clock_s())
-        for watcher in around.watchers:
-            watcher.event_handled(self, event, effects)
+        for event_handled in around.audience.event_handled:
+            event_handled(self, event, effects)
         for effect in effects:
             if self._effects_until_crash is not None:
                 if self._effects_until_crash == 0:
@@ -248,8 +248,8 @@ class Host:
         if isinstance(notice, Left):
             self.has_left = True
             self._around.clock.after(self._around.network.timing.flush_s, self._leave)
-        for watcher in self._around.watchers:
-            watcher.notice_given(self, notice)
+        for notice_given in self._around.audience.notice_given:
+            notice_given(self, notice)
 
     def _work(self, effect: StartValidation | StartTraining | StartIntegration | CancelJob) -> None:
         assert self._workshop is not None
@@ -266,8 +266,8 @@ class Host:
                 assert_never(effect)
 
     def _send(self, effect: SendFrame) -> None:
-        for watcher in self._around.watchers:
-            watcher.frame_sent(self, effect.peer, effect.frame)
+        for frame_sent in self._around.audience.frame_sent:
+            frame_sent(self, effect.peer, effect.frame)
         frames: Sequence[bytes] = (effect.frame,)
         if self.member.adversary is not None:
             frames = self.member.adversary.frames_to_send(effect.peer, effect.frame)

@@ -1,6 +1,6 @@
 """Who takes part in a world, and what all its machines share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from p2pfed.core.config import CoreConfig
@@ -16,7 +16,7 @@ from sim.network import Network
 from sim.payloads import PayloadPool
 from sim.trace import Trace
 from sim.transfers import Transfers
-from sim.watching import Watcher
+from sim.watching import Audience
 
 CoreFactory = Callable[[CoreConfig, Identity, bytes, Mapping[str, bytes]], PeerCore]
 
@@ -71,7 +71,7 @@ class Surroundings:
         compute: How long jobs take.
         calculator: What computes them.
         trace: Takes every event.
-        watchers: Are told what happens.
+        audience: Is told what happens.
         keeps_models: Whether machines save models, so that they can be restarted.
     """
 
@@ -83,5 +83,5 @@ class Surroundings:
     compute: ComputeModel
     calculator: Calculator
     trace: Trace
-    watchers: Sequence[Watcher]
+    audience: Audience
     keeps_models: bool

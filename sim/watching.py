@@ -1,6 +1,7 @@
 """What can be watched in a world without taking part in it."""
 
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, final
 
 from p2pfed.core.effects import Effect
 from p2pfed.core.events import Event
@@ -33,3 +34,37 @@ class Watcher:
 
     def world_checked(self, world: AnyWorld) -> None:
         """Look at the whole world; called now and then and at the end of a run."""
+
+
+@final
+class Audience:
+    """The watchers of a world, in their order, and who of them takes what happens all the time.
+
+    Args:
+        watchers: Those that are there from the beginning.
+
+    Attributes:
+        watchers: All of them.
+        event_handled: Of those that take it, `Watcher.event_handled`.
+        frame_sent: The same of `Watcher.frame_sent`.
+        notice_given: The same of `Watcher.notice_given`.
+    """
+
+    def __init__(self, watchers: Iterable[Watcher]) -> None:
+        self.watchers: list[Watcher] = []
+        self.event_handled: list[Callable[[AnyHost, Event, list[Effect]], None]] = []
+        self.frame_sent: list[Callable[[AnyHost, PeerId, bytes], None]] = []
+        self.notice_given: list[Callable[[AnyHost, Notice], None]] = []
+        for watcher in watchers:
+            self.add(watcher)
+
+    def add(self, watcher: Watcher) -> None:
+        """Tell one more watcher what happens from now on."""
+        self.watchers.append(watcher)
+        kind = type(watcher)
+        if kind.event_handled is not Watcher.event_handled:
+            self.event_handled.append(watcher.event_handled)
+        if kind.frame_sent is not Watcher.frame_sent:
+            self.frame_sent.append(watcher.frame_sent)
+        if kind.notice_given is not Watcher.notice_given:
+            self.notice_given.append(watcher.notice_given)

@@ -19,7 +19,7 @@ from sim.network import Network, NetworkTiming, PeerLine, Power
 from sim.payloads import PayloadPool
 from sim.trace import Trace
 from sim.transfers import Transfers
-from sim.watching import Watcher
+from sim.watching import Audience, Watcher
 
 # Often enough to find the cause, seldom enough to be cheap, in a large world too: a look at the
 # whole of it costs as much as one event of each peer.
@@ -53,7 +53,7 @@ class World:
         hosts: The machines, by number.
         trace: Digest of all that was delivered.
         pool: Payloads that somebody holds.
-        watchers: Are told what happens, in this order.
+        audience: Is told what happens.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class World:
             lines=lines,
         )
         transfers = Transfers(self.network, self.clock)
-        self.watchers = list(watchers)
+        self.audience = Audience(watchers)
         self.pool = PayloadPool()
         surroundings = Surroundings(
             seed=seed,
@@ -97,7 +97,7 @@ class World:
             compute=compute or ComputeModel(),
             calculator=calculator or Sequential(),
             trace=self.trace,
-            watchers=self.watchers,
+            audience=self.audience,
             keeps_models=keeps_models,
         )
         self.hosts = [Host(i, member, surroundings) for i, member in enumerate(members)]
@@ -111,12 +111,12 @@ class World:
         for number, start_s in (starts_s or {}).items():
             self.clock.after(start_s, lambda number=number: self.restart(number))  # type: ignore[misc]
         self._checked_at = 0
-        for watcher in self.watchers:
+        for watcher in self.audience.watchers:
             watcher.world_began(self)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell one more watcher what happens from now on."""
-        self.watchers.append(watcher)
+        self.audience.add(watcher)
 
     # Running -------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class World:
             InvariantError: If a checker found something wrong.
         """
         self._checked_at = self.trace.count
-        for watcher in self.watchers:
+        for watcher in self.audience.watchers:
             watcher.world_checked(self)
 
     def all_done(self, among: Iterable[int] | None = None) -> bool:
@@ -279,7 +279,7 @@ class World:
         ]
 
     def _changed(self) -> None:
-        for watcher in self.watchers:
+        for watcher in self.audience.watchers:
             watcher.world_changed(self)
 
     def _could_be(self, first: int, second: int) -> bool:
