@@ -155,6 +155,8 @@ class Neighbors:
 
     def take_gone(self) -> list[PeerId]:
         """Return the peers whose updates have ceased to matter since the last call."""
+        if not self._gone:
+            return []
         gone = sorted(self._gone)
         self._gone.clear()
         return gone

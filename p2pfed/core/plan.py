@@ -1,6 +1,7 @@
 """What the configuration says about the rounds of a peer; remembers nothing."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 from p2pfed.core.config import CoreConfig, ScheduleMode
@@ -11,7 +12,7 @@ from p2pfed.messages import Role
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Answers questions about rounds.
 
@@ -21,27 +22,27 @@ class Plan:
 
     config: CoreConfig
 
-    @property
+    @cached_property
     def is_synchronous(self) -> bool:
         """Whether rounds are taken together with the neighbors."""
         return self.config.schedule.mode is ScheduleMode.SYNCHRONOUS
 
-    @property
+    @cached_property
     def is_relay(self) -> bool:
         """Whether this peer has no data: it mixes and passes on, without steps and scores."""
         return self.config.role is Role.RELAY
 
-    @property
+    @cached_property
     def follows_others(self) -> bool:
         """Whether a round begins when others have sent something, not when the last one ends."""
         return self.is_relay and not self.is_synchronous
 
-    @property
+    @cached_property
     def ends_with_others(self) -> bool:
         """Whether this peer stops when nobody around it trains any more."""
         return self.follows_others or (self.is_relay and self.config.schedule.rounds_max is None)
 
-    @property
+    @cached_property
     def evaluates(self) -> bool:
         """Whether the own model is ever evaluated."""
         return self.config.schedule.evaluate_every_rounds > 0 and not self.is_relay
