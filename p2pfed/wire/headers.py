@@ -5,6 +5,7 @@ names its purpose, then the canonical encoding of what is signed.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from p2pfed.errors import LocalError, RemoteError, SchemaError
@@ -28,6 +29,10 @@ from p2pfed.wire.hashes import content_hash
 UPDATE_PREFIX: Final = b"p2pfed-update-1\x00"
 RECORD_PREFIX: Final = b"p2pfed-record-1\x00"
 NO_PREVIOUS: Final = bytes(HASH_BYTES)  # `previous` of the first update of an incarnation
+
+# The same header comes from every neighbor that passes it on, and is looked at when it is signed,
+# sent and saved. Remembered are as many as 1.5 MB hold.
+_HEADERS_KEPT: Final = 1_024
 
 _KINDS: Final = {kind.value: kind for kind in UpdateKind}
 
@@ -58,11 +63,12 @@ def encode_header(header: UpdateHeader) -> bytes:
         header.payload_bytes,
         header.payload_hash,
     ]
+    encoded = canonical.pack(fields)
     try:
-        _read_header(fields)
+        decode_header(encoded)
     except RemoteError as error:
         raise LocalError(f"cannot sign this header: {error}") from error
-    return canonical.pack(fields)
+    return encoded
 
 
 def decode_header(encoded: bytes) -> UpdateHeader:
@@ -71,7 +77,7 @@ def decode_header(encoded: bytes) -> UpdateHeader:
     Raises:
         RemoteError: If it is not the canonical encoding of a header.
     """
-    return _read_header(canonical.unpack(encoded, bytes_max=HEADER_BYTES_MAX))
+    return _decoded_header(encoded)
 
 
 def decode_signed(encoded: bytes, signature: bytes) -> SignedHeader:
@@ -190,6 +196,11 @@ def read_record(value: object) -> PeerRecord:
 
 def _record_bytes(peer: PeerId, run_id: bytes, version: int, addresses: Sequence[str]) -> bytes:
     return canonical.pack([peer, run_id, version, list(addresses)])
+
+
+@lru_cache(maxsize=_HEADERS_KEPT)  # an encoding that is wrong raises, and is not remembered
+def _decoded_header(encoded: bytes) -> UpdateHeader:
+    return _read_header(canonical.unpack(encoded, bytes_max=HEADER_BYTES_MAX))
 
 
 def _read_header(value: object) -> UpdateHeader:
