@@ -8,6 +8,7 @@ from p2pfed.config.templates import template
 from p2pfed.core.notices import Left, RoundFinished, StopReason
 from p2pfed.node.memory_transport import MemoryNetwork, MemoryTransport
 from p2pfed.node.opening import load_identity
+from p2pfed.node.replaying import replay_record
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +26,20 @@ async def test_rounds_given_to_run_replace_those_of_the_file(tmp_path):
             assert await node.run(rounds=3) is StopReason.ROUNDS
             assert node.status().round == 3
     assert sum(isinstance(notice, RoundFinished) for notice in notices) == 3
+
+
+async def test_what_was_recorded_replays_alike(tmp_path):
+    config = template("digits", overrides={"schedule.evaluate_every_rounds": 0})
+    with trio.fail_after(30.0):
+        async with p2pfed.open_node(
+            config,
+            state=tmp_path / "state",
+            transport=MemoryTransport(MemoryNetwork(), load_identity(tmp_path / "state")),
+            record=str(tmp_path / "record"),
+        ) as node:
+            await node.run(rounds=2)
+    replayed = replay_record(tmp_path / "record")
+    assert (replayed.is_same, replayed.lives, replayed.notes) == (True, 1, ())
 
 
 async def test_stop_ends_run(tmp_path):

@@ -16,6 +16,7 @@ from p2pfed.learn.application import ApplicationLearner
 from p2pfed.learn.learner import JobCancelled, TrainingReport
 from p2pfed.node.memory_transport import MemoryNetwork, MemoryTransport
 from p2pfed.node.opening import load_identity
+from p2pfed.node.replaying import replay_record
 from p2pfed.updates.registry import create_method
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ def run_file(peers=(), **schedule):
     )
 
 
-def join(network, state, *, peers=(), evaluate=None, model=None, **schedule):
+def join(network, state, *, peers=(), evaluate=None, model=None, record=None, **schedule):
     # Each session has an event loop of its own, which a network in memory cannot span.
     transport = None if network is None else MemoryTransport(network, load_identity(state))
     return p2pfed.join(
@@ -45,6 +46,7 @@ def join(network, state, *, peers=(), evaluate=None, model=None, **schedule):
         evaluate=evaluate,
         state=state,
         transport=transport,
+        record=record,
     )
 
 
@@ -68,6 +70,14 @@ def test_lone_session_trains_to_its_end(tmp_path):
         assert [report.round for report in reports] == [0, 1, 2, 3]
         assert reports[-1].stopped is StopReason.ROUNDS
         assert session.exchange().stopped is StopReason.ROUNDS
+
+
+def test_what_was_recorded_replays_alike(tmp_path):
+    with join(MemoryNetwork(), tmp_path / "state", record=tmp_path / "record") as session:
+        session.exchange(loss=train_step(session.model, 0))
+    replayed = replay_record(tmp_path / "record")
+    assert (replayed.is_same, replayed.lives) == (True, 1)
+    assert replayed.events > 3
 
 
 def test_alone_the_exchange_leaves_the_model_as_it_is(tmp_path):
