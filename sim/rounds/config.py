@@ -32,7 +32,9 @@ from topologies.mixing import MIXING_MATRICES
 SCATTERED: Final = "scattered"
 AROUND_VICTIM: Final = "around-victim"
 PLACEMENTS: Final = (SCATTERED, AROUND_VICTIM)
-COMPUTES: Final = ("batched", "sequential")
+BATCHED: Final = "batched"
+SEQUENTIAL: Final = "sequential"
+COMPUTES: Final = (BATCHED, SEQUENTIAL)
 PUSH_SUM: Final = "push-sum"
 # By name: what real peers reckon with, and what needs somebody who knows the whole graph.
 _FROM_ROWS: Final = (*MIXINGS, PUSH_SUM)

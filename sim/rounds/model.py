@@ -36,13 +36,17 @@ class Model:
             raise ConfigError("rounds.task", name, fix)
         self.specification: ParameterSpecification = adapted.specification
         self.fixed = adapted.fixed
+        # Layers that a method wraps call their parameters otherwise than the specification does.
+        inside = {id(parameter): name for name, parameter in adapted.model.named_parameters()}
+        self._names = {name: inside[id(it)] for name, it in adapted.trainable.items()}
         self._module = adapted.model.eval()
 
     def call(self, parameters: Mapping[str, Tensor], inputs: Inputs) -> Any:
         """Return the outputs for rows of inputs under parameters by name."""
+        inside = {self._names[name]: it for name, it in parameters.items()}
         if isinstance(inputs, Tensor):
-            return functional_call(self._module, dict(parameters), (inputs,))
-        return functional_call(self._module, dict(parameters), kwargs=dict(inputs))
+            return functional_call(self._module, inside, (inputs,))
+        return functional_call(self._module, inside, kwargs=dict(inputs))
 
     def outputs(self, vector: Tensor, inputs: Inputs) -> Any:
         """Return the outputs for rows of inputs under a vector of shape (d,)."""

@@ -132,7 +132,8 @@ class Batched(Population):
         method: Which parameters train; what it freezes is one copy for all.
 
     Raises:
-        ConfigError: If the model keeps running statistics, or a peer has no rows.
+        ConfigError: If the model keeps running statistics or cannot be mapped over peers, or a
+            peer has no rows.
     """
 
     def __init__(
@@ -156,6 +157,7 @@ class Batched(Population):
         }
         # Step rules work on each element alone, so that one optimizer serves all peers.
         self._optimizer = plan.step_rule.create_optimizer(self._stack, adapted.head_names)
+        self._check_model(tasks[0])
 
     @property
     @override
@@ -207,6 +209,19 @@ class Batched(Population):
     def _take_step(self, indices: Tensor) -> Tensor:
         """Step on rows of shape (n, b); return the losses before, shape (n,)."""
         return take_step(self._loss_of, self._stack, self._optimizer, self._rows.batch(indices))
+
+    def _check_model(self, task: Task) -> None:
+        """Try the model on one row of one peer: not all that torch can do can be done at once."""
+        row = task.rows("train").batch(torch.zeros(1, 1, dtype=torch.int64))
+        one = {name: parameter[:1] for name, parameter in self._stack.items()}
+        try:
+            with torch.no_grad():
+                vmap(self._loss_of)(one, row.inputs, row.labels)
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            fix = 'write "sequential"; torch.func.vmap cannot map this model or method'
+            raise ConfigError("rounds.compute", "batched", fix) from error
 
     def _loss_of(self, parameters: Mapping[str, Tensor], inputs: Inputs, labels: Tensor) -> Tensor:
         return self._loss(self._model.call(parameters, inputs), labels)

@@ -155,7 +155,12 @@ class Tally:
     errors: list[float] = field(default_factory=list)
 
     def add(
-        self, place: Neighborhood, integration: robust.Integration, number_of: Mapping[bytes, int]
+        self,
+        place: Neighborhood,
+        integration: robust.Integration,
+        number_of: Mapping[bytes, int],
+        *,
+        is_last: bool = True,
     ) -> None:
         """Count one integration.
 
@@ -163,6 +168,7 @@ class Tally:
             place: Where it was.
             integration: What it said.
             number_of: A peer's number, by the name in the verdicts.
+            is_last: Whether it ended a round: peers tell their applications of no other.
         """
         liar_weight = 0.0
         for verdict in integration.verdicts:
@@ -170,20 +176,24 @@ class Tally:
             is_liar = number_of[verdict.peer] in place.liars
             reasons = self.liar_reasons if is_liar else self.honest_reasons
             reasons[str(verdict.reason)] += 1
-            side = HOSTILE if is_liar else HONEST
-            if verdict.weight > 0.0:
-                self.used[side] += 1
-            else:
-                is_accepted = verdict.reason is robust.Reason.ACCEPTED
-                reason = str(robust.Reason.NOT_CHOSEN if is_accepted else verdict.reason)
-                self.unused.setdefault(reason, Counter())[side] += 1
-                self.rejections.add(PeerId(verdict.peer), reason)
+            if is_last:
+                self._tell(verdict, HOSTILE if is_liar else HONEST)
             liar_weight += verdict.weight if is_liar else 0.0
         if place.liars:
             self.liar_weights.append(liar_weight)
         self.kept.append(integration.kept_own)
         if integration.note:
             self.notes[integration.note] += 1
+
+    def _tell(self, verdict: robust.Verdict, side: str) -> None:
+        if verdict.weight > 0.0:
+            self.used[side] += 1
+            return
+        is_accepted = verdict.reason is robust.Reason.ACCEPTED
+        reason = str(robust.Reason.NOT_CHOSEN if is_accepted else verdict.reason)
+        self.unused.setdefault(reason, Counter())[side] += 1
+        assert isinstance(verdict.peer, bytes)
+        self.rejections.add(PeerId(verdict.peer), reason)
 
     def add_distances(self, honest: Tensor, result: Tensor) -> None:
         """Measure how far honest rows are apart, and the result from their mean.
@@ -199,7 +209,7 @@ class Tally:
             self.spreads.append(spread / length)
             self.errors.append(float((result.double() - mean).norm()) / spread)
 
-    def add_block(self, rows: Tensor, results: Tensor) -> None:
+    def add_block(self, rows: Tensor, results: Tensor, *, is_last: bool = True) -> None:
         """Count integrations of honest rows alone, all of which were used; measure as above.
 
         In the type of the rows, unlike above: the statistics differ by rounding.
@@ -207,10 +217,12 @@ class Tally:
         Args:
             rows: Shape (m + 1, k, d), own rows first.
             results: Shape (k, d).
+            is_last: As above.
         """
         row_count, peer_count, _ = rows.shape
         self.honest_reasons[str(robust.Reason.ACCEPTED)] += peer_count * (row_count - 1)
-        self.used[HONEST] += peer_count * (row_count - 1)
+        if is_last:
+            self.used[HONEST] += peer_count * (row_count - 1)
         self.kept.extend([False] * peer_count)
         mean = rows.mean(dim=0)  # (k, d)
         spread = torch.linalg.vector_norm(rows - mean, dim=(0, 2)) / math.sqrt(row_count)

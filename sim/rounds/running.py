@@ -228,7 +228,7 @@ class Session:
         self.traffic.add(meeting, byte_counts, self.silent)
         self._look_at(meeting)
         own = sent if self.letters.has_copies else drifts
-        for peer in self._integrate_crowds(meeting, sent, vectors):
+        for peer in self._integrate_crowds(meeting, sent, vectors, is_last=is_last):
             place = meeting.places[peer]
             integration = self._integrate(place, own[peer], sent, before, round, is_last=is_last)
             if integration is None or integration.kept_own:
@@ -251,7 +251,9 @@ class Session:
             if len(place.liars) > robust.byzantine_count(1 + len(place.weights), beta_max):
                 self.overrun.add(peer)
 
-    def _integrate_crowds(self, meeting: Meeting, published: Tensor, vectors: Tensor) -> list[int]:
+    def _integrate_crowds(
+        self, meeting: Meeting, published: Tensor, vectors: Tensor, *, is_last: bool
+    ) -> list[int]:
         """Overwrite the vectors of those who can integrate at once; return the others."""
         if not meeting.crowds:
             return self.honest
@@ -260,7 +262,7 @@ class Session:
         for crowd in meeting.crowds:
             for block in crowd.integrate(published, lengths):
                 vectors[block.peers] = block.vectors + self.initial
-                self.tally.add_block(block.rows, block.vectors)
+                self.tally.add_block(block.rows, block.vectors, is_last=is_last)
                 done.update(block.peers.tolist())
         return [peer for peer in self.honest if peer not in done]
 
@@ -297,7 +299,7 @@ class Session:
         if not received:
             return None
         integration = peer_round.integrate(own, received)
-        self.tally.add(place, integration, self.number_of)
+        self.tally.add(place, integration, self.number_of, is_last=is_last)
         if place.peer not in self.overrun:
             self.tally.add_distances(published[place.honest_rows()], integration.vector)
         if place.peer in self.gates and is_last:

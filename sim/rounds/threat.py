@@ -11,16 +11,21 @@ from p2pfed.errors import ConfigError
 from p2pfed.learn.examples import Examples
 from p2pfed.learn.task import Task
 from sim.adversaries.attacks import (
+    attack_names,
     create_attack,
     create_data_attack,
+    data_attack_names,
+    rank_attack_names,
 )
 from sim.adversaries.attacks.data import Backdoor, DataAttack
 from sim.adversaries.attacks.own import OwnAttack
+from sim.adversaries.scaled_difference import SCALE
 from sim.adversaries.view import Attack
 from sim.rounds.model import Model
 
 NONE: Final = "none"
 SILENT: Final = "silent"
+SCALED_DIFFERENCE: Final = "scaled-difference"
 
 # All liars of a target send it the same vector: they follow from the target alone, or reckon with
 # its answer to so many equal rows. Asking for it once per target saves most of their time.
@@ -121,6 +126,37 @@ class Lie:
             "attack": {"name": attack_name(self.attack), **self.attack_params},
             "data_attack": self.data_attack and {"name": self.data_attack, **self.data_params},
         }
+
+
+def lie_of_kind(kind: str, params: Mapping[str, Any]) -> Lie:
+    """Return what a liar does that a scenario names by one word.
+
+    Args:
+        kind: `silent`, `scaled-difference`, an attack on vectors or one on data.
+        params: Its own parameters.
+
+    Raises:
+        ConfigError: If the name or a parameter cannot be used; fields are `adversaries.kind` and
+            `adversaries.` with the name of a parameter.
+    """
+    data_names = data_attack_names()
+    known = sorted([*attack_names(), *rank_attack_names(), *data_names, SCALED_DIFFERENCE, SILENT])
+    if not set(kind.split("+")) <= set(known):
+        fix = f"in rounds there are no frames to lie with; write one of {', '.join(known)}"
+        raise ConfigError("adversaries.kind", kind, fix)
+    if kind in data_names:
+        lie = Lie(data_attack=kind, data_params=params)
+    elif kind == SCALED_DIFFERENCE:
+        lie = Lie(attack="scaling", attack_params={"scale": SCALE, **params})
+    else:
+        lie = Lie(attack=kind, attack_params=params)
+    try:
+        lie.threat()
+    except ConfigError as error:
+        *_, name = error.field.split(".")
+        field = "kind" if name == "attack" else name
+        raise ConfigError(f"adversaries.{field}", error.value, error.fix) from error
+    return lie
 
 
 def threats_of(lies: Mapping[int, Lie]) -> dict[int, Threat]:
