@@ -12,7 +12,7 @@ from sim.consensus import consensus_distance
 from sim.host import Host
 from sim.links import Wire
 from sim.result import Recorder
-from sim.watching import Watcher
+from sim.watching import RoundPlayed, Watcher
 from sim.world import World
 
 Write = Callable[[Mapping[str, Any]], None]
@@ -25,7 +25,8 @@ class MetricsRecorder(Watcher):
     `evaluation`: a peer evaluated its model; with the bytes that it had sent by then. `swarm`: how
     all stand, told whenever there were as many evaluations as there are honest peers that train,
     and at the end; its counts are those since the beginning. `link`: what went along one direction
-    of an edge, told at the end.
+    of an edge, told at the end. Rounds have no time and no events: `at_s` and `events` are None,
+    and `swarm` says after which `round`.
 
     Args:
         write: Takes each object as JSON knows it, without NaN being looked for.
@@ -38,6 +39,7 @@ class MetricsRecorder(Watcher):
         self._wires: dict[int, list[Wire]] = {}
         self._learners: dict[int, Host] = {}
         self._evaluations = 0
+        self._played: RoundPlayed | None = None  # the latest
 
     @override
     def world_began(self, world: World) -> None:
@@ -57,31 +59,67 @@ class MetricsRecorder(Watcher):
         self._counts.notice_given(host, notice)
         if not isinstance(notice, RoundFinished) or notice.evaluation is None:
             return
-        self._tell_evaluation(host, notice.round, notice.evaluation)
+        sent_bytes = self._sent_bytes(host.index)
+        self._tell_evaluation(host.index, host.now_s, notice.round, notice.evaluation, sent_bytes)
         if host.index in self._learners:
             self._evaluations += 1
             if self._evaluations % len(self._learners) == 0:
                 self._tell_swarm()
 
+    @override
+    def round_played(self, played: RoundPlayed) -> None:
+        self._played = played
+        for number, evaluation in played.evaluations.items():
+            sent_bytes = played.bytes_sent[number]
+            self._tell_evaluation(number, None, played.round, evaluation, sent_bytes)
+        if played.consensus_distance is None:
+            return
+        self._write(
+            {
+                "kind": "swarm",
+                "at_s": None,
+                "round": played.round,
+                "events": None,
+                "bytes_sent": sum(played.bytes_sent),
+                "consensus_distance": played.consensus_distance,
+                "rows_used": played.rows_used,
+                "rejected": played.rejected,
+            }
+        )
+
     def finish(self) -> None:
-        """Tell how all ended; the world must not go on."""
+        """Tell how all ended; nothing must happen afterwards."""
+        if self._played is not None:
+            for (sender, receiver), count in self._played.links:
+                self._tell_link(sender, receiver, count)
+            return
         self._tell_swarm()
         assert self._world is not None
         for (sender, receiver), wire in sorted(self._world.network.wires.items()):
-            link = {"sender": sender, "receiver": receiver, "bytes_sent": wire.sent_bytes}
-            self._write({"kind": "link", **link})
+            self._tell_link(sender, receiver, wire.sent_bytes)
 
-    def _tell_evaluation(self, host: Host, round_number: int, evaluation: Evaluation) -> None:
+    def _tell_link(self, sender: int, receiver: int, count: int) -> None:
+        link = {"sender": sender, "receiver": receiver, "bytes_sent": count}
+        self._write({"kind": "link", **link})
+
+    def _tell_evaluation(
+        self,
+        number: int,
+        at_s: float | None,
+        round_number: int,
+        evaluation: Evaluation,
+        sent_bytes: int,
+    ) -> None:
         self._write(
             {
                 "kind": "evaluation",
-                "at_s": host.now_s,
-                "peer": host.index,
+                "at_s": at_s,
+                "peer": number,
                 "round": round_number,
                 "score": evaluation.score,
                 "loss": evaluation.loss,
                 "test_score": evaluation.test_score,
-                "bytes_sent": self._sent_bytes(host.index),
+                "bytes_sent": sent_bytes,
             }
         )
 

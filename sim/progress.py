@@ -8,13 +8,14 @@ from typing_extensions import override
 from p2pfed.core.notices import Finished, Notice, RoundFinished
 from p2pfed.messages import Role
 from sim.host import Host
-from sim.watching import Watcher
+from sim.watching import RoundPlayed, Watcher
 from sim.world import World
 
 _TELLS_MAX: Final = 200  # a bar on a screen has no more steps
 
-# Takes the rounds that are over, all rounds (None if nothing bounds them) and the virtual seconds.
-Tell = Callable[[int, int | None, float], None]
+# Takes the rounds that are over, all rounds (None if nothing bounds them) and the virtual seconds
+# (None where no time passes).
+Tell = Callable[[int, int | None, float | None], None]
 
 
 @final
@@ -59,8 +60,17 @@ class RoundsMeter(Watcher):
                 return
         self._done += max(0, reached - self._rounds[host.index])
         self._rounds[host.index] = max(reached, self._rounds[host.index])
+        self._tell_now_and_then(host.now_s)
+
+    @override
+    def round_played(self, played: RoundPlayed) -> None:
+        self._total = played.rounds * len(played.learners)
+        self._done = (played.round + 1) * len(played.learners)
+        self._tell_now_and_then(None)
+
+    def _tell_now_and_then(self, at_s: float | None) -> None:
         step = 1 if self._total is None else max(1, self._total // _TELLS_MAX)
         is_over = self._done == self._total and self._told != self._total
         if is_over or self._done >= self._told + step:
             self._told = self._done
-            self._tell(self._done, self._total, host.now_s)
+            self._tell(self._done, self._total, at_s)

@@ -38,13 +38,13 @@ class Score:
 
     Attributes:
         round: After which of its rounds.
-        at_s: Virtual time, in seconds.
+        at_s: Virtual time, in seconds; None in rounds, which take none.
         score: Task metric on validation data, larger is better.
         test_score: The same on test data, None when that was not measured.
     """
 
     round: int
-    at_s: float
+    at_s: float | None
     score: float
     test_score: float | None
 
@@ -90,7 +90,7 @@ class Result:
             scores (None where nothing was tested), `hostile_weight_mass` (mean weight of hostile
             rows in the integrations that had any, None without), `finished` (share of honest
             peers that stopped training and did not give up), `failed` (share of those that gave
-            up), `virtual_s`, `events`.
+            up), `virtual_s`, `events` (both None in rounds).
         peers: One report per peer.
         rows_used: How many rows had a part in honest peers' integrations, by whose they were:
             `honest` and `hostile`.
@@ -99,8 +99,9 @@ class Result:
             most of them, and `more`, how many others there are.
         warning: That jobs of honest peers failed, or that none of them used any row, and why; None
             if all is well.
-        bytes_sent: Per peer, with the framing around frames and chunks.
-        trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal.
+        bytes_sent: Per peer, with the framing around frames and chunks; in rounds of payloads only.
+        trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal; in rounds of all
+            peers' final vectors.
         model_digests: BLAKE3-256 of each peer's final vector, in hexadecimal.
     """
 
@@ -124,8 +125,8 @@ class Result:
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return all evaluations: a row for each, by peer and in order.
 
-        Columns: `peer` (its number), `hostile` (its attack, or None), `round`, `at_s`, `score` and
-        `test_score` (NaN where it was not measured).
+        Columns: `peer` (its number), `hostile` (its attack, or None), `round`, `at_s` (NaN in
+        rounds), `score` and `test_score` (NaN where it was not measured).
 
         Raises:
             LocalError: If pandas is not installed.
@@ -142,7 +143,7 @@ class Result:
         ]
         columns = ["peer", "hostile", *(it.name for it in fields(Score))]
         frame = pandas.DataFrame(rows, columns=columns)
-        return frame.astype({"score": float, "test_score": float})
+        return frame.astype({"at_s": float, "score": float, "test_score": float})
 
 
 @final

@@ -16,6 +16,7 @@ from sim.line_files import LineWriter
 from sim.metrics import MetricsRecorder
 from sim.provenance import provenance
 from sim.result import Result
+from sim.rounds_scope import ROUNDS
 from sim.running import run
 from sim.scenario import Scenario, load_scenario, read_file
 from sim.trace_lines import TraceRecorder
@@ -103,6 +104,9 @@ def run_into(
         InvariantError: If the protocol did what it must never do.
     """
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    if trace is not None and checked.world.fidelity == ROUNDS:
+        fix = 'leave it out; rounds have no events to trace; or set fidelity = "messages"'
+        raise ConfigError("trace", str(trace), fix)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in _WRITTEN:

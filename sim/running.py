@@ -30,11 +30,13 @@ from sim.documents import digest_of, document_of
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
 from sim.host import Host
 from sim.identities import identity_of, random_for
+from sim.in_rounds.playing import play
 from sim.jobs import ComputeModel
 from sim.member import Member
 from sim.network import Power
 from sim.overlay import overlay
 from sim.result import Recorder, Result
+from sim.rounds_scope import ROUNDS
 from sim.scenario import Scenario, load_scenario
 from sim.sharing import SharedRows, share_frozen, share_initial
 from sim.tables import (
@@ -67,15 +69,19 @@ def run(
         scenario: Path of a scenario file, its content, or what `load_scenario` made of it.
         seed: Of everything random: identities, losses, faults, times, and the run's own seed
             unless the scenario names one.
-        watchers: Are told what happens, beside those that every simulation has.
+        watchers: Are told what happens, beside those that every simulation has; with the fidelity
+            `rounds`, of `round_played` alone.
 
     Raises:
         ConfigError: If the scenario cannot be used.
         InvariantError: If the protocol did what it must never do.
+        LocalError: If rounds evaluate on rows that the task has not.
     """
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     # Of a scenario that another process made, this one has not run them.
     load_plugins(checked.run_config(0, seed=seed).plugins.files, Path.cwd())
+    if checked.world.fidelity == ROUNDS:
+        return play(checked, seed, watchers)
     liars = checked.world.liars(seed=seed)
     adversaries = {
         peer: registry.create(entry.kind, seed=seed, index=peer, params=entry.params)

@@ -12,6 +12,7 @@ from p2pfed.config.files import parse
 from p2pfed.config.model import RunConfig
 from p2pfed.config.plugins import absolute, load_plugins
 from p2pfed.errors import ConfigError
+from sim.rounds_scope import ROUNDS, check_scope
 from sim.table_checks import check_tables
 from sim.tables import Surrounding, Table
 
@@ -95,7 +96,9 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     scenario = _with_plugins(scenario)
     check_tables(scenario.world)
     _check_variants(scenario)
-    scenario.run_config(0, seed=0)
+    config = scenario.run_config(0, seed=0)
+    if scenario.world.fidelity == ROUNDS:
+        check_scope(scenario.world, config)
     return scenario
 
 

@@ -1,8 +1,18 @@
 """What tables of a scenario must be together, beyond what each is by itself."""
 
+import topologies
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
-from sim.tables import ChurnTable, ClogTable, HealTable, PartitionTable, Surrounding
+from sim.rounds_scope import ROUNDS
+from sim.tables import (
+    AdversaryTable,
+    ChurnTable,
+    ClogTable,
+    HealTable,
+    PartitionTable,
+    Surrounding,
+    TopologyTable,
+)
 
 
 def check_tables(world: Surrounding) -> None:
@@ -79,10 +89,33 @@ def _check_shares(world: Surrounding) -> None:
 
 
 def _check_names(world: Surrounding) -> None:
-    world.topology.create(seed=0)
+    is_in_rounds = world.fidelity == ROUNDS
+    _check_topology(world.topology, is_in_rounds=is_in_rounds)
     for k, adversary in enumerate(world.adversaries):
         try:
-            registry.create(adversary.kind, seed=0, index=0, params=adversary.params)
+            if is_in_rounds:
+                _check_lie(adversary)
+            else:
+                registry.create(adversary.kind, seed=0, index=0, params=adversary.params)
         except ConfigError as error:
             field = error.field.removeprefix("adversaries.")
             raise ConfigError(f"adversaries.{k}.{field}", error.value, error.fix) from error
+
+
+def _check_topology(table: TopologyTable, *, is_in_rounds: bool) -> None:
+    if table.name not in topologies.dynamic_names():
+        table.create(seed=0)
+        return
+    if not is_in_rounds:
+        fix = 'it changes from round to round; write fidelity = "rounds", or a shape that stays'
+        raise ConfigError("topology.name", table.name, fix)
+    try:
+        topologies.create_dynamic(table.name, nodes=table.nodes, seed=0, **table.params)
+    except topologies.TopologyError as error:
+        raise ConfigError("topology", table.name, str(error)) from error
+
+
+def _check_lie(table: AdversaryTable) -> None:
+    from sim.rounds.threat import lie_of_kind  # needs torch, which other scenarios may not
+
+    lie_of_kind(table.kind, table.params)

@@ -30,7 +30,9 @@ class TopologyTable(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
-    name: str = Field(default="ring", description="a name of topologies.names()")
+    name: str = Field(
+        default="ring", description="a name of topologies.names(); in rounds also dynamic_names()"
+    )
     nodes: int = Field(default=4, ge=1, description="peers, numbered from 0")
     seed: int | None = Field(
         default=None, ge=0, description="of a random graph; the run's if unset"
@@ -235,7 +237,7 @@ class AdversaryTable(BaseModel):
 
     peer: PeerNumber | None = Field(default=None, ge=0, description="its number; or a share")
     share: float | None = Field(default=None, gt=0.0, le=1.0, description="of all peers, by lot")
-    kind: str = Field(description="a name of sim.adversaries.registry.names()")
+    kind: str = Field(description="a name of sim.adversaries.registry.names(), or as rounds has it")
 
     @property
     def params(self) -> dict[str, Any]:
@@ -246,8 +248,8 @@ class AdversaryTable(BaseModel):
 class Surrounding(Table):
     """What a scenario says beside the run."""
 
-    fidelity: Literal["messages"] = Field(
-        default="messages", description="every frame of the protocol is simulated"
+    fidelity: Literal["messages", "rounds"] = Field(
+        default="messages", description="every frame of the protocol, or rows in step without time"
     )
     until_s: Seconds = Field(default=86_400.0, gt=0.0, description="give up, virtual seconds")
     topology: TopologyTable = TopologyTable()

@@ -1,10 +1,11 @@
 """What can be watched in a world without taking part in it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
 from p2pfed.core.effects import Effect
-from p2pfed.core.events import Event
+from p2pfed.core.events import Evaluation, Event
 from p2pfed.core.notices import Notice
 from p2pfed.identity import PeerId
 
@@ -12,6 +13,34 @@ from p2pfed.identity import PeerId
 # them; subclasses can, and say so in their annotations.
 AnyHost: TypeAlias = Any
 AnyWorld: TypeAlias = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundPlayed:
+    """How all stand after a round of a scenario whose fidelity is `rounds`.
+
+    Attributes:
+        round: Its number, from 0.
+        rounds: How many there are.
+        learners: Numbers of the honest peers.
+        evaluations: Of their models, by number; none if none was due.
+        bytes_sent: Payload bytes that each peer has sent since the beginning.
+        consensus_distance: Mean squared distance of the honest peers' vectors from their mean; None
+            where nothing was evaluated.
+        rows_used: Rows with weight at honest peers since the beginning, by whose they were.
+        rejected: The same of those without, by reason.
+        links: After the last round sender, receiver and the payload bytes between them.
+    """
+
+    round: int
+    rounds: int
+    learners: tuple[int, ...]
+    evaluations: Mapping[int, Evaluation]
+    bytes_sent: Sequence[int]
+    consensus_distance: float | None
+    rows_used: Mapping[str, int]
+    rejected: Mapping[str, Mapping[str, int]]
+    links: Sequence[tuple[tuple[int, int], int]]
 
 
 class Watcher:
@@ -34,6 +63,9 @@ class Watcher:
 
     def world_checked(self, world: AnyWorld) -> None:
         """Look at the whole world; called now and then and at the end of a run."""
+
+    def round_played(self, played: RoundPlayed) -> None:
+        """Take that a round is over, where there are rounds and no world."""
 
 
 @final

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Tell = Callable[[int, int | None, float], None]
+Tell = Callable[[int, int | None, float | None], None]
 
 
 def error_console() -> Console:
@@ -32,8 +32,8 @@ def rounds_bar() -> Iterator[Tell]:
     with bars(error_console()) as progress:
         task = progress.add_task("rounds", total=None)
 
-        def tell(done: int, total: int | None, at_s: float) -> None:
-            text = f"rounds, {at_s:.0f} virtual s"
+        def tell(done: int, total: int | None, at_s: float | None) -> None:
+            text = "rounds" if at_s is None else f"rounds, {at_s:.0f} virtual s"
             progress.update(task, completed=done, total=total, description=text)
 
         yield tell

@@ -20,22 +20,37 @@ _GRAY: Final = "rgba(110,110,110,0.45)"
 _RED: Final = "#d62728"
 _LINE_WIDTHS: Final = (0.5, 1.0, 2.0, 3.5)  # of edges, from the least used quarter to the most used
 _BYTES_PER_MB: Final = 1e6
+_TIME: Final = "virtual time, seconds"
+_ROUNDS: Final = "rounds"
 _CROWD: Final = 200  # peers, of which the picture shows smaller ones
 _CROWD_WIDTH_RATIO: Final = 0.3  # of their edges
 
 
 def figures_of(readings: Readings) -> list[Figure]:
     """Return all figures in order; each has `id`, `title`, `note`, `data` and `layout`."""
-    time, sent = bands(readings.by_time), bands(readings.by_bytes)
+    sent = bands(readings.by_bytes)
     megabytes = [it / _BYTES_PER_MB for it in sent.at]
     return [
-        _scores("score-time", "Score over virtual time", time, time.at, "virtual time, seconds"),
+        _scores_along(readings),
         _scores("score-bytes", "Score over bytes per peer", sent, megabytes, "MB sent by the peer"),
         _consensus(readings),
         _graph(readings),
         _link_use(readings),
         _rows(readings),
     ]
+
+
+def _scores_along(readings: Readings) -> Figure:
+    """Return the scores over time; over rounds, where no time passed."""
+    if _has_time(readings):
+        time = bands(readings.by_time)
+        return _scores("score-time", "Score over virtual time", time, time.at, _TIME)
+    spread = bands(readings.by_round)
+    return _scores("score-rounds", "Score over rounds", spread, spread.at, _ROUNDS)
+
+
+def _has_time(readings: Readings) -> bool:
+    return bool(readings.by_time) or not readings.by_round
 
 
 def _scores(name: str, title: str, spread: Bands, at: Sequence[float], axis: str) -> Figure:
@@ -82,7 +97,7 @@ def _consensus(readings: Readings) -> Figure:
         "title": "Consensus distance",
         "note": "Mean squared distance of the honest peers' models from their mean.",
         "data": [line],
-        "layout": _layout("virtual time, seconds", "squared distance"),
+        "layout": _layout(_TIME if _has_time(readings) else _ROUNDS, "squared distance"),
     }
 
 
@@ -180,7 +195,8 @@ def _link_use(readings: Readings) -> Figure:
     return {
         "id": "link-use",
         "title": "Link use",
-        "note": "Each direction of each edge, the most used first; with framing.",
+        "note": "Each direction of each edge, the most used first"
+        f"{'; with framing' if _has_time(readings) else '; payloads alone'}.",
         "data": [line],
         "layout": _layout("links", "MB", rangemode="tozero"),
     }

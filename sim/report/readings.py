@@ -44,10 +44,12 @@ class Readings:
     Attributes:
         hostile: Attack of each hostile peer, by number.
         peer_count: How many peers there are.
-        by_time: Validation scores of honest peers, by number: virtual seconds and score.
+        by_time: Validation scores of honest peers, by number: virtual seconds and score; none of a
+            run in rounds, which take no time.
+        by_round: The same by the number of rounds that the peer had finished.
         by_bytes: The same with the bytes that the peer had sent.
         scores: The last score of every peer that evaluated, by number.
-        consensus: Virtual seconds and consensus distance.
+        consensus: Virtual seconds, or rounds where there are none, and consensus distance.
         links: Bytes by sender and receiver.
         rejected: Rows without a part, by reason and by whose they were; and those with one, `used`.
     """
@@ -55,6 +57,7 @@ class Readings:
     hostile: dict[int, str]
     peer_count: int
     by_time: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    by_round: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     by_bytes: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
     consensus: list[tuple[float, float]] = field(default_factory=list)
@@ -76,7 +79,8 @@ def read_metrics(run: FinishedRun) -> Readings:
             case "evaluation":
                 _take_evaluation(found, line)
             case "swarm" if line["consensus_distance"] is not None:
-                found.consensus.append((line["at_s"], line["consensus_distance"]))
+                at = line["round"] + 1.0 if line["at_s"] is None else line["at_s"]
+                found.consensus.append((at, line["consensus_distance"]))
             case "link":
                 found.links[line["sender"], line["receiver"]] = line["bytes_sent"]
             case _:
@@ -91,7 +95,9 @@ def _take_evaluation(found: Readings, line: Mapping[str, Any]) -> None:
         return  # it was no number
     found.scores[peer] = score
     if peer not in found.hostile:
-        found.by_time.setdefault(peer, []).append((line["at_s"], score))
+        if line["at_s"] is not None:
+            found.by_time.setdefault(peer, []).append((line["at_s"], score))
+        found.by_round.setdefault(peer, []).append((line["round"] + 1.0, score))
         found.by_bytes.setdefault(peer, []).append((float(line["bytes_sent"]), score))
 
 

@@ -7,6 +7,7 @@ from typing import Final, final
 
 import torch
 from torch import Tensor, nn
+from torch.func import vmap
 from typing_extensions import override
 
 from p2pfed.errors import ConfigError, LocalError

@@ -161,7 +161,7 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"network": {"latency": 0.1}}, "network.latency"),
         ({"network": {"loss_ratio": 1.0}}, "network.loss_ratio"),
         ({"compute": {"training_s": "1"}}, "compute.training_s"),
-        ({"fidelity": "rounds"}, "fidelity"),
+        ({"fidelity": "frames"}, "fidelity"),
         ({"schedule": {"rounds": 3}}, "schedule.rounds"),
         ({"node": {"listen": []}}, "node"),
         ({"share": {"count": 4}}, "share.count"),

@@ -1,0 +1,1 @@
+"""Scenarios with `fidelity = "rounds"`: played by `sim.rounds`, told as those with messages."""

@@ -1,0 +1,198 @@
+"""`sim.run` for scenarios whose fidelity is `rounds`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Final, final
+
+from blake3 import blake3
+
+from p2pfed.core.events import Evaluation
+from p2pfed.core.notices import StopReason
+from p2pfed.errors import ConfigError, LocalError
+from sim.documents import digest_of, document_of
+from sim.in_rounds.translation import rounds_config, scenario_fields
+from sim.result import PeerReport, Result, Score
+from sim.rounds.config import SEQUENTIAL, RoundsConfig
+from sim.rounds.pipeline import make_pipeline
+from sim.rounds.result import HONEST, HOSTILE, Tally
+from sim.rounds.running import Session
+from sim.scenario import Scenario
+from sim.troubles import Troubles
+from sim.watching import RoundPlayed, Watcher
+
+_DIVERGED: Final = "training diverged; lower the rate"
+
+
+def play(scenario: Scenario, seed: int, watchers: Sequence[Watcher] = ()) -> Result:
+    """Play a scenario in rounds.
+
+    Args:
+        scenario: As `load_scenario` made it.
+        seed: Of everything random.
+        watchers: Are told of each round, and of nothing else.
+
+    Raises:
+        ConfigError: If the scenario cannot be used.
+        LocalError: If models are to be evaluated on rows that the task has not.
+    """
+    config = rounds_config(scenario, seed=seed)
+    with scenario_fields():
+        game = _Game(scenario, _session(config), seed=seed, watchers=watchers)
+        for round in range(config.rounds):
+            game.play(round)
+    return game.summarize()
+
+
+def _session(config: RoundsConfig) -> Session:
+    """Return a session that computes peers at once; one by one where the model demands it."""
+    try:
+        return Session(config, make_pipeline)
+    except ConfigError as error:
+        if error.field != "rounds.compute":
+            raise
+    return Session(replace(config, compute=SEQUENTIAL), make_pipeline)
+
+
+@final
+class _Game:
+    """A session, and what is told of it.
+
+    Args:
+        scenario: What is played.
+        session: Plays it.
+        seed: Of the simulation.
+        watchers: Are told of each round.
+    """
+
+    def __init__(
+        self, scenario: Scenario, session: Session, *, seed: int, watchers: Sequence[Watcher]
+    ) -> None:
+        self._scenario = scenario
+        self._session = session
+        self._seed = seed
+        self._watchers = watchers
+        self._schedule = scenario.run_config(0, seed=seed).schedule
+        self._rounds = session.config.rounds
+        liars = scenario.world.liars(seed=seed)
+        self._reports = [
+            PeerReport(
+                hostile=liars[peer].kind if peer in liars else None,
+                rounds=self._rounds,
+                stopped=str(StopReason.ROUNDS),
+            )
+            for peer in range(session.config.peers)
+        ]
+        self._troubles = Troubles()
+
+    def play(self, round: int) -> None:
+        """Play a round, evaluate if it is time to, and tell the watchers."""
+        for peer in self._session.play(round):
+            self._troubles.add(peer, _DIVERGED)
+            self._reports[peer].trouble = _DIVERGED
+        evaluations = self._evaluate(round)
+        for peer, it in evaluations.items():
+            score = Score(round=round, at_s=None, score=it.score, test_score=it.test_score)
+            self._reports[peer].scores.append(score)
+        is_last = round + 1 == self._rounds
+        played = RoundPlayed(
+            round=round,
+            rounds=self._rounds,
+            learners=tuple(self._session.honest),
+            evaluations=evaluations,
+            bytes_sent=self._sent_bytes(),
+            consensus_distance=(
+                self._session.consensus_distance() if evaluations or is_last else None
+            ),
+            rows_used=rows_used(self._session.tally),
+            rejected=rejected(self._session.tally),
+            links=self._session.traffic.links() if is_last else (),
+        )
+        for watcher in self._watchers:
+            watcher.round_played(played)
+
+    def summarize(self) -> Result:
+        """Return what came out."""
+        session, tally = self._session, self._session.tally
+        tested = [
+            score.test_score
+            for peer in session.honest
+            for score in self._reports[peer].scores[-1:]
+            if score.test_score is not None
+        ]
+        digests = session.digests()
+        warnings = (self._troubles.warning(0), _unused(tally))
+        return Result(
+            scenario=self._scenario.name,
+            seed=self._seed,
+            scenario_digest=digest_of(document_of(self._scenario)),
+            metrics={
+                "mean_accuracy": fmean(tested) if tested else None,
+                "worst_accuracy": min(tested, default=None),
+                "hostile_weight_mass": tally.liar_weight(),
+                "finished": 1.0,
+                "failed": 0.0,
+                "virtual_s": None,
+                "events": None,
+            },
+            peers=tuple(self._reports),
+            rows_used=rows_used(tally),
+            rejected=rejected(tally),
+            rejected_peers=tally.rejections.peers(),
+            warning="; ".join(said for said in warnings if said) or None,
+            bytes_sent=self._sent_bytes(),
+            trace_digest=blake3(bytes.fromhex("".join(digests))).hexdigest(),
+            model_digests=tuple(digests),
+        )
+
+    def _evaluate(self, round: int) -> dict[int, Evaluation]:
+        """Return what the honest peers' models are worth, if the schedule asks for it."""
+        every, test_every = self._schedule.evaluate_every_rounds, self._schedule.test_every_rounds
+        is_tested = round + 1 == self._rounds or _is_due(round, test_every)
+        if not every or not (is_tested or _is_due(round, every)):
+            return {}
+        found = self._scores("validation")
+        tests = self._scores("test") if is_tested else {}
+        return {
+            peer: Evaluation(
+                score=score,
+                loss=loss,
+                test_score=tests[peer][0] if is_tested else None,
+            )
+            for peer, (score, loss) in found.items()
+        }
+
+    def _scores(self, split: str) -> dict[int, tuple[float, float]]:
+        if not len(self._session.task.rows(split)):
+            raise LocalError(f"the task has no {split} rows; give it some, or do not evaluate")
+        return self._session.evaluate(split)
+
+    def _sent_bytes(self) -> tuple[int, ...]:
+        return tuple(map(self._session.traffic.sent_bytes, range(len(self._reports))))
+
+
+def rows_used(tally: Tally) -> dict[str, int]:
+    """Return how many rows of honest and of hostile peers had weight at honest ones."""
+    return _by_side(tally.used)
+
+
+def rejected(tally: Tally) -> dict[str, dict[str, int]]:
+    """Return the same of rows that had none, by reason."""
+    return {reason: _by_side(tally.unused[reason]) for reason in sorted(tally.unused)}
+
+
+def _is_due(round: int, every_rounds: int) -> bool:
+    return every_rounds > 0 and (round + 1) % every_rounds == 0
+
+
+def _by_side(counts: Mapping[str, int]) -> dict[str, int]:
+    return {side: counts.get(side, 0) for side in (HONEST, HOSTILE)}
+
+
+def _unused(tally: Tally) -> str | None:
+    """Say that no row was ever used, and why; None if one was, or none came."""
+    if sum(tally.used.values()) or not tally.unused:
+        return None
+    said = "no row of a neighbor was ever used, so that nobody learned from others"
+    ((note, _),) = tally.notes.most_common(1) or [("", 0)]
+    return f"{said}: {note}" if note else said

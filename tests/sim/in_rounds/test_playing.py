@@ -1,0 +1,188 @@
+"""Scenarios with `fidelity = "rounds"` are played, kept, swept and reported as all others."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sim
+import sim.rounds
+from p2pfed.errors import ConfigError
+from sim.documents import document_of, with_overrides
+from sim.in_rounds.translation import rounds_config
+from sim.line_files import read_lines
+from sim.report.figures import figures_of
+from sim.report.readings import read_metrics
+from sim.run_folder import read_run, run_into
+from sim.scenario import load_scenario
+from sim.watching import RoundPlayed, Watcher
+
+pytestmark = pytest.mark.slow
+
+SCENARIOS = Path(__file__).parents[3] / "scenarios"
+SMALL: dict[str, Any] = {
+    "fidelity": "rounds",
+    "run": {"name": "small", "task": "digits"},
+    "training": {
+        "steps_per_round": 2,
+        "threads": 1,
+        "device": "cpu",
+        "step_rule": {"name": "sgd", "learning_rate": 0.3},
+    },
+    "integration": {"rule": "trimmed-mean"},
+    "schedule": {"mode": "synchronous", "rounds_max": 5, "evaluate_every_rounds": 2},
+    "topology": {"name": "complete", "nodes": 6},
+    "adversaries": [{"share": 0.2, "kind": "scaled-difference"}],
+}
+# Of accuracies: peers evaluate batch by batch, rounds all rows at once.
+TOLERANCE = 1e-6
+
+
+def shortened(name: str, **fields: Any) -> dict[str, Any]:
+    content = document_of(load_scenario(SCENARIOS / f"{name}.toml"))
+    content["schedule"] |= {"rounds_max": 2, "evaluate_every_rounds": 1}
+    content["compute"] = {}
+    return with_overrides(content, fields)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits-gossip",  # steps that vary, and are normalized; several gossip steps
+        "ffa-lora-int4",  # a codec for differences, and lengths of updates that are not vectors'
+        "ranks-election",  # ballots, of which a liar casts one
+        "update-ranks-vote",
+    ],
+)
+def test_synchronous_peers_learn_the_same_bits_in_both_fidelities(name: str) -> None:
+    messages = sim.run(shortened(name), seed=1)
+    scenario = load_scenario(shortened(name, fidelity="rounds"))
+    config = replace(rounds_config(scenario, seed=1), compute="sequential")
+    result = sim.rounds.run(config)
+    assert result.model_digests == {
+        peer: messages.model_digests[peer] for peer in result.model_digests
+    }
+    played = sim.run(scenario, seed=1)
+    for one, two in zip(messages.peers, played.peers, strict=True):
+        if one.hostile is None:
+            assert [it.round for it in two.scores] == [it.round for it in one.scores]
+    assert played.rows_used == messages.rows_used
+    assert played.rejected == messages.rejected
+    assert played.rejected_peers == messages.rejected_peers
+    assert played.metrics["hostile_weight_mass"] == messages.metrics["hostile_weight_mass"]
+
+
+def test_accuracies_of_both_fidelities_differ_by_rounding() -> None:
+    messages = sim.run(shortened("digits-gossip"), seed=1)
+    played = sim.run(shortened("digits-gossip", fidelity="rounds"), seed=1)
+    for name in ("mean_accuracy", "worst_accuracy"):
+        assert played.metrics[name] == pytest.approx(messages.metrics[name], abs=TOLERANCE)
+
+
+def test_the_run_has_a_seed_of_its_own_in_both_fidelities() -> None:
+    own = shortened("digits-gossip", **{"run.seed": 5})
+    messages = sim.run(own, seed=1)
+    config = rounds_config(load_scenario(with_overrides(own, {"fidelity": "rounds"})), seed=1)
+    result = sim.rounds.run(replace(config, compute="sequential"))
+    assert tuple(result.model_digests.values()) == messages.model_digests
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rounds") / "small"
+    run_into(folder, SMALL, seed=2)
+    return folder
+
+
+def test_a_folder_holds_what_others_hold(made: Path) -> None:
+    run = read_run(made)
+    assert run.result == json.loads(sim.run(SMALL, seed=2).to_json())
+    assert (run.result["metrics"]["virtual_s"], run.result["metrics"]["finished"]) == (None, 1.0)
+    (liar,) = [k for k, peer in enumerate(run.result["peers"]) if peer["hostile"]]
+    assert run.result["rejected"] == {"norm-cap": {"honest": 0, "hostile": 25}}
+    assert run.result["rejected_peers"] == {
+        "norm-cap": {"peers": {str(liar): 25}, "more": 0},
+    }
+    assert run.scenario().world.fidelity == "rounds"
+
+
+def test_metrics_tell_of_the_rounds_that_were_evaluated(made: Path) -> None:
+    lines = list(read_lines(made / "metrics.jsonl"))
+    evaluations = [it for it in lines if it["kind"] == "evaluation"]
+    assert sorted({it["round"] for it in evaluations}) == [1, 3, 4]
+    assert len(evaluations) == 3 * 5
+    assert {it["at_s"] for it in lines if "at_s" in it} == {None}
+    swarm = [it for it in lines if it["kind"] == "swarm"]
+    assert [it["round"] for it in swarm] == [1, 3, 4]
+    assert swarm[-1]["rows_used"] == {"honest": 100, "hostile": 0}
+    sent = [it["bytes_sent"] for it in lines if it["kind"] == "link"]
+    assert len(sent) == 30
+    assert sum(sent) == swarm[-1]["bytes_sent"] == sum(read_run(made).result["bytes_sent"])
+
+
+def test_a_report_has_rounds_where_others_have_time(made: Path) -> None:
+    figures = {it["id"]: it for it in figures_of(read_metrics(read_run(made)))}
+    assert list(figures) == [
+        "score-rounds",
+        "score-bytes",
+        "consensus",
+        "graph",
+        "link-use",
+        "rows",
+    ]
+    assert figures["score-rounds"]["data"][-1]["x"] == [2.0, 4.0, 5.0]
+    assert figures["consensus"]["data"][0]["x"] == [2.0, 4.0, 5.0]
+    assert len(figures["consensus"]["data"][0]["y"]) == 3
+    assert "virtual" not in json.dumps(figures)
+
+
+def test_one_folder_does_not_hold_a_trace(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^trace = .*no events"):
+        run_into(tmp_path, SMALL, trace=tmp_path / "trace.jsonl")
+
+
+def test_a_sweep_takes_both_fidelities(tmp_path: Path) -> None:
+    grid = {"fidelity": ["messages", "rounds"], "integration.rule": ["mean", "median"]}
+    scenario = with_overrides(SMALL, {"adversaries": [], "schedule.rounds_max": 2})
+    result = sim.sweep(scenario, tmp_path, grid=grid)
+    assert result.failed == ()
+    means = [row.measures["mean_accuracy"] for row in result.rows]
+    assert [round(it.mean, 5) for it in means[:2] if it] == [
+        round(it.mean, 5) for it in means[2:] if it
+    ]
+
+
+def test_a_data_frame_has_no_times() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = sim.run(SMALL, seed=2).to_dataframe()
+    assert frame["at_s"].isna().all()
+    assert pandas.api.types.is_float_dtype(frame["at_s"])
+    assert frame["test_score"].notna().sum() == 5
+
+
+class Rounds(Watcher):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.played: list[RoundPlayed] = []
+
+    def round_played(self, played: RoundPlayed) -> None:
+        self.played.append(played)
+
+
+def test_watchers_are_told_of_every_round() -> None:
+    watcher = Rounds()
+    sim.run(SMALL, seed=2, watchers=[watcher])
+    assert [it.round for it in watcher.played] == list(range(5))
+    assert [bool(it.evaluations) for it in watcher.played] == [False, True, False, True, True]
+
+
+def test_who_diverges_is_named_in_a_warning() -> None:
+    steep = with_overrides(SMALL, {"training.step_rule.learning_rate": 1e38, "adversaries": []})
+    result = sim.run(steep)
+    assert result.warning is not None
+    assert "6 peers" in result.warning
+    assert "diverged" in result.warning
+    assert result.peers[0].trouble == "training diverged; lower the rate"
