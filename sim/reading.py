@@ -3,11 +3,12 @@
 from collections.abc import Hashable
 from typing import Any, Final, Generic, Self, TypeVar, final
 
-from p2pfed.messages import Message, PeerRecord, SignedHeader
+from p2pfed.messages import Message, PeerRecord, PeerRecords, SignedHeader
 from p2pfed.wire.reading import PLAIN
 
 _FRAME_BYTES_MAX: Final = 1 << 22  # guess: neighbors get a frame at nearly the same time
 _SIGNATURES_MAX: Final = 1 << 15
+_RECORDS_MAX: Final = 1 << 15  # as many peers
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -47,7 +48,8 @@ class Recent(Generic[Key, Value]):
 class SharedReader:
     """Remembers what `PlainReader` found in good frames and signatures; bad ones are read anew.
 
-    Messages are frozen, so that cores cannot reach each other through them.
+    Messages are frozen, so that cores cannot reach each other through them. Of each peer record the
+    world has one copy: cores remember hundreds each.
 
     Args:
         frame_bytes_max: Frames whose messages are remembered at least, in bytes.
@@ -56,7 +58,8 @@ class SharedReader:
     def __init__(self, frame_bytes_max: int = _FRAME_BYTES_MAX) -> None:
         self._messages: Recent[bytes, Message] = Recent(frame_bytes_max)
         self._signed: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_SIGNATURES_MAX)
-        self._records: Recent[PeerRecord, bool] = Recent(_SIGNATURES_MAX)
+        self._records: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)  # by signature
+        self._verified: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # nothing that a core could tell depends on what it holds
@@ -70,6 +73,8 @@ class SharedReader:
         message = self._messages.get(frame)
         if message is None:
             message = PLAIN.decode(frame)
+            if isinstance(message, PeerRecords):
+                message = PeerRecords(records=tuple(map(self._same, message.records)))
             self._messages.put(frame, message, len(frame))
         return message
 
@@ -90,6 +95,16 @@ class SharedReader:
         Raises:
             SignatureError: If not.
         """
-        if self._records.get(record) is None:
-            PLAIN.verify_record(record)
-            self._records.put(record, True)
+        known = self._verified.get(record.signature)
+        if known is record or known == record:
+            return
+        PLAIN.verify_record(record)
+        self._verified.put(record.signature, record)
+
+    def _same(self, record: PeerRecord) -> PeerRecord:
+        """Return the copy of a record that everybody has."""
+        known = self._records.get(record.signature)
+        if known == record:
+            return known
+        self._records.put(record.signature, record)
+        return record

@@ -9,7 +9,7 @@ import pytest
 import topologies
 from p2pfed.core.config import ScheduleConfig
 from p2pfed.errors import RemoteError, SignatureError
-from p2pfed.messages import Deliver
+from p2pfed.messages import Deliver, PeerRecords
 from p2pfed.wire import frames, headers
 from p2pfed.wire.reading import PLAIN
 from sim.benches import StubBench
@@ -103,3 +103,17 @@ def test_memory_stays_below_twice_the_size() -> None:
         recent.put(number, number)
         assert len(recent) <= 20
     assert [recent.get(number) for number in (0, 90, 99)] == [None, 90, 99]
+
+
+def test_a_peer_record_exists_once_however_many_frames_carry_it() -> None:
+    record = headers.sign_record(run_id=RUN_ID, version=1, addresses=(), identity=BERT)
+    other = headers.sign_record(run_id=RUN_ID, version=1, addresses=(), identity=CARL)
+    reader = SharedReader()
+    first, second = (
+        reader.decode(frames.encode(PeerRecords(records=records)))
+        for records in ((record,), (other, record))
+    )
+    assert isinstance(first, PeerRecords)
+    assert isinstance(second, PeerRecords)
+    assert second.records[1] is first.records[0]
+    assert second.records == (other, record)
