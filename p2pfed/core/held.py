@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from operator import attrgetter
 from typing import final
 
@@ -84,6 +85,11 @@ def exchange_of(round_number: int, gossip_step: int, gossip_steps: int) -> int:
     A step that a round does not have here counts as its last one.
     """
     return round_number * gossip_steps + min(gossip_step, gossip_steps) - 1
+
+
+def _is_next(one: Held, other: Held) -> bool:
+    before, after = one.signed.header, other.signed.header
+    return before.incarnation == after.incarnation and before.sequence <= after.sequence
 
 
 @final
@@ -205,7 +211,7 @@ class HeldUpdates:
     def valid(self, author: PeerId) -> list[Held]:
         """Return the validated updates of an author, the newest last."""
         valid = self._valid_from(author, 0)
-        if len(valid) < 2:
+        if all(_is_next(one, other) for one, other in pairwise(valid)):
             return valid
         return [held for line in self.lines(author).values() for held in line]
 

@@ -52,10 +52,10 @@ class PeerBook:
         Raises:
             RemoteError: If it is not signed by the peer that it names.
         """
-        if record.run_id != self._run_id or (self._own and record.peer == self._own.peer):
-            return
         known = self._entries.get(record.peer)
         if known is not None and known.record.version >= record.version:
+            return  # as most are: what is known comes from every side
+        if record.run_id != self._run_id or (self._own and record.peer == self._own.peer):
             return
         self._reader.verify_record(record)
         self.forget(record.peer)

@@ -189,7 +189,7 @@ def read_record(value: object) -> PeerRecord:
         peer=PeerId(schema.public_key(peer, name="record.peer")),
         run_id=schema.digest(run_id, name="record.run_id"),
         version=schema.integer(version, 1, RECORD_VERSION_MAX, name="record.version"),
-        addresses=tuple(schema.address(address, name="an address") for address in found),
+        addresses=tuple([schema.address(address, name="an address") for address in found]),
         signature=schema.exact_bytes(signature, SIGNATURE_BYTES, name="record.signature"),
     )
 
