@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Any, Final, Generic, Self, TypeVar, final
 
-from p2pfed.messages import Message, PeerRecord, PeerRecords, SignedHeader
+from p2pfed.messages import Message, PeerRecord, PeerRecords, SignedHeader, UpdateHeader
 from p2pfed.wire.reading import PLAIN
 
 _FRAME_BYTES_MAX: Final = 1 << 22  # guess: neighbors get a frame at nearly the same time
@@ -60,6 +60,7 @@ class SharedReader:
         self._signed: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_SIGNATURES_MAX)
         self._records: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)  # by signature
         self._verified: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)
+        self._payloads: Recent[bytes, bytes] = Recent(frame_bytes_max)  # by their hashes
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # nothing that a core could tell depends on what it holds
@@ -100,6 +101,19 @@ class SharedReader:
             return
         PLAIN.verify_record(record)
         self._verified.put(record.signature, record)
+
+    def check_payload(self, header: UpdateHeader, payload: bytes) -> None:
+        """Check a whole payload against its header.
+
+        Raises:
+            SchemaError: If it is another one.
+        """
+        # Receivers of a frame get the very payload that was read in it.
+        known = self._payloads.get(header.payload_hash)
+        if known is payload and len(payload) == header.payload_bytes:
+            return
+        PLAIN.check_payload(header, payload)
+        self._payloads.put(header.payload_hash, payload, len(payload))
 
     def _same(self, record: PeerRecord) -> PeerRecord:
         """Return the copy of a record that everybody has."""

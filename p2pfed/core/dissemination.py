@@ -24,7 +24,6 @@ from p2pfed.core.transfers import Transfers
 from p2pfed.errors import LimitExceeded, SpecMismatch
 from p2pfed.identity import PeerId
 from p2pfed.messages import SignedHeader
-from p2pfed.wire import frames
 from p2pfed.wire.reading import Reader
 
 
@@ -136,7 +135,7 @@ class Dissemination:
         """
         header = signed.header
         if inline is not None:
-            frames.check_payload(header, inline)
+            self._reader.check_payload(header, inline)
         if self.is_own(header.author, header.incarnation):
             self._on_echo(signed, now_s)
             return

@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol, final
 
-from p2pfed.messages import Message, PeerRecord, SignedHeader
+from p2pfed.messages import Message, PeerRecord, SignedHeader, UpdateHeader
 from p2pfed.wire import frames, headers
 
 
@@ -28,6 +28,13 @@ class Reader(Protocol):
 
         Raises:
             SignatureError: If not.
+        """
+
+    def check_payload(self, header: UpdateHeader, payload: bytes) -> None:
+        """Check a whole payload against its header; see `p2pfed.wire.frames.check_payload`.
+
+        Raises:
+            SchemaError: If it is another one.
         """
 
 
@@ -58,6 +65,14 @@ class PlainReader:
             SignatureError: If not.
         """
         headers.verify_record(record)
+
+    def check_payload(self, header: UpdateHeader, payload: bytes) -> None:
+        """Check a whole payload against its header.
+
+        Raises:
+            SchemaError: If it is another one.
+        """
+        frames.check_payload(header, payload)
 
 
 PLAIN: Final = PlainReader()

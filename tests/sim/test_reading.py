@@ -8,7 +8,7 @@ import pytest
 
 import topologies
 from p2pfed.core.config import ScheduleConfig
-from p2pfed.errors import RemoteError, SignatureError
+from p2pfed.errors import RemoteError, SchemaError, SignatureError
 from p2pfed.messages import Deliver, PeerRecords
 from p2pfed.wire import frames, headers
 from p2pfed.wire.reading import PLAIN
@@ -117,3 +117,21 @@ def test_a_peer_record_exists_once_however_many_frames_carry_it() -> None:
     assert isinstance(second, PeerRecords)
     assert second.records[1] is first.records[0]
     assert second.records == (other, record)
+
+
+def test_a_payload_is_hashed_once_and_another_of_its_name_is_no_payload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    update = make_update(BERT, 1)
+    frame = frames.encode(Deliver(update=update, payload=b"row"))
+    reader = SharedReader()
+    calls = count_calls(monkeypatch, frames, "check_payload")
+    for _ in range(3):
+        message = reader.decode(frame)
+        assert isinstance(message, Deliver)
+        reader.check_payload(message.update.header, message.payload)
+    assert len(calls) == 1
+    with pytest.raises(SchemaError):
+        reader.check_payload(update.header, b"raw")
+    with pytest.raises(SchemaError):
+        reader.check_payload(replace(update.header, payload_bytes=4), message.payload)
