@@ -1,6 +1,6 @@
 """Frames from neighbors: counted, decoded, and passed to the part that they concern."""
 
-from typing import assert_never, final
+from typing import Final, assert_never, final, get_args
 
 from p2pfed.core.anti_entropy import AntiEntropy
 from p2pfed.core.dialing import Dialing
@@ -30,6 +30,8 @@ from p2pfed.messages import (
     RequestUpdates,
 )
 from p2pfed.wire.reading import Reader
+
+_RECEIVED: Final = {kind: f"received.{kind.__name__}" for kind in get_args(Message)}
 
 
 @final
@@ -72,7 +74,7 @@ class Inbox:
             if message is None:
                 return
             self._take_allowance(neighbor, _signatures(message), now_s)
-            self._outbox.count(f"received.{type(message).__name__}")
+            self._outbox.count(_RECEIVED[type(message)])
             self._on_message(neighbor, message, now_s, is_active=is_active)
         except RemoteError as error:
             self._membership.offend(event.peer, OffenceKind(error.kind), str(error), now_s)

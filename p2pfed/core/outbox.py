@@ -1,7 +1,7 @@
 """Where the parts of a peer put their effects, in the order in which the driver starts them."""
 
 from collections.abc import Sequence
-from typing import Final, final
+from typing import Final, final, get_args
 
 from p2pfed.core.effects import CancelTimer, Effect, Notify, SendFrame, SetTimer
 from p2pfed.core.notices import Notice
@@ -11,6 +11,8 @@ from p2pfed.messages import Announce, Deliver, Message, SignedHeader
 from p2pfed.wire import frames
 
 FRAMES_PER_OFFER: Final = 2  # as `Inbox` counts: the frame, and the signature in it
+
+_SENT: Final = {kind: f"sent.{kind.__name__}" for kind in get_args(Message)}
 
 _TimerKey = tuple[TimerKind, PeerId | None, bytes | None]
 
@@ -47,7 +49,7 @@ class Outbox:
     def send_frame(self, peer: PeerId, frame: bytes, message: Message) -> None:
         """Append a `SendFrame` of a message that is encoded already."""
         self._effects.append(SendFrame(peer=peer, frame=frame))
-        self.count(f"sent.{type(message).__name__}")
+        self.count(_SENT[type(message)])
 
     def notify(self, notice: Notice) -> None:
         """Append a `Notify`."""

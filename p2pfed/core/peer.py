@@ -117,10 +117,10 @@ class PeerCore:
         """
         self._now_s = max(self._now_s, float(now_s))
         was_active = self._parts.schedule.is_active
-        self._dispatch(event)
+        self._dispatch(event, was_active=was_active)
         self._settle()
-        has_left = self._parts.schedule.phase is Phase.LEFT
-        if was_active and not (self._parts.schedule.is_active or has_left):
+        schedule = self._parts.schedule
+        if was_active and not schedule.is_active and schedule.phase is not Phase.LEFT:
             self._parts.anti_entropy.send_heartbeats(is_active=False)
         effects = self._parts.outbox.drain()
         assert len(effects) <= self._config.limits.effects_per_event_max
@@ -164,12 +164,14 @@ class PeerCore:
 
     # Events --------------------------------------------------------------------------------
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, event: Event, *, was_active: bool) -> None:
         parts, now_s = self._parts, self._now_s
         match event:
             case FrameReceived():
-                is_active = parts.schedule.is_active
-                parts.inbox.handle_frame(event, now_s, is_active=is_active)
+                parts.inbox.handle_frame(event, now_s, is_active=was_active)
+            case ValidationFinished():
+                if not parts.transfers.handle_validated(event, now_s):
+                    parts.outbox.count("stale.job")
             case PeerConnected():
                 address = event.remote_address
                 parts.membership.handle_connected(event.peer, now_s, remote_address=address)
@@ -188,9 +190,6 @@ class PeerCore:
                 parts.uploads.handle_wanted(event)
             case UploadEnded():
                 parts.uploads.handle_ended(event.token)
-            case ValidationFinished():
-                if not parts.transfers.handle_validated(event, now_s):
-                    parts.outbox.count("stale.job")
             case TrainingFinished():
                 parts.schedule.handle_trained(event, now_s)
             case IntegrationFinished():

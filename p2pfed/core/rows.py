@@ -244,6 +244,8 @@ class Rows:
     def _before(self, signed: SignedHeader) -> tuple[UpdateHeader, ...]:
         """Return what an update builds on, as far back as it is held, the oldest first."""
         header = signed.header
+        if header.builds_on is None:
+            return ()
         line = self._held.lines(header.author).get(header.incarnation, [])
         held = {other.signed.header.sequence: other for other in line}
         before: list[UpdateHeader] = []

@@ -56,6 +56,9 @@ class Phase(StrEnum):
     LEFT = "left"
 
 
+_OVER: Final = (Phase.DONE, Phase.SETTLING, Phase.LEFT)
+
+
 @final
 class Schedule:
     """The rounds of this peer. Waits for ever for nobody.
@@ -112,7 +115,7 @@ class Schedule:
     @property
     def is_active(self) -> bool:
         """Whether this peer still trains."""
-        return self.phase not in (Phase.DONE, Phase.SETTLING, Phase.LEFT)
+        return self.phase not in _OVER
 
     # Commands and timers -------------------------------------------------------------------
 
