@@ -6,11 +6,13 @@ the core was made of; each event is an `event` line, written before the core tak
 appended.
 """
 
+import fcntl
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, final
+from typing import IO, Any, Final, final
 
 from p2pfed.core import plain
 from p2pfed.core.config import CoreConfig
@@ -136,7 +138,7 @@ class RecordFile:
         peer: Whose record it is to be.
 
     Raises:
-        ConfigError: If another peer's record is there, or something else.
+        ConfigError: If another peer's record is there, or something else, or a process writes it.
         LocalError: If it cannot be written.
     """
 
@@ -147,10 +149,13 @@ class RecordFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            _check_owner(path, peer)
-            self._stream = path.open("ab")
-            # The end of a line that a killed process did not finish; nobody can read it.
-            self._stream.truncate(self._stream.tell() - cut_off_bytes(path))
+            with ExitStack() as stack:
+                self._stream = stack.enter_context(path.open("ab"))
+                _lock(path, self._stream)
+                _check_owner(path, peer)
+                # The end of a line that a killed process did not finish; nobody can read it.
+                self._stream.truncate(self._stream.tell() - cut_off_bytes(path))
+                stack.pop_all()
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -179,6 +184,14 @@ class RecordFile:
         if not self._is_broken:
             self._is_broken = True
             _log.warning("%s; the record ends here", cannot_write(self._path, error))
+
+
+def _lock(path: Path, stream: IO[bytes]) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        fix = "another process writes it; stop that one, or name another file"
+        raise ConfigError("record", str(path), fix) from error
 
 
 def _check_owner(path: Path, peer: PeerId) -> None:

@@ -3,7 +3,7 @@
 import copy
 import random
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -229,6 +229,14 @@ def test_another_file_is_left_alone(tmp_path, text):
     with pytest.raises(ConfigError, match="is no record"):
         RecordFile(path, ANNA.peer)
     assert path.read_text() == text
+
+
+def test_two_processes_do_not_write_one_record(record):
+    with (
+        closing(RecordFile(record, ANNA.peer)),
+        pytest.raises(ConfigError, match="another process writes it"),
+    ):
+        RecordFile(record, ANNA.peer)
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
