@@ -123,6 +123,25 @@ def test_another_event_is_found_by_its_effects(record):
     assert found.now[1]["notice"][1]["loss"] == 0.25
 
 
+def test_other_random_numbers_are_found(record):
+    lines = records.read(record)
+    lines[0]["entropy"] = write_bytes(b"another life")
+    records.write(record, lines)
+    found = replay_record(record).difference
+    assert found is not None  # the Hello names the incarnation
+    assert found.recorded != found.now
+    assert (found.recorded[0], found.now[0]) == ("SendFrame", "SendFrame")
+
+
+def test_another_configuration_is_found(record):
+    lines = records.read(record)
+    lines[0]["config"]["membership"]["heartbeat_s"] = 3.0
+    records.write(record, lines)
+    found = replay_record(record).difference
+    assert found is not None
+    assert found.now[1]["delay_s"] == 3.0
+
+
 def test_another_effect_is_found_and_both_are_told(record):
     lines = records.read(record)
     start = number_of(lines, "CommandGiven")
