@@ -42,20 +42,39 @@ def kept_values(block: Tensor, run: Run) -> Tensor:
 
     Cost: O(n columns) time, one block of n rows in memory.
     """
+    return kept_values_in_parts(block, run, 1)[:, 0]
+
+
+def kept_values_in_parts(block: Tensor, run: Run, part_count: int) -> Tensor:
+    """Count, for each row and each of some parts of the columns, its values in the run.
+
+    Args:
+        block: Shape (n, columns).
+        run: The run.
+        part_count: How many parts of as many columns there are.
+
+    Returns:
+        Shape (n, parts), float64, on the CPU.
+
+    Cost: As of `kept_values`.
+    """
+    shape = (len(block), part_count, -1)
     is_inside = block.ge(run.low).logical_and_(block.le(run.high))  # (n, columns)
-    per_row = is_inside.sum(dim=1).cpu()
+    per_row = is_inside.view(shape).sum(dim=2)
     if int(per_row.sum()) == run.length * block.shape[1]:
-        return per_row.to(torch.float64)
+        return per_row.cpu().to(torch.float64)
     is_split = is_inside.sum(dim=0) != run.length  # (columns,)
-    whole = is_inside[:, ~is_split].sum(dim=1)
+    is_inside &= ~is_split
+    whole = is_inside.view(shape).sum(dim=2)
     start = run.start[is_split] if isinstance(run.start, Tensor) else run.start
     split = Run(start, run.length, run.low[is_split], run.high[is_split])
-    units = whole * UNITS + _units_kept(block[:, is_split], split)
+    parts = is_split.nonzero()[:, 0] // (block.shape[1] // part_count)
+    units = whole * UNITS + _units_kept(block[:, is_split], split, parts, part_count)
     return units.cpu().to(torch.float64) / UNITS
 
 
-def _units_kept(block: Tensor, run: Run) -> Tensor:
-    """Sum each row's shares in the run, shape (n,), in units."""
+def _units_kept(block: Tensor, run: Run, parts: Tensor, part_count: int) -> Tensor:
+    """Sum each row's shares in the run, shape (n, parts), in units; `parts` are the columns'."""
     end = run.start + run.length
     low_count = (block == run.low).sum(dim=0)
     high_count = (block == run.high).sum(dim=0)
@@ -65,10 +84,10 @@ def _units_kept(block: Tensor, run: Run) -> Tensor:
     high_start = (block < run.high).sum(dim=0)
     low_units = (low_end.clamp_max(end) - run.start) * UNITS // low_count
     high_units = (end - high_start) * UNITS // high_count
-    units = []
-    for values in block:
+    units = torch.zeros(len(block), part_count, dtype=torch.int64, device=block.device)
+    for values, row in zip(block, units, strict=True):
         inside = ((values > run.low) & (values < run.high)) * UNITS
         at_ends = torch.where(values == run.low, low_units, high_units)
         is_end = (values == run.low) | (values == run.high)
-        units.append(torch.where(is_end, at_ends, inside).sum())
-    return torch.stack(units)
+        row.index_add_(0, parts, torch.where(is_end, at_ends, inside))
+    return units

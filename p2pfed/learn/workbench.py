@@ -1,9 +1,9 @@
 """The workbench: does the jobs that the core orders, for the node and the simulator alike."""
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final, final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from safetensors import SafetensorError
@@ -11,8 +11,8 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 import robust
-from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
-from p2pfed.core.events import GAP, NO_MASS, Verdict
+from p2pfed.core.effects import OwnPlace, StartIntegration, StartTraining
+from p2pfed.core.events import GAP, Verdict
 from p2pfed.errors import ConfigError, LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import (
@@ -23,6 +23,13 @@ from p2pfed.learn.decoded import (
 )
 from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.hidden_training import HiddenTraining
+from p2pfed.learn.intake import (
+    Mixture,
+    PlainRows,
+    ReadRows,
+    verdict_on,
+    verdicts_on_shares,
+)
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MIXINGS, Claim, row_weights
@@ -34,7 +41,7 @@ from p2pfed.learn.privacy.guard import (
     is_privacy_state,
 )
 from p2pfed.learn.probing import can_be_probed, held_out_loss, relative_gains
-from p2pfed.learn.public_copies import PublicCopies, PublicCopy, is_public_state
+from p2pfed.learn.public_copies import PublicCopies, is_public_state
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.step_normalization import scaled_to_steps
 from p2pfed.messages import UpdateHeader
@@ -44,9 +51,6 @@ from p2pfed.updates.method import Correction
 from p2pfed.wire.payload import encode_payload
 
 _log = logging.getLogger(__name__)
-
-# The core's words for a row used as it is, and for one whose largest share was 0.
-_ROW_REASONS: Final = {robust.Reason.ACCEPTED: "", robust.Reason.NO_MASS: NO_MASS}
 
 
 @final
@@ -96,23 +100,6 @@ class Exchange:
         if self.integrator.gamma != 1.0:
             fix = "write 1; with an outer step, outer.learning_rate says how far to go"
             raise ConfigError("integration.gamma", self.integrator.gamma, fix)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Rows:
-    """What neighbors sent, by peer.
-
-    Attributes:
-        vectors: Their differences from the initial vector, shape (d,).
-        claims: What they say of themselves.
-        copies: Their public copies to keep, where updates are differences.
-        refused: Verdicts on those that could not be read.
-    """
-
-    vectors: dict[PeerId, Tensor] = field(default_factory=dict)
-    claims: dict[PeerId, Claim] = field(default_factory=dict)
-    copies: dict[PeerId, PublicCopy] = field(default_factory=dict)
-    refused: dict[PeerId, Verdict] = field(default_factory=dict)
 
 
 @final
@@ -255,6 +242,37 @@ class Workbench:
             verdicts=verdicts, own_weight=own_weight, evaluation=evaluation, note=note
         )
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether integrations depend on nothing but the own vector and the rows."""
+        is_more = self._copies or self._outer or self._privacy or self.exchange.correct
+        return not is_more
+
+    def plain_rows(self, effect: StartIntegration, load_payload: LoadPayload) -> PlainRows | None:
+        """Return the rows of an `is_plain` bench's job, for `integrate_as`; None if it is more."""
+        if any(it.is_probed or it.mass_max is not None for it in effect.rows):
+            return None
+        rows = self._read(effect, load_payload)
+        if rows.refused:
+            return None
+        peers = sorted(rows.vectors)
+        own = self.learner.vector() - self.initial
+        return PlainRows(
+            vectors=[own, *(rows.vectors[peer] for peer in peers)],
+            weights=self._weights(effect, rows, peers),
+        )
+
+    def integrate_as(self, effect: StartIntegration, mixture: Mixture) -> IntegrationOutcome:
+        """Do as `integrate` does with plain rows that were mixed, and evaluated, elsewhere."""
+        self.learner.load_vector(mixture.vector)
+        own_share, *shares = mixture.shares
+        return IntegrationOutcome(
+            verdicts=verdicts_on_shares(effect.rows, shares),
+            own_weight=own_share,
+            evaluation=mixture.evaluation,
+            note="",
+        )
+
     def digest(self) -> bytes:
         """Return the BLAKE3-256 of the own vector, 32 bytes."""
         self._settle()
@@ -345,9 +363,9 @@ class Workbench:
         assert place is not None
         return self._copies.encode(difference, place)
 
-    def _read(self, effect: StartIntegration, load_payload: LoadPayload) -> _Rows:
+    def _read(self, effect: StartIntegration, load_payload: LoadPayload) -> ReadRows:
         """Decode the rows of an integration, and put public copies together."""
-        rows = _Rows()
+        rows = ReadRows()
         for row in effect.rows:
             try:
                 update = self._decode(row.header, load_payload)
@@ -375,21 +393,14 @@ class Workbench:
         return before - self.initial if own is None else own
 
     def _mix(
-        self, effect: StartIntegration, rows: _Rows, before: Tensor, should_stop: ShouldStop
+        self, effect: StartIntegration, rows: ReadRows, before: Tensor, should_stop: ShouldStop
     ) -> tuple[tuple[Verdict, ...], float, str]:
         refused = rows.refused
         if not rows.vectors:
             return tuple(refused[row.peer] for row in effect.rows), 1.0, ""
-        own_claim = self._claim(effect.degree)
         # Sorted, so that no sum depends on the order in which updates arrived.
         peers = sorted(rows.vectors)
-        importances = {row.peer: row.importance for row in effect.rows}
-        weights = row_weights(
-            self.exchange.mixing,
-            own_claim,
-            [rows.claims[peer] for peer in peers],
-            [importances[peer] for peer in peers],
-        )
+        weights = self._weights(effect, rows, peers)
         own = self._own_row(effect, before)
         integration = self._integrator(should_stop).integrate(
             own,
@@ -418,14 +429,25 @@ class Workbench:
             self.learner.load_vector(mixed)
         verdicts = tuple(
             refused.get(row.peer)
-            or _verdict(
+            or verdict_on(
                 row, found[row.peer], integration.observations.get(row.peer), gains.get(row.peer)
             )
             for row in effect.rows
         )
         return verdicts, integration.own_weight, integration.note
 
-    def _corrected(self, own: Tensor, rows: _Rows, integration: robust.Integration) -> Tensor:
+    def _weights(
+        self, effect: StartIntegration, rows: ReadRows, peers: Sequence[PeerId]
+    ) -> list[float]:
+        importances = {row.peer: row.importance for row in effect.rows}
+        return row_weights(
+            self.exchange.mixing,
+            self._claim(effect.degree),
+            [rows.claims[peer] for peer in peers],
+            [importances[peer] for peer in peers],
+        )
+
+    def _corrected(self, own: Tensor, rows: ReadRows, integration: robust.Integration) -> Tensor:
         """Return what the integrator made of the own row, as a vector, shape (d,)."""
         mixed = self.initial + integration.vector
         if self.exchange.correct is None:
@@ -476,19 +498,3 @@ class Workbench:
 
 def _part(state: Mapping[str, Tensor], belongs: Callable[[str], bool]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if belongs(name)}
-
-
-def _verdict(
-    row: IntegrationRow,
-    verdict: robust.Verdict,
-    observation: robust.Observation | None,
-    gain: float | None,
-) -> Verdict:
-    return Verdict(
-        peer=row.peer,
-        weight=verdict.weight,
-        reason=_ROW_REASONS.get(verdict.reason, str(verdict.reason)),
-        agreement=None if observation is None else observation.agreement,
-        norm_ratio=None if observation is None else observation.norm_ratio,
-        gain=gain,
-    )

@@ -56,13 +56,29 @@ class NearestNeighborMixing(PreAggregation):
     @override
     def mixing(self, inputs: Inputs) -> Tensor:
         """Give each row's n - f nearest rows an equal share."""
-        distances = inputs.measure().squared_distances()  # (n, n)
-        kept_count = inputs.row_count - self.byzantine_count
-        slack = _TIE_UNITS * torch.finfo(accumulator(inputs.vectors.dtype)).eps
-        edge = distances.sort(dim=1).values[:, kept_count - 1, None]  # (n, 1)
-        is_inside = distances < edge * (1.0 - slack)
-        is_edge = ~is_inside & (distances <= edge * (1.0 + slack))
-        inside, at_edge = is_inside.to(torch.float64), is_edge.to(torch.float64)
-        left_count = kept_count - inside.sum(dim=1, keepdim=True)
-        edge_share = left_count / at_edge.sum(dim=1, keepdim=True)
-        return (inside + at_edge * edge_share) / kept_count
+        distances = inputs.measure().squared_distances()
+        return nearest_mixing(
+            distances, byzantine_count=self.byzantine_count, dtype=inputs.vectors.dtype
+        )
+
+
+def nearest_mixing(distances: Tensor, *, byzantine_count: int, dtype: torch.dtype) -> Tensor:
+    """Give each row's n - f nearest rows an equal share.
+
+    Args:
+        distances: Squared, of each row from each, shape (..., n, n), float64.
+        byzantine_count: The f.
+        dtype: Of the rows, by which distances are rounded.
+
+    Returns:
+        The mixing, of the shape of `distances`, float64.
+    """
+    kept_count = distances.shape[-1] - byzantine_count
+    slack = _TIE_UNITS * torch.finfo(accumulator(dtype)).eps
+    edge = distances.sort(dim=-1).values[..., kept_count - 1, None]  # (..., n, 1)
+    is_inside = distances < edge * (1.0 - slack)
+    is_edge = ~is_inside & (distances <= edge * (1.0 + slack))
+    inside, at_edge = is_inside.to(torch.float64), is_edge.to(torch.float64)
+    left_count = kept_count - inside.sum(dim=-1, keepdim=True)
+    edge_share = left_count / at_edge.sum(dim=-1, keepdim=True)
+    return (inside + at_edge * edge_share) / kept_count

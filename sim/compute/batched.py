@@ -8,6 +8,7 @@ from p2pfed.core.effects import StartIntegration, StartTraining
 from p2pfed.learn.workbench import Workbench
 from sim.benches import Bench, IntegrationOutcome, LoadPayload, TrainingOutcome
 from sim.compute.calculator import Calculation, Calculator, WhenDue
+from sim.compute.integrations import Integrations
 from sim.compute.stacked import Families
 from sim.compute.trainings import Trainings
 
@@ -18,7 +19,9 @@ class Batched(Calculator):
 
     What is in no batch is done as by `Sequential`: jobs of ledgers and of applications' learners,
     of peers that keep their rows private, of large models, of models that keep running statistics
-    or that `torch.func.vmap` cannot map, and jobs that are alone of their kind.
+    or that `torch.func.vmap` cannot map, and jobs that are alone of their kind. So are integrations
+    with more to do than a `CrowdRule` does: with inner products of a method's own, prioritizers,
+    ledgers of reputation, outer steps, public copies, or rows that may be rejected.
 
     Results differ from those of `Sequential` by the rounding of batched sums. They follow from
     the scenario and the seed alone: which jobs are in a batch is decided in virtual time.
@@ -27,6 +30,7 @@ class Batched(Calculator):
     def __init__(self) -> None:
         self._families = Families()
         self._trainings = Trainings(self._families)
+        self._integrations = Integrations(self._families)
 
     @override
     def training(self, bench: Bench, effect: StartTraining) -> Calculation[TrainingOutcome]:
@@ -40,4 +44,8 @@ class Batched(Calculator):
     def integration(
         self, bench: Bench, effect: StartIntegration, load_payload: LoadPayload
     ) -> Calculation[IntegrationOutcome]:
+        if isinstance(bench, Workbench):
+            begun = self._integrations.begin(bench, effect, load_payload)
+            if begun is not None:
+                return begun
         return WhenDue(lambda: bench.integrate(effect, load_payload))

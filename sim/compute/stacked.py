@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.optim import Optimizer
 
-from p2pfed.learn.examples import Examples
+from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.learner import Learner, TaskLearner
 from p2pfed.learn.learner_state import VECTOR, optimizer_key, split_optimizer_key
 
@@ -91,10 +91,12 @@ class Family:
         specification: Of their vectors.
         stack_peers: How many to stack.
         is_dissolved: Whether their model turned out to be none that can be stacked.
+        is_scored: Whether many of their models can be evaluated at once, as far as is known.
     """
 
     def __init__(self, first: TaskLearner) -> None:
         self.is_dissolved = False
+        self.is_scored = True
         self.specification = first.specification
         self.stack_peers = min(_STACK_BYTES // (4 * first.specification.size), _STACK_PEERS)
         self._first = first
@@ -143,6 +145,38 @@ class Family:
             End(state=end, losses=of_peer) if ok else None
             for end, of_peer, ok in zip(ends, losses.T.tolist(), is_sound.tolist(), strict=True)
         ]
+
+    def evaluate(self, vectors: list[Tensor], rows: Rows) -> list[tuple[float, float]]:
+        """Return what `TaskLearner.evaluate` would say of many vectors.
+
+        Args:
+            vectors: Each of shape (d,).
+            rows: Of the split, at least one.
+        """
+        found: list[tuple[float, float]] = []
+        for first in range(0, len(vectors), self.stack_peers):
+            found += self._evaluate(torch.stack(vectors[first : first + self.stack_peers]), rows)
+        return found
+
+    def _evaluate(self, vectors: Tensor, rows: Rows) -> list[tuple[float, float]]:
+        task, plan, placement = self._first.task, self._first.plan, self._first.placement
+        stack = {name: it.to(placement.device) for name, it in self._pieces(vectors).items()}
+
+        def measure(
+            parameters: Mapping[str, Tensor], inputs: Inputs, labels: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            outputs = self.call(parameters, inputs)
+            return task.metric(outputs, labels), task.loss(outputs, labels)
+
+        scores, losses = torch.zeros(2, len(vectors), dtype=torch.float64)
+        for indices in torch.arange(len(rows)).split(plan.evaluation_batch_size):
+            batch = rows.batch(indices).to(placement.device)
+            with torch.no_grad(), placement.computing():
+                of_batch = vmap(measure, in_dims=(0, None, None))(stack, batch.inputs, batch.labels)
+            share = len(indices) / len(rows)
+            scores += share * of_batch[0].cpu().double()
+            losses += share * of_batch[1].cpu().double()
+        return list(zip(scores.tolist(), losses.tolist(), strict=True))
 
     def _loss_of(self, parameters: Mapping[str, Tensor], inputs: Inputs, labels: Tensor) -> Tensor:
         return self._first.task.loss(self.call(parameters, inputs), labels)

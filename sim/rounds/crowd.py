@@ -9,6 +9,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.updates.methods import Full
+from sim.compute.crowd_rule import BLOCK_BYTES, CrowdRule
 from sim.rounds.config import RoundsConfig
 from sim.rounds.letters import Letters
 from sim.rounds.neighborhood import Neighborhood
@@ -16,10 +17,6 @@ from sim.rounds.neighborhood import Neighborhood
 # Rules that treat each coordinate by itself: the rows of many peers can stand behind each other.
 _BY_COORDINATE: Final = frozenset({"mean", "median", "trimmed-mean"})
 _OPTIONS: Final = frozenset({"beta_max", "norm_cap_ratio"})
-_BLOCK_BYTES: Final = 1 << 21  # guess: what a block and a copy need stays in the cache
-# `robust.Integrator` decides about lengths that are as near to its bounds as rounding.
-_LENGTH_MARGIN: Final = 1e-4
-_LENGTH_MAX: Final = 1e18  # squares are far from the end of float32
 _COLUMNS_LOOKED_AT: Final = 64  # guess: an honest row is in the middle in one of them
 
 
@@ -47,8 +44,7 @@ class Crowd:
         peers: Their numbers.
         neighbors: Of each, ascending, at least one.
         weights: Of the neighbors, in their order.
-        rule: A name of `_BY_COORDINATE`.
-        integrator: Tells which rows to reject.
+        rule: Of a name of `_BY_COORDINATE`.
     """
 
     def __init__(
@@ -57,18 +53,16 @@ class Crowd:
         neighbors: Sequence[Sequence[int]],
         weights: Sequence[float],
         *,
-        rule: str,
-        integrator: robust.Integrator,
+        rule: CrowdRule,
     ) -> None:
         chosen = [[peer, *others] for peer, others in zip(peers, neighbors, strict=True)]
         self._rows = torch.tensor(chosen).T.contiguous()  # (m + 1, g)
-        row_count = len(weights) + 1
-        count = min(robust.byzantine_count(row_count, integrator.beta_max), len(weights) // 2)
-        self._weights = [max(0.0, 1.0 - sum(weights)), *weights]
-        self._rule = robust.create(rule, byzantine_count=count)
-        self._norm_cap_ratio = integrator.norm_cap_ratio
+        own_weight = max(0.0, 1.0 - sum(weights))
+        given = torch.tensor([own_weight, *weights], dtype=torch.float64)
+        self._weights = (given / given.sum())[:, None]  # (m + 1, 1)
+        self._rule = rule
         # Values at each end that have no part in the result.
-        self._cut = {"mean": 0, "median": (row_count - 1) // 2, "trimmed-mean": count}[rule]
+        self._cut = rule.cut(len(weights) + 1)
 
     def integrate(self, published: Tensor, lengths: Tensor) -> Iterator[Block]:
         """Yield what `robust.Integrator` makes of each peer's rows, if it uses them all.
@@ -80,29 +74,18 @@ class Crowd:
             published: Every peer's row, shape (n, d).
             lengths: Their Euclidean lengths, shape (n,).
         """
-        ordinary = self._rows[:, self._are_ordinary(lengths[self._rows])]
+        ordinary = self._rows[:, self._rule.are_ordinary(lengths[self._rows])]
         row_bytes = ordinary.shape[0] * published.shape[1] * published.element_size()
-        for chosen in ordinary.split(max(_BLOCK_BYTES // row_bytes, 1), dim=1):
+        for chosen in ordinary.split(max(BLOCK_BYTES // row_bytes, 1), dim=1):
             if not chosen.numel():
                 continue
             rows = published[chosen]  # (m + 1, k, d)
-            vectors = self._rule(rows.flatten(1), weights=self._weights).view_as(rows[0])
+            vectors = self._rule.vectors(rows, self._weights)
             # What is not finite makes the sum so; a sum beyond the type is for the integrator.
             is_whole = self._are_all_used(rows) & torch.isfinite(vectors.sum(dim=1))
             if not bool(is_whole.all()):
                 chosen, rows, vectors = chosen[:, is_whole], rows[:, is_whole], vectors[is_whole]
             yield Block(peers=chosen[0], rows=rows, vectors=vectors)
-
-    def _are_ordinary(self, lengths: Tensor) -> Tensor:
-        """Return at whom no row is too long, from their lengths of shape (m + 1, g)."""
-        are_ordinary = (lengths < _LENGTH_MAX).all(dim=0)  # NaN is not
-        if self._norm_cap_ratio is None:
-            return are_ordinary
-        ordered = lengths.sort(dim=0).values
-        middle = len(lengths) // 2
-        median = (ordered[middle] + ordered[(len(lengths) - 1) // 2]) / 2
-        cap = self._norm_cap_ratio * (1.0 - _LENGTH_MARGIN) * median
-        return are_ordinary & ((ordered[-1] <= cap) | (ordered[-1] == 0.0))
 
     def _are_all_used(self, rows: Tensor) -> Tensor:
         """Return at whom every row is seen to have a part in the result, shape (k,)."""
@@ -132,13 +115,17 @@ def find_crowds(config: RoundsConfig, places: Sequence[Neighborhood]) -> list[Cr
         if not place.liars and weights and min(weights) > 0.0:
             groups.setdefault(weights, []).append(place)
     integrator = robust.Integrator(config.rule, **config.integrator)
+    rule = CrowdRule(
+        rule=config.rule,
+        beta_max=integrator.beta_max,
+        norm_cap_ratio=integrator.norm_cap_ratio,
+    )
     return [
         Crowd(
             [place.peer for place in group],
             [place.honest for place in group],
             weights,
-            rule=config.rule,
-            integrator=integrator,
+            rule=rule,
         )
         for weights, group in groups.items()
     ]

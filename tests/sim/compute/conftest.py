@@ -9,6 +9,7 @@ from p2pfed.learn.examples import Examples
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
 from sim.scenario import load_scenario
+from sim.sharing import share_initial
 from tests.sim.by_hand import PeersByHand
 
 MakeBenches = Callable[..., list[Workbench]]
@@ -52,6 +53,10 @@ def make_benches() -> MakeBenches:
             "step_rule": {"name": "sgd", "learning_rate": 0.1},
             **tables.get("training", {}),
         }
-        return PeersByHand(load_scenario(scenario), seed=1).benches
+        benches = PeersByHand(load_scenario(scenario), seed=1).benches
+        for bench in benches:  # as those of a simulation
+            if isinstance(bench, Workbench):
+                share_initial(bench, benches[0])
+        return benches
 
     return make

@@ -144,6 +144,23 @@ def test_optimizers_keep_what_they_know() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "nnm+trimmed-mean"])
+def test_rules_use_and_reject_the_same_rows(rule: str) -> None:
+    # One lies about its model, and one is turned away for its length.
+    adversaries = [
+        {"peer": 0, "kind": "sign-flip"},
+        {"peer": 4, "kind": "scaled-difference", "scale": -10.0},
+    ]
+    tables = {"integration": {"rule": rule}, "adversaries": adversaries}
+    batched, sequential = (play(jobs, **tables) for jobs in ("batched", "sequential"))
+    assert_alike(batched, sequential)
+    assert batched.result.rejected["norm-cap"]["hostile"] > 0
+    assert batched.result.metrics["hostile_weight_mass"] == pytest.approx(
+        sequential.result.metrics["hostile_weight_mass"], abs=1e-3
+    )
+
+
+@pytest.mark.slow
 def test_one_seed_gives_one_trace() -> None:
     first, second = play("batched").result, play("batched").result
     assert first.trace_digest == second.trace_digest

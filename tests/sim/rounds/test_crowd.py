@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import robust
+from sim.compute.crowd_rule import CrowdRule
 from sim.rounds import RoundsConfig, RoundsResult
 from sim.rounds import running as rounds
 from sim.rounds.crowd import Crowd, find_crowds
@@ -55,7 +56,8 @@ def make_crowd(rule: str = "trimmed-mean") -> tuple[Crowd, robust.Integrator]:
     integrator = robust.Integrator(rule)
     others = [[it for it in range(PEERS) if it not in (peer, 5)] for peer in range(PEERS - 1)]
     weights = [1.0 / (NEIGHBORS + 1)] * NEIGHBORS
-    crowd = Crowd(range(PEERS - 1), others, weights, rule=rule, integrator=integrator)
+    crowd_rule = CrowdRule(rule=rule, beta_max=0.3, norm_cap_ratio=3.0)
+    crowd = Crowd(range(PEERS - 1), others, weights, rule=crowd_rule)
     return crowd, integrator
 
 
