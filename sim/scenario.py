@@ -78,13 +78,15 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     """Read a scenario, and run the plug-ins that it names.
 
     Args:
-        source: Path of a TOML file, or what would stand in it; then plug-ins are relative to the
-            folder in which the program was started.
+        source: Path of a TOML file, to whose folder paths in it are relative; or what would stand
+            in it, and then to the folder in which the program was started.
 
     Raises:
         ConfigError: Naming the first field that cannot be used, or the file.
     """
-    if not isinstance(source, Mapping):
+    if isinstance(source, Mapping):
+        source = _whole_paths(source, Path.cwd())
+    else:
         source = read_file(Path(source))
     world = {key: value for key, value in source.items() if key in Surrounding.model_fields}
     run = {key: value for key, value in source.items() if key not in Surrounding.model_fields}
@@ -93,23 +95,13 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     except ValidationError as error:
         raise _complaint(error) from error
     _check_run_tables(run)
-    scenario = _with_plugins(scenario)
+    load_plugins(parse(scenario.run).plugins.files, Path.cwd())
     check_tables(scenario.world)
     _check_variants(scenario)
     config = scenario.run_config(0, seed=0)
     if scenario.world.fidelity == ROUNDS:
         check_scope(scenario.world, config)
     return scenario
-
-
-def _with_plugins(scenario: Scenario) -> Scenario:
-    """Run the plug-ins of a scenario, and name them so that other processes find them."""
-    files = parse(scenario.run).plugins.files
-    load_plugins(files, Path.cwd())
-    if not files:
-        return scenario
-    plugins = {"plugins": {"files": absolute(files, Path.cwd())}}
-    return Scenario(world=scenario.world, run=scenario.run | plugins)
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -125,25 +117,32 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError("scenario", str(path), fix) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("scenario", str(path), f"is not TOML ({error}); mend it") from error
-    return _beside(path.parent, source)
+    return _whole_paths(source, path.parent)
 
 
-def _beside(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Let traces and plug-ins be named from the folder of a file, which is forgotten soon."""
+def _whole_paths(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Name other files so that they are found from everywhere: by other processes, by run folders.
+
+    Args:
+        content: Of a scenario, unchecked.
+        folder: What its relative paths are from.
+    """
     found = dict(content)
-    tables = content.get("availability")
-    if isinstance(tables, list):
-        found["availability"] = [
-            {**it, "path": str(folder / it["path"])}
-            if isinstance(it, dict) and isinstance(it.get("path"), str)
-            else it
-            for it in tables
-        ]
+    if isinstance(content.get("topology"), Mapping):
+        found["topology"] = _whole_path(content["topology"], folder)
+    if isinstance(content.get("availability"), list):
+        found["availability"] = [_whole_path(it, folder) for it in content["availability"]]
     plugins = content.get("plugins")
-    files = plugins.get("files") if isinstance(plugins, dict) else None
+    files = plugins.get("files") if isinstance(plugins, Mapping) else None
     if plugins and isinstance(files, list) and all(isinstance(file, str) for file in files):
         found["plugins"] = {**plugins, "files": absolute(files, folder)}
     return found
+
+
+def _whole_path(table: object, folder: Path) -> object:
+    if isinstance(table, Mapping) and isinstance(table.get("path"), str):
+        return {**table, "path": str((folder / table["path"]).resolve())}
+    return table
 
 
 def _check_run_tables(run: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import topologies
 from p2pfed.errors import ConfigError
+from p2pfed.limits import SIMULATED_PEERS_MAX
 from sim.availability import Presence, read_trace
 from sim.identities import random_for
 from sim.links import Drawn, Latency, LinkModel
@@ -33,7 +34,9 @@ class TopologyTable(BaseModel):
     name: str = Field(
         default="ring", description="a name of topologies.names(); in rounds also dynamic_names()"
     )
-    nodes: int = Field(default=4, ge=1, description="peers, numbered from 0")
+    nodes: int = Field(
+        default=4, ge=1, le=SIMULATED_PEERS_MAX, description="peers, numbered from 0"
+    )
     seed: int | None = Field(
         default=None, ge=0, description="of a random graph; the run's if unset"
     )
