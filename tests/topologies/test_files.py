@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,3 +162,17 @@ def test_any_bytes_are_a_graph_or_an_error(
     except topologies.TopologyError:
         return
     assert nx.is_connected(net.graph)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_gossip_on_a_graph_from_a_file_contracts_by_lambda_to_the_steps(
+    tmp_path: Path, steps: int
+) -> None:
+    edges = [list(edge) for edge in nx.petersen_graph().edges]
+    path = write(tmp_path, "petersen.json", json.dumps({"edges": edges}))
+    net = topologies.create("file", nodes=10, path=str(path))
+    values = np.random.default_rng(0).normal(size=(10, 4))
+    mean = values.mean(axis=0)
+    mixed = net.mixing_matrix(steps=steps) @ values
+    before, after = np.linalg.norm(values - mean), np.linalg.norm(mixed - mean)
+    assert after <= net.contraction() ** steps * before + 1e-12

@@ -76,7 +76,7 @@ def test_sparse_matrix_is_the_dense_one(net: topologies.Topology) -> None:
     np.testing.assert_allclose(twice.toarray(), net.mixing_matrix(steps=2), atol=1e-15)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_steps_of_gossip_contract_by_lambda_to_the_steps(
     net: topologies.Topology, steps: int
 ) -> None:

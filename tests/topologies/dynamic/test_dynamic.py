@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import topologies
 from topologies.dynamic.registry import DYNAMIC_TOPOLOGIES
@@ -71,17 +72,47 @@ def test_peers_agree_in_a_few_rounds(name: str) -> None:
     assert net.contraction(30, first=3) < 1e-2
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", NAMES)
-def test_contraction_bounds_the_distance_from_consensus(name: str) -> None:
+def test_contraction_bounds_the_distance_from_consensus(name: str, rounds: int) -> None:
     net = topologies.create_dynamic(name, nodes=12, seed=2)
     values = np.random.default_rng(0).normal(size=(12, 4))
     mixed = values
-    for number in range(5, 9):
+    for number in range(5, 5 + rounds):
         mixed = net.at(number).mixing_matrix() @ mixed
-    np.testing.assert_allclose(net.product(4, first=5) @ values, mixed)
+    np.testing.assert_allclose(net.product(rounds, first=5) @ values, mixed)
     before = np.linalg.norm(values - values.mean(axis=0))
     after = np.linalg.norm(mixed - mixed.mean(axis=0))
-    assert after <= net.contraction(4, first=5) * before + 1e-12
+    assert after <= net.contraction(rounds, first=5) * before + 1e-12
+
+
+def left_on_average(name: str, values: NDArray[np.float64], rounds: int) -> float:
+    """Return which share of the squared distance from consensus rounds leave, over 400 seeds."""
+    left = []
+    for seed in range(400):
+        mixed = topologies.create_dynamic(name, nodes=len(values), seed=seed).product(rounds)
+        mixed = mixed @ values
+        left.append(np.square(mixed - mixed.mean(axis=0)).sum())
+    return float(np.mean(left) / np.square(values - values.mean(axis=0)).sum())
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4])
+def test_random_matchings_contract_in_expectation_as_boyd_et_al_say(rounds: int) -> None:
+    # With W = (I + P) / 2 a projection, the second largest eigenvalue of E[W'W] = E[W] is
+    # 1/2 - 1/(2(n - 1)): Boyd et al. 2006, "Randomized gossip algorithms", section 2.
+    values = np.random.default_rng(0).normal(size=(12, 4))
+    expected = (0.5 - 0.5 / 11.0) ** rounds
+    assert left_on_average("random-matchings", values, rounds) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 4])
+def test_epidemic_rounds_contract_in_expectation_by_one_factor_each(rounds: int) -> None:
+    # Rounds are drawn anew and treat all nodes alike, so that E[W'(I - 11'/n)W] is a multiple of
+    # I - 11'/n; that multiple is what a round leaves of any values.
+    values = np.random.default_rng(0).normal(size=(12, 4))
+    once = left_on_average("epidemic", values, 1)
+    assert once < 0.5
+    assert left_on_average("epidemic", values, rounds) == pytest.approx(once**rounds, rel=0.2)
 
 
 @pytest.mark.parametrize("name", ["epidemic", "peer-sampling", "random-matchings"])
