@@ -11,13 +11,14 @@ from torch.func import vmap
 from typing_extensions import override
 
 from p2pfed.errors import ConfigError, LocalError
-from p2pfed.learn.draws import draw_batches, draw_step_count
+from p2pfed.learn.draws import draw_step_count
 from p2pfed.learn.examples import Examples
 from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.task import Task
 from p2pfed.updates.method import Method
 from p2pfed.updates.methods import Full
 from sim.compute.stacked import take_step
+from sim.rounds.drawing import BatchDraws
 from sim.rounds.model import Inputs, Model
 
 _FULL: Final = Full()
@@ -151,7 +152,15 @@ class Batched(Population):
         self._names, self._plan, self._seed = tuple(names), plan, seed
         self._model = Model(adapted)
         self._loss = tasks[0].loss
-        self._rows, self._starts = _join(tasks)
+        self._rows, starts = _join(tasks)
+        self._first_rows = torch.tensor(starts[:-1])[:, None]  # (n, 1)
+        self._draws = BatchDraws(
+            names,
+            [end - start for start, end in pairwise(starts)],
+            step_count=plan.steps_per_round,
+            batch_size=plan.batch_size,
+            seed=seed,
+        )
         self._stack = {
             name: nn.Parameter(parameter.detach().expand(len(tasks), *parameter.shape).clone())
             for name, parameter in adapted.trainable.items()
@@ -229,21 +238,7 @@ class Batched(Population):
 
     def _batches(self, round: int) -> Sequence[Tensor]:
         """Return the indices of every step's rows, shape (n, b) each."""
-        per_peer = [
-            torch.stack(
-                draw_batches(
-                    step_count=self._plan.steps_per_round,
-                    batch_size=self._plan.batch_size,
-                    row_count=end - start,
-                    seed=self._seed,
-                    peer=name,
-                    round=round,
-                )
-            )
-            + start
-            for name, (start, end) in zip(self._names, pairwise(self._starts), strict=True)
-        ]
-        return torch.stack(per_peer, dim=1).unbind()  # (n, b) for each of the steps
+        return (self._draws.draw(round) + self._first_rows).unbind()
 
     def _tensors(self) -> list[Tensor]:
         """Return parameters, then what the optimizer keeps of each peer."""
