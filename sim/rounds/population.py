@@ -20,6 +20,7 @@ from p2pfed.updates.methods import Full
 from sim.compute.stacked import take_step
 from sim.rounds.drawing import BatchDraws
 from sim.rounds.model import Inputs, Model
+from sim.sharing import share_frozen
 
 _FULL: Final = Full()
 
@@ -88,10 +89,12 @@ class Sequential(Population):
         seed: int,
         method: Method = _FULL,
     ) -> None:
-        self._learners = [
-            TaskLearner(task, method, plan=plan, seed=seed, peer=name)
-            for task, name in zip(tasks, names, strict=True)
-        ]
+        self._learners: list[TaskLearner] = []
+        for task, name in zip(tasks, names, strict=True):
+            learner = TaskLearner(task, method, plan=plan, seed=seed, peer=name)
+            self._learners.append(learner)
+            # At once: all copies of a large frozen model would not fit beside each other.
+            share_frozen(learner.adapted.model, self._learners[0].adapted.model)
         self._model = Model(self._learners[0].adapted)
 
     @property

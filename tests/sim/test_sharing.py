@@ -58,6 +58,21 @@ def test_peers_of_a_simulation_share_data_and_frozen_parameters() -> None:
     assert (len(watcher.models), len(frozen), len(trained)) == (3, 1, 3)
 
 
+@pytest.mark.slow
+def test_peers_with_adapters_share_the_model_below_them() -> None:
+    watcher = Trained()
+    lora = {"name": "lora", "rank": 2, "targets": ["0"], "modules": ["2"]}
+    topology = {"name": "complete", "nodes": 4}
+    sim.run({**SCENARIO, "method": lora, "topology": topology}, watchers=[watcher])
+    places: dict[str, set[int]] = {}
+    for model in watcher.models:
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                places.setdefault(name, set()).add(parameter.data_ptr())
+    assert len(watcher.models) == 4
+    assert {len(found) for found in places.values()} == {1}
+
+
 def make_model(value: float) -> nn.Linear:
     model = nn.Linear(2, 2)
     model.requires_grad_(False)

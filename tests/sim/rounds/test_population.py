@@ -139,3 +139,19 @@ def test_a_peer_without_rows_is_refused(blobs: Task) -> None:
     tasks[2] = replace(tasks[2], train=Examples(torch.empty(0, 20), torch.empty(0).long()))
     with pytest.raises(ConfigError, match="peer 2 has no rows"):
         make(Batched, tasks)
+
+
+def test_peers_share_what_is_frozen(blobs: Task) -> None:
+    models: list[nn.Module] = []
+
+    def create() -> nn.Module:
+        models.append(mlp())
+        nn.init.ones_(models[-1][0].weight)  # as pretrained ones: equal at all peers
+        models[-1][0].requires_grad_(False)
+        return models[-1]
+
+    make(Sequential, shares(replace(blobs, create_model=create)))
+    frozen = {model[0].weight.data_ptr() for model in models}
+    trained = {model[3].weight.data_ptr() for model in models}
+    assert len(models) > 2
+    assert (len(frozen), len(trained)) == (1, len(models))
