@@ -17,7 +17,7 @@ SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-sim bench-updates attack-matrix results results-bytes results-seeds docs clean
+.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-sim bench-updates attack-matrix results results-bytes results-seeds results-utilization docs clean
 
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
@@ -35,6 +35,7 @@ help:
 	@echo "make results      run the demonstrations behind docs/results.md; RESULTS_ARGS='--task digits' prints its rows"
 	@echo "make results-bytes accuracy against bytes; hours; BYTES_ARGS='--task digits' takes minutes"
 	@echo "make results-seeds all weights of an encoder by losses alone; half an hour; SEEDS_ARGS='--task digits' takes seconds and is printed only"
+	@echo "make results-utilization how much of the time peers on home lines train; half an hour; UTILIZATION_ARGS='--update sparse-sum' is printed only"
 	@echo "make docs         run the examples of README and docs/, check their links"
 	@echo "make clean        remove $(VENV), $(BENCH_VENV), caches and build output"
 
@@ -111,6 +112,9 @@ results-bytes: setup
 results-seeds: setup
 	@$(BIN)/p2pfed data fetch reuters minilm
 	@$(BIN)/python -m benchmarks.seeds_full $(SEEDS_ARGS)
+
+results-utilization: setup
+	@$(BIN)/python -m benchmarks.utilization $(UTILIZATION_ARGS)
 
 docs: setup
 	@$(PYTEST) tests/docs
