@@ -83,6 +83,7 @@ bench-robust: $(BENCH_STAMP)
 	@$(BENCH_VENV)/bin/python -m benchmarks.robust_speed $(BENCH_ARGS)
 
 bench-sim: $(BENCH_STAMP)
+	@$(BIN)/p2pfed data fetch reuters minilm
 	@$(BENCH_VENV)/bin/python -m benchmarks.sim_speed $(BENCH_ARGS)
 
 # byzfl, gossipy and what comes with them stay out of $(VENV), whose packages this one sees and does not repeat.

@@ -18,9 +18,10 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any, Final
 
+from benchmarks import sim_adapters
 from benchmarks.document import add_option, publish
 from benchmarks.record import add_entry, read_entries, versions_of
-from benchmarks.sim_ways import WAYS
+from benchmarks.sim_ways import WAYS, Way
 from benchmarks.sources import ROOT, fingerprint
 from benchmarks.transfer import describe_machine
 
@@ -28,11 +29,20 @@ RECORD = ROOT / "build" / "sim_speed.jsonl"
 TITLE = "Simulator"
 # Peers and rounds that are timed: enough peer-rounds to see, few enough to wait for.
 ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
+# Peers with adapters on a pretrained model, for the memory of a hundred of them.
+ADAPTER_WAYS: Final[Mapping[str, Way]] = {
+    "messages, LoRA on MiniLM": sim_adapters.messages,
+    "rounds, LoRA on MiniLM": sim_adapters.rounds,
+}
+ADAPTER_PEERS = 100
+ADAPTER_ROUNDS = 1
+ALL_WAYS: Final = {**WAYS, **ADAPTER_WAYS}
 CELL_S_MAX = 3_600.0
 # Peer-rounds per second of wall time at 1,000 peers, with two threads.
 WANTED: Final = {"messages": 2_500.0, "rounds, mean": 40_000.0, "rounds, trimmed mean": 20_000.0}
 GROWTH_MAX = 1.3  # of the cost of a peer-round with messages, from 1,000 to 10,000 peers
 MEMORY_BYTES_MAX = 2 << 30  # with 10,000 peers
+ADAPTER_BYTES_MAX = 6 << 30  # with 100 peers with adapters
 
 Cells = dict[tuple[str, int, int], dict[str, Any]]
 
@@ -49,11 +59,17 @@ def read_record(path: Path, wanted: Mapping[str, str]) -> Cells:
     return {(it["way"], it["peers"], it["threads"]): it["found"] for it in entries}
 
 
+def is_measured(way: str, peers: int) -> bool:
+    """Return whether a way is measured at a size."""
+    return way not in ADAPTER_WAYS or peers == ADAPTER_PEERS
+
+
 def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
     """Simulate in this process; return seconds, peer-rounds and the peak of its memory."""
-    start, end = WAYS[way](peers, ROUNDS[peers], threads)
+    rounds = ADAPTER_ROUNDS if way in ADAPTER_WAYS else ROUNDS[peers]
+    start, end = ALL_WAYS[way](peers, rounds, threads)
     return {
-        "peer_rounds": peers * ROUNDS[peers],
+        "peer_rounds": peers * rounds,
         "wall_s": end.wall_s - start.wall_s,
         "cpu_s": end.cpu_s - start.cpu_s,
         "peak_bytes": getrusage(RUSAGE_SELF).ru_maxrss * 1024,  # Linux counts in KiB
@@ -87,7 +103,8 @@ def measure_missing(ways: Sequence[str], sizes: Sequence[int], threads: int, cel
     for peers in sorted(sizes):
         for way in ways:
             is_absent = way == "gossipy" and current["gossipy-dfl"] == "none"
-            if is_absent or (way, peers, threads) in cells:
+            is_left_out = is_absent or not is_measured(way, peers)
+            if is_left_out or (way, peers, threads) in cells:
                 continue
             found = measure(way, peers, threads)
             if found is None:
@@ -127,13 +144,17 @@ def missed(cells: Cells, threads: int) -> list[str]:
         peak = cells.get((way, 10_000, threads), {}).get("peak_bytes", 0)
         if peak > MEMORY_BYTES_MAX:
             found.append(f"{way}, 10,000 peers: {peak / 2**30:.1f} of 2 GiB")
+    for way in ADAPTER_WAYS:
+        peak = cells.get((way, ADAPTER_PEERS, threads), {}).get("peak_bytes", 0)
+        if peak > ADAPTER_BYTES_MAX:
+            found.append(f"{way}, {ADAPTER_PEERS} peers: {peak / 2**30:.1f} of 6 GiB")
     return found
 
 
 def section(cells: Cells, threads: int) -> str:
     """Return the section's text."""
     lines = []
-    for way in WAYS:
+    for way in ALL_WAYS:
         for peers in ROUNDS:
             cell = cells.get((way, peers, threads))
             if cell is None:
@@ -154,6 +175,8 @@ a first round that is not counted. `messages` has every frame of the protocol, e
 verified once per world; `rounds` exchanges in step, without frames; `gossipy` pushes to one
 neighbor and signs nothing; `torch loop` is what one writes by hand. Growth is the CPU time of a
 peer-round in that of 1,000 peers. gossipy imports torchvision, whose place an empty module takes.
+`LoRA on MiniLM` is another task: Reuters, adapters of rank 8, two steps of {sim_adapters.BATCH}
+examples; all peers share one copy of the frozen encoder.
 
 | way | peers | peer-rounds/s | per CPU second | peak MiB | growth |
 |---|---|---|---|---|---|
@@ -161,7 +184,7 @@ peer-round in that of 1,000 peers. gossipy imports torchvision, whose place an e
 
 Wanted, at 1,000 peers and with two threads: `messages` 2,500 per second, at 10,000 peers at most
 {GROWTH_MAX} times the cost; `rounds` 40,000 with the mean and 20,000 with the trimmed mean; 10,000
-peers in 2 GiB. Missed: {targets}.
+peers in 2 GiB; {ADAPTER_PEERS} peers with LoRA on MiniLM in 6 GiB. Missed: {targets}.
 
 Machine: {", ".join(f"{key} {value}" for key, value in machine.items())}.
 """
@@ -174,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Those of the command line; None for the process' own.
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--way", action="append", choices=list(WAYS), help="repeatable")
+    parser.add_argument("--way", action="append", choices=list(ALL_WAYS), help="repeatable")
     parser.add_argument("--peers", action="append", type=int, choices=list(ROUNDS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cell", help=argparse.SUPPRESS)
@@ -183,14 +206,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.cell is not None:
         print(json.dumps(measure_here(*json.loads(options.cell))))
         return 0
-    ways, sizes = options.way or list(WAYS), options.peers or list(ROUNDS)
+    ways, sizes = options.way or list(ALL_WAYS), options.peers or list(ROUNDS)
     cells = read_record(RECORD, versions())
     failures = measure_missing(ways, sizes, options.threads, cells)
-    count = sum((way, peers, options.threads) not in cells for way in WAYS for peers in ROUNDS)
+    whole = [(way, peers) for way in ALL_WAYS for peers in ROUNDS if is_measured(way, peers)]
+    count = sum((way, peers, options.threads) not in cells for way, peers in whole)
     publish(
         TITLE,
         section(cells, options.threads),
-        lacks=f"{count} of {len(WAYS) * len(ROUNDS)} measurements are missing" if count else "",
+        lacks=f"{count} of {len(whole)} measurements are missing" if count else "",
         is_wanted=options.document,
     )
     misses = missed(cells, options.threads)

@@ -64,7 +64,7 @@ def drawn_digits(*, peers: int) -> Task:
 
 
 @final
-class _Marks(Watcher):
+class Marks(Watcher):
     """Takes the time when all peers have finished a round."""
 
     def __init__(self, peers: int) -> None:
@@ -83,7 +83,7 @@ class _Marks(Watcher):
 
 def messages(peers: int, rounds: int, threads: int) -> Span:
     """Simulate every frame; what comes before the end of the first round is left out."""
-    marks = _Marks(peers)
+    marks = Marks(peers)
     scenario: dict[str, Any] = {
         "run": {"task": "benchmarks.sim_ways:drawn_digits"},
         "task": {"peers": peers},
@@ -219,7 +219,9 @@ def gossipy(peers: int, rounds: int, threads: int) -> Span:
     return start, Moment.now()
 
 
-WAYS: Final[Mapping[str, Callable[[int, int, int], Span]]] = {
+Way = Callable[[int, int, int], Span]
+
+WAYS: Final[Mapping[str, Way]] = {
     "messages": messages,
     "rounds, mean": _rounds("mean"),
     "rounds, trimmed mean": _rounds("trimmed-mean"),

@@ -4,7 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sim_speed import growth, missed, read_record, section
+from benchmarks.sim_speed import (
+    ADAPTER_WAYS,
+    ROUNDS,
+    growth,
+    is_measured,
+    missed,
+    read_record,
+    section,
+)
 from benchmarks.sim_ways import ROWS, drawn_digits
 
 
@@ -32,6 +40,18 @@ def test_growth_compares_the_cost_of_a_peer_round() -> None:
 def test_too_much_memory_is_missed() -> None:
     cells = {("rounds, mean", 10_000, 2): cell(1.0, peak_bytes=3 << 30)}
     assert missed(cells, 2) == ["rounds, mean, 10,000 peers: 3.0 of 2 GiB"]
+
+
+def test_a_hundred_peers_with_adapters_have_six_gibibytes() -> None:
+    (way, *_) = ADAPTER_WAYS
+    assert missed({(way, 100, 2): cell(1.0, peak_bytes=6 << 30)}, 2) == []
+    line = f"{way}, 100 peers: 7.0 of 6 GiB"
+    assert missed({(way, 100, 2): cell(1.0, peak_bytes=7 << 30)}, 2) == [line]
+
+
+def test_adapters_are_measured_at_one_size() -> None:
+    sizes = [peers for peers in ROUNDS if is_measured("messages, LoRA on MiniLM", peers)]
+    assert sizes == [100]
 
 
 def test_a_row_tells_speed_memory_and_growth() -> None:
