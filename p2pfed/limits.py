@@ -101,7 +101,9 @@ class Limits:
     authors_max: int = 4_096  # two per node of the largest network simulated on one machine
     known_peers_max: int = 256  # guess
     fetches_per_peer_max: int = 2  # measured: one long transfer fills a loopback connection
-    fetches_max: int = 8  # below 200 streams per connection by far
+    # Peers that publish together are announced one after the other: with fewer, all of them begin
+    # with the same few, whose lines are full while the others' idle.
+    fetches_max: int = 16  # measured: 16 peers share their updates in half the time that 8 took
     fetch_attempts_max: int = 5  # guess
     uploads_per_peer_max: int = 4
     stranger_uploads_max: int = 16  # guess: 64 MiB of the largest genesis

@@ -26,6 +26,13 @@ def test_a_sparse_sum_leaves_95_percent_of_the_time_for_training(mode: str) -> N
 
 
 @pytest.mark.slow
+def test_peers_that_publish_together_fill_all_their_lines() -> None:
+    found = simulate(Setting(graph="complete", step_s=1.0), rounds=1)
+    at_best_s = 15 * UPDATES["sparse-sum"].payload_bytes / 12.5e6
+    assert found.round_s - 30.0 < 1.5 * at_best_s
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UPDATES)
 def test_stubs_have_the_size_that_the_codec_makes_of_42_million_parameters(name: str) -> None:
     assert len(make_payload(name)) == UPDATES[name].payload_bytes
