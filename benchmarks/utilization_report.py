@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from benchmarks.utilization_updates import UPDATES, VALUES
-from benchmarks.utilization_world import PEERS, ROUNDS, ROUNDS_OF_LONG, STEPS, Setting, Utilization
+from benchmarks.utilization_world import PEERS, ROUNDS, ROUNDS_OF_SHORT, STEPS, Setting, Utilization
 
 TARGET: Final = 0.95
 RECORD: Final = 20.0 / (20.0 + 70.0 / 60.0)  # 20 minutes of training, 70 s of communication
@@ -23,9 +23,9 @@ are those of `sim` with all messages; stubs stand in for the models, with payloa
 codecs make them of {values:,} values (normal, deviation 0.001) and with jobs that take as
 long as encoding and integrating them took one core of this machine.
 
-Utilization is the share of virtual time in which a peer takes local steps, over {long} round after
-a first one, and over {rounds} where steps take less than 10 s. The rest is work, encoding and
-integrating, and waiting for updates of others.
+Utilization is the share of virtual time in which a peer takes local steps, over {rounds} round
+after a first one, and over {short} where asynchronous peers take steps of less than 10 s. The rest
+is work, encoding and integrating, and waiting for updates of others.
 The record in use is {record:.1%}: 20 minutes of training and 70 s of communication
 (72 billion parameters, some 20 peers). A step of {step:g} s is that record's: 20 minutes for
 {steps} steps. Wanted of `sparse-sum` with it: at least {target:.0%} at the worst peer.
@@ -99,7 +99,7 @@ def document(
         values=VALUES,
         steps=STEPS,
         rounds=ROUNDS,
-        long=ROUNDS_OF_LONG,
+        short=ROUNDS_OF_SHORT,
         record=RECORD,
         step=RECORD_STEP_S,
         target=TARGET,
@@ -185,14 +185,16 @@ def _main(cells: Mapping[Setting, Utilization]) -> Iterator[str]:
 
 def _steps(cells: Mapping[Setting, Utilization]) -> Iterator[str]:
     by_step = [_groups(cells, step_s) for step_s in STEPS_S]
-    for key in by_step[0]:
-        update, graph, mode = key
-        shown = " | ".join(
-            f"{min(it.worst for it in groups[key]):.1%} "
-            f"({fmean(it.updates for it in groups[key]):.1f})"
-            for groups in by_step
-        )
+    for update, graph, mode in by_step[-1]:
+        runs = [groups.get((update, graph, mode), []) for groups in by_step]
+        shown = " | ".join(map(_worst, runs))
         yield f"| `{update}` | {graph} | {mode} | {shown} |"
+
+
+def _worst(runs: Sequence[Utilization]) -> str:
+    if not runs:
+        return ""
+    return f"{min(it.worst for it in runs):.1%} ({fmean(it.updates for it in runs):.1f})"
 
 
 def _jitter(cells: Mapping[Setting, Utilization], jitter_ratio: float) -> Iterator[str]:

@@ -34,10 +34,10 @@ LINE: Final = PeerLine(upload_bytes_per_s=12.5e6, download_bytes_per_s=12.5e6)  
 LATENCY_S: Final = 0.05
 DEGREE: Final = 4
 GRAPHS: Final = {"4-regular": DEGREE, "complete": PEERS - 1}  # to how many neighbors
-# Beside a first one, in which peers find each other and nothing has come yet. What takes longer
-# than a short round, such as a transfer, shows in the next ones.
-ROUNDS: Final = 3
-ROUNDS_OF_LONG: Final = 1
+# Beside a first one, in which peers find each other and nothing has come yet. What takes
+# asynchronous peers longer than a short round, such as a transfer, shows in the next ones.
+ROUNDS: Final = 1
+ROUNDS_OF_SHORT: Final = 3
 _LONG_STEP_S: Final = 10.0
 # Longer than anything that is measured here: a synchronous round waits for all its rows.
 _DEADLINE_S: Final = 3_600.0
@@ -183,10 +183,11 @@ def simulate(
     Args:
         setting: Of the world.
         costs: Of all that is no local step; nothing if left out.
-        rounds: To be counted; by the length of a step if left out.
+        rounds: To be counted; by the schedule and the length of a step if left out.
     """
     if rounds is None:
-        rounds = ROUNDS_OF_LONG if setting.step_s >= _LONG_STEP_S else ROUNDS
+        is_short = setting.step_s < _LONG_STEP_S and setting.mode == "asynchronous"
+        rounds = ROUNDS_OF_SHORT if is_short else ROUNDS
     update, lanes = UPDATES[setting.update], Lanes()
     world = _world(setting, costs, lanes, rounds)
     sent_before: list[int] = []
