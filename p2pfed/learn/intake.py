@@ -8,7 +8,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.core.effects import IntegrationRow
-from p2pfed.core.events import NO_MASS, Evaluation, Verdict
+from p2pfed.core.events import NO_MASS, Verdict
 from p2pfed.identity import PeerId
 from p2pfed.learn.mixing import Claim
 from p2pfed.learn.public_copies import PublicCopy
@@ -48,22 +48,6 @@ class PlainRows:
 
     vectors: Sequence[Tensor]
     weights: Sequence[float]
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Mixture:
-    """What an integration of plain rows comes to.
-
-    Attributes:
-        vector: The next own vector, shape (d,).
-        shares: What each row contributed, the own one first.
-        evaluation: Of the vector, if the job asks for one.
-    """
-
-    vector: Tensor
-    shares: Sequence[float]
-    evaluation: Evaluation | None = None
 
 
 def row_reason(reason: robust.Reason) -> str:

@@ -24,11 +24,9 @@ from p2pfed.learn.decoded import (
 from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.hidden_training import HiddenTraining
 from p2pfed.learn.intake import (
-    Mixture,
     PlainRows,
     ReadRows,
     verdict_on,
-    verdicts_on_shares,
 )
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
@@ -244,12 +242,12 @@ class Workbench:
 
     @property
     def is_plain(self) -> bool:
-        """Whether integrations depend on nothing but the own vector and the rows."""
+        """Whether integrations read and change nothing but the learner's vector."""
         is_more = self._copies or self._outer or self._privacy or self.exchange.correct
         return not is_more
 
     def plain_rows(self, effect: StartIntegration, load_payload: LoadPayload) -> PlainRows | None:
-        """Return the rows of an `is_plain` bench's job, for `integrate_as`; None if it is more."""
+        """Return the rows of an `is_plain` bench's job, if it is no more than its rule on them."""
         if any(it.is_probed or it.mass_max is not None for it in effect.rows):
             return None
         rows = self._read(effect, load_payload)
@@ -260,17 +258,6 @@ class Workbench:
         return PlainRows(
             vectors=[own, *(rows.vectors[peer] for peer in peers)],
             weights=self._weights(effect, rows, peers),
-        )
-
-    def integrate_as(self, effect: StartIntegration, mixture: Mixture) -> IntegrationOutcome:
-        """Do as `integrate` does with plain rows that were mixed, and evaluated, elsewhere."""
-        self.learner.load_vector(mixture.vector)
-        own_share, *shares = mixture.shares
-        return IntegrationOutcome(
-            verdicts=verdicts_on_shares(effect.rows, shares),
-            own_weight=own_share,
-            evaluation=mixture.evaluation,
-            note="",
         )
 
     def digest(self) -> bytes:

@@ -21,7 +21,8 @@ class Batched(Calculator):
     of peers that keep their rows private, of large models, of models that keep running statistics
     or that `torch.func.vmap` cannot map, and jobs that are alone of their kind. So are integrations
     with more to do than a `CrowdRule` does: with inner products of a method's own, prioritizers,
-    ledgers of reputation, outer steps, public copies, or rows that may be rejected.
+    ledgers of reputation, outer steps, public copies, or rows that may be rejected. As long as they
+    change nothing but the model, the models that they lead to are evaluated at once all the same.
 
     Results differ from those of `Sequential` by the rounding of batched sums. They follow from
     the scenario and the seed alone: which jobs are in a batch is decided in virtual time.

@@ -6,10 +6,12 @@ from functools import cached_property
 from typing import Final, final
 
 import torch
+from torch import Tensor
 
 from p2pfed.core.effects import StartIntegration
 from p2pfed.core.events import Evaluation
-from p2pfed.learn.intake import Mixture, PlainRows
+from p2pfed.errors import LocalError
+from p2pfed.learn.intake import PlainRows, verdicts_on_shares
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload
 from p2pfed.learn.learner import Learner, TaskLearner
 from p2pfed.learn.task import Task
@@ -23,25 +25,42 @@ _TOGETHER_MIN: Final = 2
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Integrated:
+    """What an integration comes to.
+
+    Attributes:
+        vector: The next own vector, shape (d,).
+        outcome: What the bench answers.
+    """
+
+    vector: Tensor
+    outcome: IntegrationOutcome
+
+
+Found = list[tuple["Integration", Integrated]]
+
+
+@final
 @dataclass(kw_only=True, eq=False)
 class Integration:
     """An integration that has started.
 
     Attributes:
         bench: Whose.
-        rule: What the bench integrates with.
-        family: The learner's; None where none is needed.
+        rule: What does as the bench's integrator; None if nothing does.
+        family: The learner's, if its model is to be evaluated.
         effect: The job.
         load_payload: Content hash to payload.
         others: What it may be computed with.
     """
 
     bench: Workbench
-    rule: CrowdRule
+    rule: CrowdRule | None
     family: Family | None
     effect: StartIntegration
     load_payload: LoadPayload
-    others: "Gathering[Integration, Mixture]"
+    others: "Gathering[Integration, Integrated]"
 
     @property
     def task(self) -> Task:
@@ -52,15 +71,29 @@ class Integration:
     @cached_property
     def shape(self) -> Hashable:
         """What is equal where rows can be integrated at once."""
-        kind = (self.rule, id(self.bench.initial), len(self.effect.rows))
+        rows = (id(self.bench.initial), len(self.effect.rows)) if self.rule else ()
         if self.family is None:
-            return kind
-        rows = (id(self.task.validation), id(self.task.test))
-        return kind, self.family, rows, self.effect.test
+            return self.rule, rows
+        evaluated = (id(self.task.validation), id(self.task.test), self.effect.test)
+        return self.rule, rows, self.family, evaluated
 
     def rows(self) -> PlainRows | None:
         """Return its rows; nothing changes the learner before it is due."""
         return self.bench.plain_rows(self.effect, self.load_payload)
+
+    def alone(self) -> Integrated:
+        """Do it without an evaluation, and undo it: the bench is as before.
+
+        Raises:
+            LocalError: As from `Workbench.integrate`.
+        """
+        learner = self.bench.learner
+        before = learner.vector()
+        unasked = replace(self.effect, evaluate=False, test=False)
+        outcome = self.bench.integrate(unasked, self.load_payload)
+        vector = learner.vector()
+        learner.load_vector(before)
+        return Integrated(vector=vector, outcome=outcome)
 
     def finish(self) -> IntegrationOutcome:
         """Hand over what was found, or do it now.
@@ -68,10 +101,11 @@ class Integration:
         Raises:
             LocalError: As from `Workbench.integrate`.
         """
-        mixture = self.others.take(self)
-        if mixture is None:
+        found = self.others.take(self)
+        if found is None:
             return self.bench.integrate(self.effect, self.load_payload)
-        return self.bench.integrate_as(self.effect, mixture)
+        self.bench.learner.load_vector(found.vector)
+        return found.outcome
 
     def drop(self) -> None:
         """Forget it; the learner has not changed."""
@@ -88,20 +122,22 @@ class Integrations:
 
     def __init__(self, families: Families) -> None:
         self._families = families
-        self._started: Gathering[Integration, Mixture] = Gathering(self._compute)
+        self._started: Gathering[Integration, Integrated] = Gathering(self._compute)
 
     def begin(
         self, bench: Workbench, effect: StartIntegration, load_payload: LoadPayload
     ) -> Integration | None:
         """Start an integration; None if it cannot be done with others."""
-        rule = _crowd_rule(bench.exchange.integrator)
-        if rule is None or not bench.is_plain or not effect.rows:
+        if not bench.is_plain:
             return None
+        rule = _crowd_rule(bench.exchange.integrator) if effect.rows else None
         family, learner = None, bench.learner
         if effect.evaluate or effect.test:
             family = self._families.find(learner)
             if family is None or not family.is_scored or not _has_rows(learner, effect):
                 return None
+        elif rule is None:
+            return None
         integration = Integration(
             bench=bench,
             rule=rule,
@@ -113,39 +149,38 @@ class Integrations:
         self._started.add(integration)
         return integration
 
-    def _compute(self, started: Sequence[Integration]) -> list[tuple[Integration, Mixture]]:
+    def _compute(self, started: Sequence[Integration]) -> Found:
         alike: dict[Hashable, list[Integration]] = {}
         for integration in started:
             alike.setdefault(integration.shape, []).append(integration)
-        return [
-            found
-            for group in alike.values()
-            if len(group) >= _TOGETHER_MIN
-            for found in self._integrate(group)
-        ]
+        found: Found = []
+        for group in alike.values():
+            if len(group) >= _TOGETHER_MIN:
+                integrated = self._integrate(group)
+                found += self._evaluated(integrated)
+        return found
 
-    def _integrate(self, group: Sequence[Integration]) -> list[tuple[Integration, Mixture]]:
-        size = len(group[0].bench.initial)
-        block = max(BLOCK_BYTES // ((len(group[0].effect.rows) + 1) * size * 4), 1)
-        found: list[tuple[Integration, Mixture]] = []
-        for first in range(0, len(group), block):
-            read = [(it, it.rows()) for it in group[first : first + block]]
-            mixed = _mix([(it, rows) for it, rows in read if rows is not None])
-            known = {it for it, _ in mixed}
-            for integration, _ in read:
-                if integration not in known:  # the integrator has something to say about it
-                    self._started.drop(integration)
-            found += mixed
-        return self._evaluated(found)
+    def _integrate(self, group: Sequence[Integration]) -> Found:
+        found = _by_rule(group) if group[0].rule is not None else []
+        known = {it for it, _ in found}
+        for integration in group:
+            if integration in known:
+                continue
+            if integration.family is None:
+                self._started.drop(integration)  # its bench has something to say about a row
+                continue
+            try:
+                found.append((integration, integration.alone()))
+            except LocalError:  # which its bench raises again
+                self._started.drop(integration)
+        return found
 
-    def _evaluated(
-        self, mixed: list[tuple[Integration, Mixture]]
-    ) -> list[tuple[Integration, Mixture]]:
-        """Return mixtures with what their jobs ask to know of them."""
+    def _evaluated(self, mixed: Found) -> Found:
+        """Return what was found with what the jobs ask to know of it."""
         if not mixed or mixed[0][0].family is None:
             return mixed
         family, effect = mixed[0][0].family, mixed[0][0].effect
-        vectors, task = [mixture.vector for _, mixture in mixed], mixed[0][0].task
+        vectors, task = [found.vector for _, found in mixed], mixed[0][0].task
         tests: Sequence[tuple[float, float] | None] = [None] * len(mixed)
         try:
             scores = family.evaluate(vectors, task.rows("validation"))
@@ -157,14 +192,19 @@ class Integrations:
                 self._started.drop(integration)
             return []
         return [
-            (it, replace(mixture, evaluation=_evaluation(scored, tested)))
-            for (it, mixture), scored, tested in zip(mixed, scores, tests, strict=True)
+            (it, replace(found, outcome=_with_scores(found.outcome, scored, tested)))
+            for (it, found), scored, tested in zip(mixed, scores, tests, strict=True)
         ]
 
 
-def _evaluation(scored: tuple[float, float], tested: tuple[float, float] | None) -> Evaluation:
+def _with_scores(
+    outcome: IntegrationOutcome,
+    scored: tuple[float, float],
+    tested: tuple[float, float] | None,
+) -> IntegrationOutcome:
     score, loss = scored
-    return Evaluation(score=score, loss=loss, test_score=None if tested is None else tested[0])
+    test_score = None if tested is None else tested[0]
+    return replace(outcome, evaluation=Evaluation(score=score, loss=loss, test_score=test_score))
 
 
 def _has_rows(learner: Learner, effect: StartIntegration) -> bool:
@@ -191,11 +231,23 @@ def _crowd_rule(integrator: Integrator) -> CrowdRule | None:
     )
 
 
-def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> list[tuple[Integration, Mixture]]:
+def _by_rule(group: Sequence[Integration]) -> Found:
+    """Integrate rows of one shape, and leave out whoever has more to do."""
+    size = len(group[0].bench.initial)
+    block = max(BLOCK_BYTES // ((len(group[0].effect.rows) + 1) * size * 4), 1)
+    found: Found = []
+    for first in range(0, len(group), block):
+        read = [(it, it.rows()) for it in group[first : first + block]]
+        plain = [(it, rows) for it, rows in read if rows is not None]
+        if plain:
+            found += _mix(plain)
+    return found
+
+
+def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> Found:
     """Integrate rows of one shape, and leave out whoever has rows that may be rejected."""
-    if not read:
-        return []
     first, count = read[0][0], len(read)
+    assert first.rule is not None
     flat = torch.stack([vector for _, rows in read for vector in rows.vectors])
     rows = flat.view(count, -1, flat.shape[1]).transpose(0, 1).contiguous()  # (n, k, d)
     weights = torch.tensor([_with_own(it.weights) for _, it in read], dtype=torch.float64).T
@@ -205,12 +257,22 @@ def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> list[tuple[Integratio
     is_usual &= torch.isfinite(vectors.sum(dim=1))
     vectors += first.bench.initial
     return [
-        (it, Mixture(vector=vector, shares=of_peer))
+        (it, Integrated(vector=vector, outcome=_outcome(it, of_peer)))
         for (it, _), vector, of_peer, is_ok in zip(
             read, vectors, shares.T.tolist(), is_usual.tolist(), strict=True
         )
         if is_ok
     ]
+
+
+def _outcome(integration: Integration, shares: Sequence[float]) -> IntegrationOutcome:
+    own_share, *others = shares
+    return IntegrationOutcome(
+        verdicts=verdicts_on_shares(integration.effect.rows, others),
+        own_weight=own_share,
+        evaluation=None,
+        note="",
+    )
 
 
 def _with_own(weights: Sequence[float]) -> list[float]:

@@ -58,6 +58,34 @@ def test_one_trace_under_every_hash_seed() -> None:
     assert digests == {f"{world.trace.digest.hex()} {world.trace.count}\n"}
 
 
+BATCHED = """
+import sim
+result = sim.run({
+    "run": {"task": "tests.sim.compute.conftest:blobs"},
+    "training": {"steps_per_round": 2, "threads": 1, "device": "cpu"},
+    "schedule": {"rounds_max": 4},
+    "topology": {"name": "complete", "nodes": 5},
+    "faults": [{"kind": "crash", "at_s": 1.5, "peers": [1]},
+               {"kind": "restart", "at_s": 2.5, "peers": [1]}],
+})
+print(result.trace_digest, *result.model_digests)
+"""
+
+
+def test_jobs_computed_together_give_one_trace_under_every_hash_seed() -> None:
+    found = {
+        subprocess.run(
+            [sys.executable, "-P", "-c", BATCHED],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "42")
+    }
+    assert len(found) == 1
+
+
 def test_two_worlds_in_one_process_share_nothing() -> None:
     first, second = play(draw_case(3)), play(draw_case(3))
     assert first.trace.digest == second.trace.digest

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -21,8 +22,9 @@ def make_model() -> nn.Module:
     return nn.Sequential(nn.Linear(FEATURES, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, CLASSES))
 
 
+@cache
 def blobs() -> Task:
-    """Make a task that is loaded at once."""
+    """Make a task that is loaded at once, with the same rows to evaluate on for all."""
     generator = torch.Generator().manual_seed(0)
     centers = torch.randn(CLASSES, FEATURES, generator=generator)
     labels = torch.arange(240) % CLASSES

@@ -95,7 +95,7 @@ def are_together(started: list[Calculation[Any]]) -> bool:
 
 
 @pytest.mark.parametrize(("evaluate", "test"), [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("rule", ["mean", "nnm+trimmed-mean"])
+@pytest.mark.parametrize("rule", ["mean", "nnm+trimmed-mean", "krum"])
 def test_models_and_outcomes_are_those_of_each_alone(
     make_benches: MakeBenches, rule: str, evaluate: bool, test: bool
 ) -> None:
@@ -126,6 +126,13 @@ def test_all_that_are_alike_are_computed_when_the_first_is_due(make_benches: Mak
     assert are_together(exchange.begin_all())
     assert torch.equal(exchange.vectors()[1:], before[1:])
     assert not torch.equal(exchange.vectors()[0], before[0])
+
+
+def test_what_each_integrates_alone_is_evaluated_together(make_benches: MakeBenches) -> None:
+    exchange = Exchange(make_benches(integration={"rule": "krum"}), evaluate=True)
+    before = exchange.vectors()
+    assert are_together(exchange.begin_all())
+    assert torch.equal(exchange.vectors()[1:], before[1:])
 
 
 def test_a_canceled_one_changes_nothing(make_benches: MakeBenches) -> None:
