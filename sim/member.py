@@ -14,6 +14,7 @@ from sim.compute.calculator import Calculator
 from sim.jobs import ComputeModel
 from sim.network import Network
 from sim.payloads import PayloadPool
+from sim.reading import SharedReader
 from sim.trace import Trace
 from sim.transfers import Transfers
 from sim.watching import Audience
@@ -44,6 +45,8 @@ class Member:
         adversary: Makes it hostile.
         speed_ratio: Its machine's speed; a job takes its time divided by this.
         make_core: Replaced by tests that need a broken core.
+        reader: What such a core reads frames with, if it shares that with others; the world tells
+            it of its payloads.
         clock_ahead_s: By how much its clock is ahead of virtual time, in seconds.
         clock_rate_ratio: How fast its clock goes; 1 is right.
     """
@@ -54,6 +57,7 @@ class Member:
     adversary: Adversary | None = None
     speed_ratio: float = 1.0
     make_core: CoreFactory = make_core
+    reader: SharedReader | None = None
     clock_ahead_s: float = 0.0
     clock_rate_ratio: float = 1.0
 

@@ -37,7 +37,8 @@ def overlay(
         adversaries: Of hostile peers, by number.
     """
     identities = [identity_of(seed, index) for index in range(len(graph))]
-    make = partial(make_core, reader=SharedReader())
+    reader = SharedReader()
+    make = partial(make_core, reader=reader)
     members = []
     for index, identity in enumerate(identities):
         told = config(index) if callable(config) else config
@@ -56,6 +57,7 @@ def overlay(
                 make_bench=lambda index=index: make_bench(index),  # type: ignore[misc]
                 adversary=(adversaries or {}).get(index),
                 make_core=make,
+                reader=reader,
             )
         )
     return members

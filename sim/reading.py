@@ -1,10 +1,12 @@
 """One reading of each frame for a whole world: neighbors get the same bytes, and often at once."""
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, Final, Generic, Self, TypeVar, final
 
-from p2pfed.messages import Message, PeerRecord, PeerRecords, SignedHeader, UpdateHeader
+from p2pfed.messages import Deliver, Message, PeerRecord, PeerRecords, SignedHeader, UpdateHeader
 from p2pfed.wire.reading import PLAIN
+from sim.payloads import PayloadPool
 
 _FRAME_BYTES_MAX: Final = 1 << 22  # guess: neighbors get a frame at nearly the same time
 _SIGNATURES_MAX: Final = 1 << 15
@@ -48,19 +50,22 @@ class Recent(Generic[Key, Value]):
 class SharedReader:
     """Remembers what `PlainReader` found in good frames and signatures; bad ones are read anew.
 
-    Messages are frozen, so that cores cannot reach each other through them. Of each peer record the
-    world has one copy: cores remember hundreds each.
+    Messages are frozen, so that cores cannot reach each other through them. Of each payload and
+    each peer record the world has one copy: cores remember hundreds of records each.
 
     Args:
         frame_bytes_max: Frames whose messages are remembered at least, in bytes.
+
+    Attributes:
+        pool: Payloads of the world, whose hashes are known to be right.
     """
 
     def __init__(self, frame_bytes_max: int = _FRAME_BYTES_MAX) -> None:
+        self.pool = PayloadPool()
         self._messages: Recent[bytes, Message] = Recent(frame_bytes_max)
         self._signed: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_SIGNATURES_MAX)
         self._records: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)  # by signature
         self._verified: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)
-        self._payloads: Recent[bytes, bytes] = Recent(frame_bytes_max)  # by their hashes
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # nothing that a core could tell depends on what it holds
@@ -76,6 +81,8 @@ class SharedReader:
             message = PLAIN.decode(frame)
             if isinstance(message, PeerRecords):
                 message = PeerRecords(records=tuple(map(self._same, message.records)))
+            elif isinstance(message, Deliver):
+                message = self._with_shared_payload(message)
             self._messages.put(frame, message, len(frame))
         return message
 
@@ -108,12 +115,13 @@ class SharedReader:
         Raises:
             SchemaError: If it is another one.
         """
-        # Receivers of a frame get the very payload that was read in it.
-        known = self._payloads.get(header.payload_hash)
-        if known is payload and len(payload) == header.payload_bytes:
-            return
-        PLAIN.check_payload(header, payload)
-        self._payloads.put(header.payload_hash, payload, len(payload))
+        is_known = self.pool.get(header.payload_hash) is payload
+        if not is_known or len(payload) != header.payload_bytes:
+            PLAIN.check_payload(header, payload)
+
+    def _with_shared_payload(self, message: Deliver) -> Deliver:
+        known = self.pool.get(message.update.header.payload_hash)
+        return replace(message, payload=known) if known == message.payload else message
 
     def _same(self, record: PeerRecord) -> PeerRecord:
         """Return the copy of a record that everybody has."""

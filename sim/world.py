@@ -88,6 +88,9 @@ class World:
         transfers = Transfers(self.network, self.clock)
         self.audience = Audience(watchers)
         self.pool = PayloadPool()
+        for member in members:
+            if member.reader is not None:
+                member.reader.pool = self.pool
         surroundings = Surroundings(
             seed=seed,
             clock=self.clock,

@@ -119,19 +119,25 @@ def test_a_peer_record_exists_once_however_many_frames_carry_it() -> None:
     assert second.records == (other, record)
 
 
-def test_a_payload_is_hashed_once_and_another_of_its_name_is_no_payload(
+def test_a_payload_that_the_world_holds_is_not_copied_and_not_hashed_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    update = make_update(BERT, 1)
-    frame = frames.encode(Deliver(update=update, payload=b"row"))
+    header, held = make_update(BERT, 1).header, bytes(bytearray(b"row"))
     reader = SharedReader()
+    reader.pool.take(header.payload_hash, held)
     calls = count_calls(monkeypatch, frames, "check_payload")
-    for _ in range(3):
-        message = reader.decode(frame)
-        assert isinstance(message, Deliver)
-        reader.check_payload(message.update.header, message.payload)
-    assert len(calls) == 1
+    message = reader.decode(frames.encode(Deliver(update=make_update(BERT, 1), payload=b"row")))
+    assert isinstance(message, Deliver)
+    assert message.payload is held
+    reader.check_payload(header, message.payload)
+    assert calls == []
+
+
+def test_another_payload_of_a_known_hash_is_checked() -> None:
+    header = make_update(BERT, 1).header
+    reader = SharedReader()
+    reader.pool.take(header.payload_hash, b"row")
     with pytest.raises(SchemaError):
-        reader.check_payload(update.header, b"raw")
+        reader.check_payload(header, b"raw")
     with pytest.raises(SchemaError):
-        reader.check_payload(replace(update.header, payload_bytes=4), message.payload)
+        reader.check_payload(replace(header, payload_bytes=4), b"row")
