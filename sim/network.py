@@ -147,11 +147,14 @@ class Network:
         self.tenants: list[Tenant] = []
         self.edges = sorted(tuple(sorted(edge)) for edge in graph.edges)
         self.wires: dict[tuple[int, int], Wire] = {}
+        self._adjacent: list[list[int]] = [[] for _ in peers]  # ascending
         self._clock = clock
         self._lines = lines or {}
         ups, downs = self._access_lines()
         for first, second in self.edges:
             model = self._model(graph, (first, second), default, seed)
+            self._adjacent[first].append(second)
+            self._adjacent[second].append(first)
             for sender, receiver in ((first, second), (second, first)):
                 generator = partial(random_for, seed, f"loss/{sender}/{receiver}")
                 self.wires[sender, receiver] = Wire(
@@ -227,14 +230,13 @@ class Network:
             number: Whose.
             resets: Whether its kernel tells the others.
         """
-        for pair in sorted(self._connections):
-            connection = self._connections[pair]
-            if connection.is_open(number):
+        for other in self._adjacent[number]:
+            connection = self._connections.get(_pair(number, other))
+            if connection is not None and connection.is_open(number):
                 self._forget_end(connection, number)
                 if resets:
                     self._reset(connection, number)
-        for key in [key for key in self._attempts if key[0] == number]:
-            del self._attempts[key]
+            self._attempts.pop((number, other), None)
 
     def block(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Stop everything along directed edges, silently."""
