@@ -171,8 +171,8 @@ def _twisted(state: _Words) -> _Words:
 
 def _mixed(state: _Words, following: _Words, distant: _Words) -> _Words:
     joined = (state & np.uint32(0x80000000)) | (following & np.uint32(0x7FFFFFFF))
-    odd = (joined & np.uint32(1)) * np.uint32(0x9908B0DF)
-    mixed: _Words = distant ^ (joined >> np.uint32(1)) ^ odd
+    mixed: _Words = distant ^ (joined >> np.uint32(1))
+    mixed ^= (joined & np.uint32(1)) * np.uint32(0x9908B0DF)
     return mixed
 
 

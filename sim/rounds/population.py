@@ -44,7 +44,7 @@ class Population(ABC):
 
     @abstractmethod
     def load_vectors(self, vectors: Tensor) -> None:
-        """Overwrite all peers' vectors, shape (n, d)."""
+        """Overwrite all peers' vectors, shape (n, d); they must not be changed afterwards."""
 
     @abstractmethod
     def train(self, round: int) -> tuple[int, ...]:
@@ -155,7 +155,8 @@ class Batched(Population):
         self._names, self._plan, self._seed = tuple(names), plan, seed
         self._model = Model(adapted)
         self._loss = tasks[0].loss
-        self._rows, starts = _join(tasks)
+        joined, starts = _join(tasks)
+        self._rows = _Rows(joined)
         self._first_rows = torch.tensor(starts[:-1])[:, None]  # (n, 1)
         self._draws = BatchDraws(
             names,
@@ -170,6 +171,7 @@ class Batched(Population):
         }
         # Step rules work on each element alone, so that one optimizer serves all peers.
         self._optimizer = plan.step_rule.create_optimizer(self._stack, adapted.head_names)
+        self._loaded = self.vectors()  # what training began with
         self._check_model(tasks[0])
 
     @property
@@ -184,15 +186,14 @@ class Batched(Population):
 
     @override
     def load_vectors(self, vectors: Tensor) -> None:
-        entries = self._model.specification.entries
-        pieces = vectors.split([entry.size for entry in entries], dim=1)
+        self._loaded = vectors
         with torch.no_grad():
-            for entry, piece in zip(entries, pieces, strict=True):
-                self._stack[entry.name].copy_(piece.view(len(vectors), *entry.shape))
+            for parameter, piece in zip(self._stack.values(), self._pieces(vectors), strict=True):
+                parameter.copy_(piece)
 
     @override
     def train(self, round: int) -> tuple[int, ...]:
-        before = [tensor.clone() for tensor in self._tensors()]
+        kept_before = [tensor.clone() for tensor in self._kept()]
         losses = []
         counts = step_counts(self._plan, self._names, seed=self._seed, round=round)
         has_idle = min(counts) < self._plan.steps_per_round
@@ -205,11 +206,19 @@ class Batched(Population):
             losses.append(self._take_step(indices).where(~is_idle, torch.zeros(())))
             self._restore(is_idle, kept)
         is_sound = torch.isfinite(torch.stack(losses)).all(dim=0)  # (n,)
-        is_sound &= torch.isfinite(self.vectors()).all(dim=1)
+        is_sound &= self._are_finite()
         if bool(is_sound.all()):
             return ()
-        self._restore(~is_sound, before)
+        self._restore(~is_sound, [*self._pieces(self._loaded), *kept_before])
         return tuple(torch.nonzero(~is_sound).flatten().tolist())
+
+    def _are_finite(self) -> Tensor:
+        """Return whose parameters are all finite, shape (n,)."""
+        with torch.no_grad():
+            sums = torch.stack([it.flatten(1).sum(dim=1) for it in self._stack.values()])
+            if bool(torch.isfinite(sums).all()):
+                return torch.ones(len(self._names), dtype=torch.bool)
+            return torch.isfinite(self.vectors()).all(dim=1)  # sums may be beyond the type
 
     def _restore(self, chosen: Tensor, before: Sequence[Tensor]) -> None:
         """Give some peers back what they had, by a mask of shape (n,)."""
@@ -245,15 +254,46 @@ class Batched(Population):
 
     def _tensors(self) -> list[Tensor]:
         """Return parameters, then what the optimizer keeps of each peer."""
-        parameters = list(self._stack.values())
+        return [*(parameter.detach() for parameter in self._stack.values()), *self._kept()]
+
+    def _kept(self) -> list[Tensor]:
         state = self._optimizer.state
-        kept = [
+        return [
             value
-            for parameter in parameters
+            for parameter in self._stack.values()
             for value in state.get(parameter, {}).values()
             if isinstance(value, Tensor) and value.shape == parameter.shape
         ]
-        return [*(parameter.detach() for parameter in parameters), *kept]
+
+    def _pieces(self, vectors: Tensor) -> list[Tensor]:
+        """Return views of vectors, (n, d), with the shapes of the stack."""
+        entries = self._model.specification.entries
+        pieces = vectors.split([entry.size for entry in entries], dim=1)
+        return [
+            piece.view(len(vectors), *entry.shape)
+            for entry, piece in zip(entries, pieces, strict=True)
+        ]
+
+
+@final
+class _Rows:
+    """The rows of all peers behind each other."""
+
+    def __init__(self, rows: Examples) -> None:
+        self._all = rows
+
+    def batch(self, indices: Tensor) -> Examples:
+        """Return rows by number, of a batch of each peer: shape (n, b, ...)."""
+        labels, inputs = self._all.labels, self._all.inputs
+        if isinstance(inputs, Tensor):
+            return Examples(_chosen(inputs, indices), _chosen(labels, indices))
+        by_name = {name: _chosen(it, indices) for name, it in inputs.items()}
+        return Examples(by_name, _chosen(labels, indices))
+
+
+def _chosen(tensor: Tensor, indices: Tensor) -> Tensor:
+    # Indexing with a matrix would give the same and take three times as long.
+    return tensor.index_select(0, indices.flatten()).view(*indices.shape, *tensor.shape[1:])
 
 
 def _join(tasks: Sequence[Task]) -> tuple[Examples, tuple[int, ...]]:

@@ -128,9 +128,10 @@ class Session:
         start = self.population.vectors()
         diverged = self.population.train(round)
         vectors = self._weighed(start, self.population.vectors(), round)
+        before = start - self.initial if self.liars else start[:0]  # only liars look at it
         for step in range(1, self.config.gossip_steps + 1):
             is_last = step == self.config.gossip_steps
-            self._exchange(vectors, start - self.initial, round, is_last=is_last)
+            self._exchange(vectors, before, round, is_last=is_last)
         self.population.load_vectors(vectors)
         return tuple(peer for peer in diverged if peer not in self.threats)
 
@@ -261,7 +262,7 @@ class Session:
         lengths = torch.linalg.vector_norm(published, dim=1)
         for crowd in meeting.crowds:
             for block in crowd.integrate(published, lengths):
-                vectors[block.peers] = block.vectors + self.initial
+                vectors.index_copy_(0, block.peers, block.vectors + self.initial)
                 self.tally.add_block(block.rows, block.vectors, is_last=is_last)
                 done.update(block.peers.tolist())
         return [peer for peer in self.honest if peer not in done]
