@@ -57,6 +57,11 @@ class Model:
         """Return the class that a vector takes each row for, shape (rows,)."""
         return predicted_classes(self.outputs(vector, inputs))
 
+    def measure(self, vector: Tensor, task: Task, rows: Examples) -> tuple[float, float]:
+        """Return the task's metric and its loss on rows."""
+        outputs = self.outputs(vector, rows.inputs)
+        return float(task.metric(outputs, rows.labels)), float(task.loss(outputs, rows.labels))
+
     def loss(self, vector: Tensor, task: Task, rows: Examples) -> float:
         """Return the task's loss on rows."""
         return float(task.loss(self.outputs(vector, rows.inputs), rows.labels))

@@ -140,13 +140,7 @@ class Session:
         model, found = self.population.model, self.task.rows(split)
         rows = found.batch(torch.arange(len(found)))
         vectors = self.population.vectors()
-        return {
-            peer: (
-                model.score(vectors[peer], self.task, rows),
-                model.loss(vectors[peer], self.task, rows),
-            )
-            for peer in self.honest
-        }
+        return {peer: model.measure(vectors[peer], self.task, rows) for peer in self.honest}
 
     def digests(self) -> list[str]:
         """Return the BLAKE3-256 of every peer's vector, in hexadecimal."""

@@ -10,13 +10,16 @@ import pytest
 import sim
 import sim.rounds
 from p2pfed.errors import ConfigError
+from sim.comparing import compare
 from sim.documents import document_of, with_overrides
 from sim.in_rounds.translation import rounds_config
 from sim.line_files import read_lines
+from sim.replaying import replay
 from sim.report.figures import figures_of
 from sim.report.readings import read_metrics
 from sim.run_folder import read_run, run_into
 from sim.scenario import load_scenario
+from sim.tables import ComputeTable
 from sim.watching import RoundPlayed, Watcher
 
 pytestmark = pytest.mark.slow
@@ -36,6 +39,8 @@ SMALL: dict[str, Any] = {
     "topology": {"name": "complete", "nodes": 6},
     "adversaries": [{"share": 0.2, "kind": "scaled-difference"}],
 }
+# Batched jobs of simulated peers would differ by rounding.
+ONE_BY_ONE = {"jobs": "sequential"} if "jobs" in ComputeTable.model_fields else {}
 # Of accuracies: peers evaluate batch by batch, rounds all rows at once.
 TOLERANCE = 1e-6
 
@@ -43,7 +48,7 @@ TOLERANCE = 1e-6
 def shortened(name: str, **fields: Any) -> dict[str, Any]:
     content = document_of(load_scenario(SCENARIOS / f"{name}.toml"))
     content["schedule"] |= {"rounds_max": 2, "evaluate_every_rounds": 1}
-    content["compute"] = {}
+    content["compute"] = ONE_BY_ONE
     return with_overrides(content, fields)
 
 
@@ -138,6 +143,12 @@ def test_a_report_has_rounds_where_others_have_time(made: Path) -> None:
     assert "virtual" not in json.dumps(figures)
 
 
+def test_a_folder_is_replayed(made: Path) -> None:
+    found = replay(made)
+    assert found.is_same
+    assert found.recorded == found.now != ""
+
+
 def test_one_folder_does_not_hold_a_trace(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^trace = .*no events"):
         run_into(tmp_path, SMALL, trace=tmp_path / "trace.jsonl")
@@ -152,6 +163,20 @@ def test_a_sweep_takes_both_fidelities(tmp_path: Path) -> None:
     assert [round(it.mean, 5) for it in means[:2] if it] == [
         round(it.mean, 5) for it in means[2:] if it
     ]
+
+
+def test_runs_of_both_fidelities_are_compared(tmp_path: Path) -> None:
+    for fidelity in ("messages", "rounds"):
+        for seed in (0, 1):
+            fields = {"fidelity": fidelity, "adversaries": [], "schedule.rounds_max": 2}
+            folder = tmp_path / fidelity / f"seed-{seed}"
+            run_into(folder, with_overrides(SMALL, fields), seed=seed)
+    (found,) = compare(tmp_path / "messages", tmp_path / "rounds")
+    assert found.changed == {"fidelity": ("messages", "rounds")}
+    measures = {it.measure: it for it in found.differences}
+    assert "virtual_s" not in measures  # only one of them has it
+    assert measures["mean_accuracy"].difference == pytest.approx(0.0, abs=TOLERANCE)
+    assert measures["bytes_per_peer"].difference < 0.0
 
 
 def test_a_data_frame_has_no_times() -> None:

@@ -102,6 +102,7 @@ def test_a_topology_that_changes_needs_rounds(fidelity: str) -> None:
         load_scenario(scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "named"),
     [
@@ -125,6 +126,7 @@ def test_other_fields_are_refused_as_those_of_real_peers(
     assert caught.value.field == named
 
 
+@pytest.mark.slow
 def test_liars_are_those_that_messages_would_have() -> None:
     tables = [{"peer": 2, "kind": "silent"}, {"share": 0.25, "kind": "shift-labels"}]
     scenario = load_scenario(
@@ -137,6 +139,7 @@ def test_liars_are_those_that_messages_would_have() -> None:
     assert (lies[other].data_attack, lies[other].attack) == ("shift-labels", "none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "compute"), [("sgd", "batched"), ("adamw", "sequential")], ids=str
 )
