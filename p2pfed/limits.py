@@ -46,7 +46,7 @@ CONSTANTS_MAX: Final = 64  # of one method or codec; the largest known has a doz
 CONSTANT_WORDS_MAX: Final = 256  # texts in one list, such as names of target modules
 ADMISSION_KEYS_MAX: Final = 256  # keys that may sign memberships
 
-# Of the simulator, and no part of the protocol. Ten times what is measured (docs/benchmarks.md).
+# Of the simulator, and no part of the protocol: ten times what `make bench-sim` measures.
 SIMULATED_PEERS_MAX: Final = 100_000
 
 
