@@ -8,7 +8,7 @@ from p2pfed.messages import Deliver, Message, PeerRecord, PeerRecords, SignedHea
 from p2pfed.wire.reading import PLAIN
 from sim.payloads import PayloadPool
 
-_FRAME_BYTES_MAX: Final = 1 << 22  # guess: neighbors get a frame at nearly the same time
+_FRAME_BYTES_MAX: Final = 1 << 24  # guess: what 10,000 peers have on their way at once
 _SIGNATURES_MAX: Final = 1 << 15
 _RECORDS_MAX: Final = 1 << 15  # as many peers
 

@@ -10,6 +10,7 @@ from p2pfed.core.records import decode_progress
 from p2pfed.identity import PeerId
 from p2pfed.messages import Announce, Deliver, SignedHeader
 from p2pfed.wire import frames
+from p2pfed.wire.reading import PLAIN, Reader
 from sim.checkers.invariant import fail
 from sim.host import Host
 from sim.watching import Watcher
@@ -21,11 +22,16 @@ _UPDATE_TAGS: Final = frozenset(
 
 
 @lru_cache(maxsize=1)  # two checkers look at each frame, and it goes to all neighbors
-def carried_update(frame: bytes) -> SignedHeader | None:
-    """Return the update that a frame of a core announces or delivers, if it is such a frame."""
+def carried_update(frame: bytes, reader: Reader = PLAIN) -> SignedHeader | None:
+    """Return the update that a frame of a core announces or delivers, if it is such a frame.
+
+    Args:
+        frame: What a core sends.
+        reader: Decodes it; the world's own has to do so anyway.
+    """
     if len(frame) < 2 or frame[1] not in _UPDATE_TAGS:
         return None
-    message = frames.decode(frame)
+    message = reader.decode(frame)
     assert isinstance(message, Announce | Deliver)
     return message.update
 
@@ -43,7 +49,7 @@ class UniqueSequences(Watcher):
         if not host.is_honest or frame == self._last_frame:
             return  # a peer sends the same bytes to all its neighbors
         self._last_frame = frame
-        signed = carried_update(frame)
+        signed = carried_update(frame, host.member.reader or PLAIN)
         if signed is None or signed.header.author != host.peer:
             return
         header = signed.header
@@ -67,7 +73,7 @@ class SavedBeforeSent(Watcher):
         if not host.is_honest or (host.index, frame) == self._last:
             return
         self._last = (host.index, frame)
-        signed = carried_update(frame)
+        signed = carried_update(frame, host.member.reader or PLAIN)
         if signed is None or signed.header.author != host.peer:
             return
         incarnation, sequence = self._newest_on_disk(host)
