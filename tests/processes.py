@@ -14,6 +14,7 @@ from p2pfed.demo.plan import free_ports
 
 # Far above what any of these processes needs, on a machine that has a tenth of its time for them.
 BOUND_S = 600.0
+NODE_RUN = ("p2pfed.cli.main", "node", "run", "--json")
 
 
 def write_peers(folder, identities, neighbors, config_of):
@@ -49,13 +50,19 @@ def write_peers(folder, identities, neighbors, config_of):
 
 
 class PeerProcess:
-    """One `p2pfed node run --json`, with one torch thread."""
+    """One `p2pfed node run --json`, with one torch thread.
 
-    def __init__(self, folder: Path):
+    Args:
+        folder: Of its run file.
+        words: More of the command line.
+        program: Module and words before the folder.
+    """
+
+    def __init__(self, folder: Path, *words, program=NODE_RUN):
         self.folder = folder
         self._log = folder / "node.log"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "p2pfed.cli.main", "node", "run", str(folder), "--json"],
+            [sys.executable, "-m", *program, str(folder), *map(str, words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -76,6 +83,12 @@ class PeerProcess:
                 return line
         raise AssertionError(f"{text!r} never came:\n" + "".join(self._lines))
 
+    def wait_until_told(self, *texts):
+        """Read progress until each text has stood in a line since the start."""
+        for text in texts:
+            if not any(text in line for line in self._lines):
+                self.wait_for_line(text)
+
     def kill(self):
         """End it as kill -9 does."""
         self._process.send_signal(signal.SIGKILL)
@@ -84,6 +97,11 @@ class PeerProcess:
     def ask_to_leave(self):
         """Send what an operator's Ctrl-C sends."""
         self._process.send_signal(signal.SIGINT)
+
+    def wait(self):
+        """Wait for its end; return its exit code."""
+        self._lines.append(self._process.communicate(timeout=BOUND_S)[1])
+        return self._process.returncode
 
     def outcome(self):
         """Wait for its end and return the object that it printed."""
