@@ -120,6 +120,7 @@ def _rounds(rule: str) -> Callable[[int, int, int], Span]:
             peers=peers,
             rule=rule,
             rounds=rounds + 1,
+            measures_spread=False,  # as scenarios have it
         )
         session = Session(config, make_pipeline)
         session.play(0)

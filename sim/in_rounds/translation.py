@@ -104,6 +104,7 @@ def rounds_config(scenario: Scenario, *, seed: int = 0) -> RoundsConfig:
         mixing=config.integration.weights,
         rounds=config.schedule.rounds_max,
         gossip_steps=config.schedule.gossip_steps,
+        measures_spread=False,  # no result tells of it
         compute=compute,
         seed=seed,
         run_seed=config.run.seed,

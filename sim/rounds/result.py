@@ -52,7 +52,7 @@ class RoundsResult:
         honest_spread: How far the rows of an honest neighborhood are apart: their root mean squared
             distance from their mean, over the length of that mean, which is a drift from the
             initial vector. Mean over the integrations of honest peers that are not overrun; None
-            without any.
+            without any, or if it is not measured.
         result_error: How far from that mean an integration ends, in units of that distance: the
             square root of the kappa that it shows. Mean over the same integrations.
         bytes_per_peer: Payload bytes that an honest peer sends, without headers, on average.
@@ -209,25 +209,30 @@ class Tally:
             self.spreads.append(spread / length)
             self.errors.append(float((result.double() - mean).norm()) / spread)
 
-    def add_block(self, rows: Tensor, results: Tensor, *, is_last: bool = True) -> None:
-        """Count integrations of honest rows alone, all of which were used; measure as above.
-
-        In the type of the rows, unlike above: the statistics differ by rounding.
+    def add_block(self, row_count: int, peer_count: int, *, is_last: bool = True) -> None:
+        """Count integrations of honest rows alone, all of which were used.
 
         Args:
-            rows: Shape (m + 1, k, d), own rows first.
-            results: Shape (k, d).
+            row_count: Of each, the own one included.
+            peer_count: How many integrations.
             is_last: As above.
         """
-        row_count, peer_count, _ = rows.shape
         self.honest_reasons[str(robust.Reason.ACCEPTED)] += peer_count * (row_count - 1)
         if is_last:
             self.used[HONEST] += peer_count * (row_count - 1)
         self.kept.extend([False] * peer_count)
+
+    def add_block_distances(self, rows: Tensor, results: Tensor) -> None:
+        """Measure as `add_distances` does, but in the type of the rows: it differs by rounding.
+
+        Args:
+            rows: Shape (m + 1, k, d), own rows first.
+            results: Shape (k, d).
+        """
         mean = rows.mean(dim=0)  # (k, d)
         # Row by row, and then of these: over both dimensions at once it takes five times as long.
         distances = torch.linalg.vector_norm(rows - mean, dim=2)  # (m + 1, k)
-        spread = torch.linalg.vector_norm(distances, dim=0) / math.sqrt(row_count)
+        spread = torch.linalg.vector_norm(distances, dim=0) / math.sqrt(len(rows))
         length = torch.linalg.vector_norm(mean, dim=1)
         error = torch.linalg.vector_norm(results - mean, dim=1)
         has_unit = (spread > 0.0) & (length > 0.0)

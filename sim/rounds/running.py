@@ -257,7 +257,9 @@ class Session:
         for crowd in meeting.crowds:
             for block in crowd.integrate(published, lengths):
                 vectors.index_copy_(0, block.peers, block.vectors + self.initial)
-                self.tally.add_block(block.rows, block.vectors, is_last=is_last)
+                self.tally.add_block(*block.rows.shape[:2], is_last=is_last)
+                if self.config.measures_spread:
+                    self.tally.add_block_distances(block.rows, block.vectors)
                 done.update(block.peers.tolist())
         return [peer for peer in self.honest if peer not in done]
 
@@ -295,7 +297,7 @@ class Session:
             return None
         integration = peer_round.integrate(own, received)
         self.tally.add(place, integration, self.number_of, is_last=is_last)
-        if place.peer not in self.overrun:
+        if self.config.measures_spread and place.peer not in self.overrun:
             self.tally.add_distances(published[place.honest_rows()], integration.vector)
         if place.peer in self.gates and is_last:
             self._probe(place.peer, own, received, integration, round)

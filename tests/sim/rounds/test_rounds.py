@@ -240,3 +240,12 @@ def test_what_cannot_be_used_is_refused(
 def test_what_cannot_be_made_is_refused(make_config: MakeConfig) -> None:
     with pytest.raises(ConfigError, match=r"rounds\.topology = 'k-regular'"):
         run(make_config(topology="k-regular"))
+
+
+def test_what_is_not_measured_changes_nothing_else(make_config: MakeConfig) -> None:
+    config = make_config(rule="median", liars=2, attack="sign-flip", rounds=2, topology="ring")
+    expected, found = run(config), run(replace(config, measures_spread=False))
+    assert (found.honest_spread, found.result_error) == (None, None)
+    assert expected.honest_spread is not None
+    assert found.digest == expected.digest
+    assert found.honest_reasons == expected.honest_reasons
