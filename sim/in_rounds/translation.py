@@ -25,6 +25,7 @@ from sim.sharing import SharedRows
 
 # What `sim.rounds` calls a field -> where it stands in a scenario.
 _FIELDS: Final = {
+    "rounds.codec": "codec.name",
     "rounds.data_attack": "adversaries",
     "rounds.liars": "adversaries",
     "rounds.lies": "adversaries",

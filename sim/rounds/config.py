@@ -150,6 +150,7 @@ class RoundsConfig:
         if self.victim >= self.peers:
             raise ConfigError("rounds.victim", self.victim, f"write at most {self.peers - 1}")
         self._check_mixing()
+        self._check_codec()
         self._check_lies()
         self._check_integrator()
         self._check_placement()
@@ -260,6 +261,12 @@ class RoundsConfig:
             fix = f"write metropolis, or a rule that weighs rows; {self.rule} gives each one vote"
             raise ConfigError("rounds.mixing", self.mixing, fix)
 
+    def _check_codec(self) -> None:
+        codec = self.codec
+        if codec is not None and codec.is_for_differences and self.is_changing:
+            fix = f"write float32, or a graph that stays; in {self.topology} peers miss differences"
+            raise ConfigError("rounds.codec", codec.name, fix)
+
     def _check_lies(self) -> None:
         self._lie().threat()
         threats_of(self.lies)
@@ -284,8 +291,9 @@ class RoundsConfig:
         if self.placement != SCATTERED and self.is_changing:
             fix = f"leave it out; in {self.topology} nobody keeps neighbors"
             raise ConfigError("rounds.placement", self.placement, fix)
-        if len(self.place_liars()) >= self.peers:
-            raise ConfigError("rounds.liars", self.liars, "leave at least one honest peer")
+        count = len(self.place_liars())
+        if count >= self.peers:
+            raise ConfigError("rounds.liars", count, "leave at least one honest peer")
 
     def _check_integrator(self) -> None:
         known = sorted({it.name for it in fields(Integrator)} - {"rule"})

@@ -127,6 +127,13 @@ def test_other_fields_are_refused_as_those_of_real_peers(
 
 
 @pytest.mark.slow
+def test_somebody_has_to_be_honest() -> None:
+    scenario = with_overrides(SCENARIO, {"adversaries": [{"share": 1.0, "kind": "sign-flip"}]})
+    with pytest.raises(ConfigError, match=r"^adversaries = 4: leave at least one honest peer"):
+        rounds_config(load_scenario(scenario))
+
+
+@pytest.mark.slow
 def test_liars_are_those_that_messages_would_have() -> None:
     tables = [{"peer": 2, "kind": "silent"}, {"share": 0.25, "kind": "shift-labels"}]
     scenario = load_scenario(

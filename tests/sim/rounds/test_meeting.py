@@ -14,6 +14,7 @@ from torch import Tensor
 
 import topologies
 from p2pfed.errors import ConfigError
+from p2pfed.updates.registry import create_codec
 from sim.rounds import RoundsConfig, run
 from sim.rounds.meeting import Meetings
 from sim.rounds.neighborhood import mixing_rows, pushed_neighborhoods
@@ -187,6 +188,7 @@ def test_a_trace_is_played_and_repeated(make_config: MakeConfig, tmp_path: Path)
         ({"rule": "trimmed-mean", "mixing": "push-sum"}, "rounds.mixing"),
         ({"topology": "epidemic", "placement": "around-victim", "liars": 1}, "rounds.placement"),
         ({"mixing": "fair"}, "rounds.mixing"),
+        ({"topology": "epidemic", "codec": create_codec("int4")}, "rounds.codec"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
