@@ -131,9 +131,10 @@ def test_a_troubled_world_comes_to_the_same(method: str, mode: str) -> None:
 
 
 @pytest.mark.slow
-def test_optimizers_keep_what_they_know() -> None:
+def test_optimizers_keep_what_they_know_and_rounds_are_scaled() -> None:
     training = {
         "steps_per_round": 3,
+        "normal_steps": 2,
         "batch_size": 16,
         "threads": 1,
         "device": "cpu",
