@@ -1,42 +1,56 @@
 """Jobs that have started and may be computed together."""
 
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar, final
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar, final
 
-Job = TypeVar("Job")
+
+class Alike(Protocol):
+    """A job that can be computed with others."""
+
+    @property
+    def shape(self) -> Hashable:
+        """What is equal where jobs can be computed at once; never changes."""
+
+
+Job = TypeVar("Job", bound=Alike)
 Found = TypeVar("Found")
 
 
 @final
 class Gathering(Generic[Job, Found]):
-    """Computes all jobs that have started when the first of them is due.
+    """Computes all jobs of a shape that have started when the first of them is due.
 
     Results wait outside of the peers until their own job is due.
 
     Args:
-        compute: Returns what it found of jobs, in the order in which they started; it may leave
-            out any of them, which are then asked for again, or done by their benches.
+        compute: Returns what it found of jobs of one shape, in the order in which they started; it
+            may leave out any of them, which are then asked for again, or done by their benches.
     """
 
     def __init__(self, compute: Callable[[Sequence[Job]], Sequence[tuple[Job, Found]]]) -> None:
         self._compute = compute
-        self._started: dict[Job, None] = {}
+        self._started: dict[Hashable, dict[Job, None]] = {}
         self._found: dict[Job, Found] = {}
 
     def add(self, job: Job) -> None:
         """Take a job that starts now."""
-        self._started[job] = None
+        self._started.setdefault(job.shape, {})[job] = None
 
     def take(self, job: Job) -> Found | None:
         """Return what was found of a job that is due, and forget it; None if it was left out."""
-        if job in self._started:
-            for each, found in self._compute(list(self._started)):
-                del self._started[each]
+        alike = self._started.get(job.shape, {})
+        if job in alike:
+            for each, found in self._compute(list(alike)):
+                del alike[each]
                 self._found[each] = found
-        self._started.pop(job, None)
-        return self._found.pop(job, None)
+        found_now = self._found.get(job)
+        self.drop(job)
+        return found_now
 
     def drop(self, job: Job) -> None:
         """Forget a job that is canceled, or whose peer crashed."""
-        self._started.pop(job, None)
         self._found.pop(job, None)
+        alike = self._started.get(job.shape, {})
+        alike.pop(job, None)
+        if not alike:
+            self._started.pop(job.shape, None)

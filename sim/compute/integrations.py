@@ -149,16 +149,8 @@ class Integrations:
         self._started.add(integration)
         return integration
 
-    def _compute(self, started: Sequence[Integration]) -> Found:
-        alike: dict[Hashable, list[Integration]] = {}
-        for integration in started:
-            alike.setdefault(integration.shape, []).append(integration)
-        found: Found = []
-        for group in alike.values():
-            if len(group) >= _TOGETHER_MIN:
-                integrated = self._integrate(group)
-                found += self._evaluated(integrated)
-        return found
+    def _compute(self, group: Sequence[Integration]) -> Found:
+        return self._evaluated(self._integrate(group)) if len(group) >= _TOGETHER_MIN else []
 
     def _integrate(self, group: Sequence[Integration]) -> Found:
         found = _by_rule(group) if group[0].rule is not None else []

@@ -92,15 +92,10 @@ class Trainings:
         self._started.add(training)
         return training
 
-    def _compute(self, started: Sequence[Training]) -> list[tuple[Training, End]]:
-        alike: dict[Hashable, list[Training]] = {}
-        for training in started:
-            if not training.family.is_dissolved:
-                alike.setdefault(training.shape, []).append(training)
-        return [found for group in alike.values() for found in self._train(group)]
-
-    def _train(self, group: Sequence[Training]) -> list[tuple[Training, End]]:
+    def _compute(self, group: Sequence[Training]) -> list[tuple[Training, End]]:
         family, found = group[0].family, []
+        if family.is_dissolved:
+            return []
         for first in range(0, len(group), family.stack_peers):
             part = group[first : first + family.stack_peers]
             if len(part) < _TOGETHER_MIN:
