@@ -54,7 +54,7 @@ _STEPS: Final = """\
 ## With shorter steps
 
 Utilization of the worst peer of all seeds, and in brackets how many updates of others come into a
-model per round.
+model per round. What is empty was not simulated: transfers take minutes there.
 
 | update | graph | schedule | {heads} |
 |---|---|---|{rules}|
@@ -110,7 +110,7 @@ def document(
     seeds = ", ".join(str(seed) for seed in sorted({setting.seed for setting in cells}))
     last = (
         f"Missed: {misses}.\n\n"
-        f"Seeds: {seeds} of `sparse-sum` on 4-regular graphs, 0 of all else, where they draw "
+        f"Seeds: {seeds} of `sparse-sum` on 4-regular graphs, 0 of all else, where they draw\n"
         "little but when peers start.\n\n"
         f"Machine: {', '.join(f'{key} {value}' for key, value in machine.items())}.\n"
     )
@@ -173,10 +173,11 @@ def _groups(
 def _main(cells: Mapping[Setting, Utilization]) -> Iterator[str]:
     for (update, graph, mode), runs in _groups(cells, RECORD_STEP_S).items():
         work, training = fmean(it.working for it in runs), fmean(it.mean for it in runs)
+        waiting = max(0.0, 1.0 - work - training)  # rounded, it may be below 0
         ages = [it.age_s for it in runs if it.updates]
         yield (
             f"| `{update}` | {graph} | {mode} | {_spread([it.mean for it in runs])} | "
-            f"{_spread([it.worst for it in runs])} | {work:.2%} | {1 - work - training:.2%} | "
+            f"{_spread([it.worst for it in runs])} | {work:.2%} | {waiting:.2%} | "
             f"{fmean(it.round_s for it in runs):,.1f} | "
             f"{fmean(it.sent_bytes for it in runs) / 1e6:,.1f} | "
             f"{fmean(it.updates for it in runs):.1f} | {fmean(ages) if ages else 0:,.1f} |"
