@@ -82,7 +82,7 @@ _READING: Final = """\
 * LoRA without a ledger reaches neighbors only, so that 4 neighbors are 4 updates; `complete` is
   what it takes to have all of {others}. `float32` then waits longer than its bytes need:
   {others} updates of a round and those of the last are more than
-  `limits.payload_store_bytes_max` (4 GiB).
+  `limits.payload_store_bytes_max` (4 GiB). With four times that, peers wait for half as long.
 * Heartbeats, signatures, relaying and offers are part of it; writing models to disk and the other
   load of a machine are not.
 """
