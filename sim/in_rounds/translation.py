@@ -18,7 +18,7 @@ from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
 from p2pfed.learn.workbench import Exchange, Workbench
 from sim.identities import identity_of
-from sim.rounds.config import BATCHED, SEQUENTIAL, RoundsConfig
+from sim.rounds.config import SEQUENTIAL, RoundsConfig
 from sim.rounds.threat import lie_of_kind
 from sim.scenario import Scenario
 from sim.sharing import SharedRows
@@ -83,7 +83,7 @@ def rounds_config(scenario: Scenario, *, seed: int = 0) -> RoundsConfig:
         number: lie_of_kind(entry.kind, entry.params)
         for number, entry in scenario.world.liars(seed=seed).items()
     }
-    compute = getattr(scenario.world.compute, "jobs", BATCHED)
+    compute = scenario.world.compute.jobs
     if plan.steps_per_round_min is not None and not isinstance(plan.step_rule, Sgd):
         compute = SEQUENTIAL  # such a rule counts the steps of all at once
     return RoundsConfig(

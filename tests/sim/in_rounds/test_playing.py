@@ -19,7 +19,6 @@ from sim.report.figures import figures_of
 from sim.report.readings import read_metrics
 from sim.run_folder import read_run, run_into
 from sim.scenario import load_scenario
-from sim.tables import ComputeTable
 from sim.watching import RoundPlayed, Watcher
 
 pytestmark = pytest.mark.slow
@@ -40,7 +39,7 @@ SMALL: dict[str, Any] = {
     "adversaries": [{"share": 0.2, "kind": "scaled-difference"}],
 }
 # Batched jobs of simulated peers would differ by rounding.
-ONE_BY_ONE = {"jobs": "sequential"} if "jobs" in ComputeTable.model_fields else {}
+ONE_BY_ONE = {"jobs": "sequential"}
 # Of accuracies: peers evaluate batch by batch, rounds all rows at once.
 TOLERANCE = 1e-6
 
