@@ -33,7 +33,7 @@ from p2pfed.learn.learner import Learner, Plan, TaskLearner
 from p2pfed.learn.ledger_bench import LedgerBench
 from p2pfed.learn.mixing import WEIGHING_RULES, is_weighing
 from p2pfed.learn.outer import create_outer_step
-from p2pfed.learn.partition import create_partition
+from p2pfed.learn.partition import DisjointRule, create_partition
 from p2pfed.learn.privacy.memory import check_no_statistics
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
@@ -200,11 +200,11 @@ def peer_task(config: RunConfig, *, pool: Task | None = None) -> Task:
     share = config.share
     # Made even where one peer has everything, so that a wrong name shows at once.
     rule = create_partition(share.name, **share.constants)
-    partition = rule if share.count > 1 or share.constants else None
+    has_all = share.count == 1 and not share.constants and isinstance(rule, DisjointRule)
     return load_task(
         config.run.task if pool is None else pool,
         config.task if pool is None else {},
-        partition=partition,
+        partition=None if has_all else rule,
         seed=config.run.seed,
         peer_index=share.index,
         peer_count=share.count,

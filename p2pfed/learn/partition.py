@@ -1,4 +1,4 @@
-"""How rows are shared out among peers; every row goes to exactly one of them."""
+"""How rows are shared out among peers: each to one of them, or drawn by each for itself."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,17 @@ Indices = NDArray[np.int64]
 
 
 class PartitionRule(ABC):
-    """A way to share rows out: deterministic per seed, without overlap, using every row.
+    """A way to share rows out, deterministic per seed.
 
     Attributes:
         name: Its name in the run file and in the table.
-        examples_min: Rows that each peer gets at least.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
-    examples_min: int
 
-    @final
+    @abstractmethod
     def split(
         self, labels: Tensor, groups: Tensor | None = None, *, seed: int, count: int
     ) -> list[Tensor]:
@@ -45,6 +43,29 @@ class PartitionRule(ABC):
 
         Returns:
             `count` tensors of ascending row indices, int64.
+
+        Raises:
+            ConfigError: If there are too few rows, or groups are needed.
+        """
+
+
+class DisjointRule(PartitionRule):
+    """A way that gives every row to exactly one peer.
+
+    Attributes:
+        examples_min: Rows that each peer gets at least.
+    """
+
+    __slots__ = ()
+
+    examples_min: int
+
+    @final
+    @override
+    def split(
+        self, labels: Tensor, groups: Tensor | None = None, *, seed: int, count: int
+    ) -> list[Tensor]:
+        """See `PartitionRule.split`.
 
         Raises:
             ConfigError: If there are fewer than `count * examples_min` rows, or groups are needed.
@@ -74,7 +95,7 @@ class PartitionRule(ABC):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Iid(PartitionRule):
+class Iid(DisjointRule):
     """Shuffled rows in equal parts, give or take one."""
 
     name: ClassVar[str] = "iid"
@@ -93,7 +114,7 @@ class Iid(PartitionRule):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dirichlet(PartitionRule):
+class Dirichlet(DisjointRule):
     """Rows of each label in proportions drawn from a Dirichlet distribution.
 
     Source: Hsu, Qi, Brown 2019, "Measuring the effects of non-identical data distribution", sec. 3.
@@ -133,7 +154,7 @@ class Dirichlet(PartitionRule):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shards(PartitionRule):
+class Shards(DisjointRule):
     """Rows sorted by label, cut into shards of equal size, some for each peer.
 
     Source: McMahan et al. 2017, "Communication-efficient learning of deep networks from
@@ -166,7 +187,7 @@ class Shards(PartitionRule):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Natural(PartitionRule):
+class Natural(DisjointRule):
     """Whole groups of rows (an author, a domain), the largest first to whoever has least.
 
     Attributes:
@@ -195,7 +216,42 @@ class Natural(PartitionRule):
         return shares
 
 
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap(PartitionRule):
+    """Rows that each peer draws with replacement, whatever others draw: for more peers than rows.
+
+    Source: Efron 1979, "Bootstrap methods: another look at the jackknife".
+
+    Attributes:
+        examples: Rows that each peer draws, at least 1.
+    """
+
+    name: ClassVar[str] = "bootstrap"
+
+    examples: int = 32
+
+    def __post_init__(self) -> None:
+        check_integer(self.examples, "partition.examples", least=1)
+
+    @override
+    def split(
+        self, labels: Tensor, groups: Tensor | None = None, *, seed: int, count: int
+    ) -> list[Tensor]:
+        """See `PartitionRule.split`.
+
+        Raises:
+            ConfigError: If there are no rows.
+        """
+        if not len(labels):
+            raise ConfigError("partition", self.name, "there are no rows to draw from")
+        generator = numpy_generator(seed, "partition", self.name)
+        drawn = generator.integers(len(labels), size=(count, self.examples))
+        return [torch.from_numpy(share) for share in np.sort(drawn, axis=1)]
+
+
 PARTITIONS: Final[Mapping[str, type[PartitionRule]]] = {
+    "bootstrap": Bootstrap,
     "dirichlet": Dirichlet,
     "iid": Iid,
     "natural": Natural,

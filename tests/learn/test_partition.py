@@ -1,4 +1,4 @@
-"""Shares of rows: disjoint, complete, repeatable, and skewed as each rule says."""
+"""Shares of rows: repeatable, and skewed, disjoint or drawn as each rule says."""
 
 import pytest
 import torch
@@ -9,7 +9,9 @@ from torch import Tensor
 from p2pfed.errors import ConfigError
 from p2pfed.learn.partition import (
     PARTITIONS,
+    Bootstrap,
     Dirichlet,
+    DisjointRule,
     Iid,
     Natural,
     PartitionRule,
@@ -17,7 +19,7 @@ from p2pfed.learn.partition import (
     create_partition,
 )
 
-RULES = [
+DISJOINT = [
     Iid(),
     Iid(examples_min=0),
     Dirichlet(alpha=0.05, examples_min=3),
@@ -28,17 +30,16 @@ RULES = [
     Natural(),
     Natural(examples_min=5),
 ]
-rules = pytest.mark.parametrize("rule", RULES, ids=repr)
 
 
 def make_labels(count: int, classes: int = 4) -> Tensor:
     return (torch.arange(count) * 7919) % 1000 % classes
 
 
-@rules
+@pytest.mark.parametrize("rule", DISJOINT, ids=repr)
 @given(count=st.integers(1, 9), rows=st.integers(110, 200), seed=st.integers(0, 2**64 - 1))
 def test_every_row_goes_to_exactly_one_peer(
-    rule: PartitionRule, count: int, rows: int, seed: int
+    rule: DisjointRule, count: int, rows: int, seed: int
 ) -> None:
     labels, groups = make_labels(rows), torch.arange(rows) // 3
     shares = rule.split(labels, groups, seed=seed, count=count)
@@ -50,11 +51,26 @@ def test_every_row_goes_to_exactly_one_peer(
     assert all(torch.equal(a, b) for a, b in zip(shares, again, strict=True))
 
 
-@pytest.mark.parametrize("rule", [Iid(), Dirichlet(), Shards()], ids=repr)
+@pytest.mark.parametrize("rule", [Iid(), Dirichlet(), Shards(), Bootstrap()], ids=repr)
 def test_the_seed_decides(rule: PartitionRule) -> None:
     labels = make_labels(200)
     shares = [rule.split(labels, seed=seed, count=3)[0].tolist() for seed in (0, 1)]
     assert shares[0] != shares[1]
+
+
+def test_drawn_rows_are_of_all_rows_and_come_again() -> None:
+    shares = Bootstrap(examples=40).split(make_labels(30), seed=0, count=25)
+    assert [len(share) for share in shares] == [40] * 25
+    assert torch.cat(shares).unique().tolist() == list(range(30))
+    assert all(torch.equal(share, share.sort().values) for share in shares)
+    assert len({tuple(share.tolist()) for share in shares}) == 25
+    again = Bootstrap(examples=40).split(make_labels(30), seed=0, count=25)
+    assert all(torch.equal(a, b) for a, b in zip(shares, again, strict=True))
+
+
+def test_there_is_nothing_to_draw_from_no_rows() -> None:
+    with pytest.raises(ConfigError, match="partition"):
+        Bootstrap().split(make_labels(0), seed=0, count=2)
 
 
 def test_iid_shares_are_equal() -> None:
@@ -98,7 +114,7 @@ def test_the_richest_give_to_the_poor() -> None:
 
 
 def test_every_rule_is_in_the_table() -> None:
-    assert {type(rule) for rule in RULES} == set(PARTITIONS.values())
+    assert {type(rule) for rule in [*DISJOINT, Bootstrap()]} == set(PARTITIONS.values())
     assert all(made.name == name for name, made in PARTITIONS.items())
     assert create_partition("dirichlet", alpha=1) == Dirichlet(alpha=1)
     assert create_partition(Iid()) == Iid()
@@ -112,6 +128,7 @@ def test_every_rule_is_in_the_table() -> None:
         ("dirichlet", {"beta": 1}, "partition.beta"),
         ("shards", {"shards_per_peer": 0}, "partition.shards_per_peer"),
         ("iid", {"examples_min": -1}, "partition.examples_min"),
+        ("bootstrap", {"examples": 0}, "partition.examples"),
     ],
 )
 def test_mistakes_are_named(name: str, constants: dict[str, object], field: str) -> None:
