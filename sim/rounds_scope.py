@@ -25,6 +25,7 @@ _DEFAULT_ONLY: Final = {
     "reputation.groups": "write none; in rounds peers have no addresses",
     "reputation.quotas": "write false; in rounds all are served alike",
     "schedule.integrate": "leave it out",
+    "schedule.recipients": "leave it out; write topology.name = epidemic",
     "schedule.time_s_max": "leave it out; rounds take no time",
     "schedule.plateau_evaluations": "leave it out; in rounds all peers end together",
     "limits.neighbors_max": "leave it out; rounds have no such limit",

@@ -77,7 +77,7 @@ def core_config(
         method=genesis.method.name,
         codec=genesis.codec.name,
         payload_bytes_max=payload_bytes_max(genesis.section_bytes_max),
-        family=_family(genesis),
+        family=update_family(genesis.method.name, genesis.codec.name),
         role=config.node.role,
         software=f"p2pfed {__version__}",
         schedule=schedule_config(config),
@@ -112,13 +112,14 @@ def schedule_config(config: RunConfig) -> ScheduleConfig:
     return schedule
 
 
-def _family(genesis: Genesis) -> UpdateFamily:
-    method = METHODS[genesis.method.name]
+def update_family(method_name: str, codec_name: str) -> UpdateFamily:
+    """Return what an update of a method over a codec is to those before it; both are known."""
+    method = METHODS[method_name]
     if method.is_ledger:
         return UpdateFamily.LEDGER
     if method.codec_name:
         return UpdateFamily.WHOLE
-    is_for_differences = CODECS[genesis.codec.name].is_for_differences
+    is_for_differences = CODECS[codec_name].is_for_differences
     return UpdateFamily.DIFFERENCE if is_for_differences else UpdateFamily.WHOLE
 
 

@@ -14,6 +14,7 @@ from p2pfed.config.assembly import (
     make_genesis,
     schedule_config,
     standing_config,
+    update_family,
 )
 from p2pfed.config.codecs import check_only_codec
 from p2pfed.config.complaints import rule_error
@@ -22,6 +23,7 @@ from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
 from p2pfed.config.model import PrioritizerTable, RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.config.privacy import Privacy, privacy_of
+from p2pfed.core.recipients import check_recipients
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn import ledger_entries
@@ -213,7 +215,7 @@ def peer_task(config: RunConfig, *, pool: Task | None = None) -> Task:
 
 def _method(config: RunConfig) -> Method:
     """Make the method, and see that all else fits it before anything large is loaded."""
-    schedule_config(config)
+    schedule = schedule_config(config)
     method = create_method(config.method.name, **config.method.constants)
     check_gossip_steps(config, method)
     if isinstance(method, LedgerMethod):
@@ -222,6 +224,7 @@ def _method(config: RunConfig) -> Method:
         check_only_codec(config, method)
     else:
         _tabled_codec(config)
+    check_recipients(schedule, update_family(config.method.name, config.codec.name))
     return method
 
 

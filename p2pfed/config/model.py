@@ -221,6 +221,9 @@ class ScheduleTable(_Table):
     )
     window_s: Seconds = Field(default=10.0, gt=0.0, description="length of a window")
     arrivals: int = Field(default=1, ge=1, description="neighbors with news to wait for")
+    recipients: int | None = Field(
+        default=None, ge=1, le=256, description="neighbors per own update, drawn anew; unset: all"
+    )
     rounds_max: int = Field(default=100, ge=0, description="stop after so many; 0: no bound")
     time_s_max: Seconds | None = Field(default=None, gt=0.0, description="training time, seconds")
     plateau_evaluations: int | None = Field(

@@ -11,7 +11,7 @@ from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import FRAMES_PER_OFFER, Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
-from p2pfed.core.standing import Standing
+from p2pfed.core.recipients import Recipients
 from p2pfed.identity import PeerId
 from p2pfed.limits import HEADS_ENTRIES_MAX, REQUEST_RANGE_MAX, SIGHTINGS_MAX
 from p2pfed.messages import (
@@ -44,7 +44,7 @@ class AntiEntropy:
         ledger: Ledger,
         authors: Authors,
         neighbors: Neighbors,
-        standing: Standing,
+        recipients: Recipients,
         outbox: Outbox,
     ) -> None:
         # A lost answer is asked for again at the next heartbeat, not by every frame until then.
@@ -57,7 +57,7 @@ class AntiEntropy:
         self._ledger = ledger
         self._authors = authors
         self._neighbors = neighbors
-        self._standing = standing
+        self._recipients = recipients
         self._outbox = outbox
         self._asked_s: dict[tuple[PeerId, PeerId], float] = {}  # (neighbor, author) to when
 
@@ -78,19 +78,14 @@ class AntiEntropy:
         newest = self._own.newest
         own = [] if newest is None else [newest.signed]  # always: a lost offer is noticed here
         news = self._ledger.take_news(SIGHTINGS_MAX - len(own))
-        mentioned = [*own, *news]
-        sightings = tuple(
-            Sighting(
-                author=signed.header.author,
-                incarnation=signed.header.incarnation,
-                sequence=signed.header.sequence,
-                update_id=signed.update_id,
-            )
-            for signed in sorted(mentioned, key=_place)
-        )
-        heartbeat = Heartbeat(active=is_active, sightings=sightings)
-        peers = self._neighbors.greeted_peers()
-        self._outbox.send_all(peers, heartbeat)
+        peers = told = self._neighbors.greeted_peers()
+        if own and self._recipients.are_some:
+            # Others would ask for it in vain.
+            told = [peer for peer in peers if self._recipients.may_have(peer, self._own.sequence)]
+        self._outbox.send_all(told, _heartbeat([*own, *news], is_active=is_active))
+        if told != peers:
+            rest = [peer for peer in peers if peer not in told]
+            self._outbox.send_all(rest, _heartbeat(news, is_active=is_active))
         if self._keeps_logs and not news:
             # Everything must reach everybody, and when it is quiet a lost last word shows.
             self._outbox.send_all(peers, Heads(digest=self._digest(), entries=(), cursor=None))
@@ -197,6 +192,8 @@ class AntiEntropy:
             return
         if not self._authors.is_author(author) or not self._dissemination.is_heard(author, now_s):
             return
+        if self._recipients.are_some and peer != author:
+            return  # it was for that neighbor; the author tells whom the next one is for
         if self._keeps_logs:
             self._want_entries(peer, there, now_s)
             return
@@ -263,12 +260,12 @@ class AntiEntropy:
         """Return what a neighbor may have of an author's updates that can be had here."""
         held = [(held.signed, held.inline) for held in self._held.valid(author)]
         if author != self._own_peer:
-            return held
+            return [] if self._recipients.are_some else held
         # Of an own author, held are the logs of earlier lives.
         return held + [
             (own.signed, own.inline)
             for own in self._own.served()
-            if self._standing.may_have(peer, own.signed.header.sequence)
+            if self._recipients.may_have(peer, own.signed.header.sequence)
         ]
 
     def _find(self, update_id: bytes) -> SignedHeader | None:
@@ -296,6 +293,19 @@ class AntiEntropy:
 
     def _digest(self) -> bytes:
         return frames.heads_digest(self._heads())
+
+
+def _heartbeat(mentioned: list[SignedHeader], *, is_active: bool) -> Heartbeat:
+    sightings = tuple(
+        Sighting(
+            author=signed.header.author,
+            incarnation=signed.header.incarnation,
+            sequence=signed.header.sequence,
+            update_id=signed.update_id,
+        )
+        for signed in sorted(mentioned, key=_place)
+    )
+    return Heartbeat(active=is_active, sightings=sightings)
 
 
 def _place(signed: SignedHeader) -> tuple[PeerId, int]:

@@ -80,6 +80,8 @@ class ScheduleConfig:
         integrate: See `IntegrationMoment`; only of asynchronous peers.
         window_s: Length of a window, in seconds.
         arrivals: Neighbors with news that are waited for, at most `deadline_s`.
+        recipients: Connected neighbors that an own update is for, drawn anew for each; None for
+            all. Only of asynchronous peers, and of updates that neighbors need not have all.
         rounds_max: Stop after so many rounds; None for no bound.
         time_s_max: Stop after so much training time, over restarts, in seconds; None for none.
         plateau_evaluations: Stop when the validation score has not grown by `plateau_delta`
@@ -104,6 +106,7 @@ class ScheduleConfig:
     integrate: IntegrationMoment = IntegrationMoment.AFTER_TRAINING
     window_s: float = 10.0  # guess: several times a round on a laptop
     arrivals: int = 1
+    recipients: int | None = None
     rounds_max: int | None = None
     time_s_max: float | None = None
     plateau_evaluations: int | None = None

@@ -1,6 +1,5 @@
 """How updates travel: published to neighbors, taken from neighbors, forgotten."""
 
-from functools import partial
 from typing import final
 
 from p2pfed.core.authors import Authors
@@ -19,7 +18,7 @@ from p2pfed.core.notices import (
 )
 from p2pfed.core.outbox import FRAMES_PER_OFFER, Outbox, offer_of
 from p2pfed.core.own import OwnUpdates
-from p2pfed.core.standing import Standing
+from p2pfed.core.recipients import Recipients
 from p2pfed.core.transfers import Transfers
 from p2pfed.errors import LimitExceeded, SpecMismatch
 from p2pfed.identity import PeerId
@@ -43,7 +42,7 @@ class Dissemination:
         authors: Authors,
         neighbors: Neighbors,
         equivocation: Equivocation,
-        standing: Standing,
+        recipients: Recipients,
         outbox: Outbox,
         reader: Reader,
     ) -> None:
@@ -59,7 +58,7 @@ class Dissemination:
         self._authors = authors
         self._neighbors = neighbors
         self._equivocation = equivocation
-        self._standing = standing
+        self._recipients = recipients
         self._outbox = outbox
         self._reader = reader
         self._is_told_of_full_logs = False
@@ -69,7 +68,7 @@ class Dissemination:
     def publish(
         self, payload: PayloadReference, *, is_full: bool, model_job: int, now_s: float
     ) -> None:
-        """Sign a payload as the update of the current round and offer it to all neighbors."""
+        """Sign a payload as the update of the current round and offer it to its recipients."""
         progress = self._journal.progress
         round_number = progress.round
         replaced = self._own.sign(
@@ -198,8 +197,7 @@ class Dissemination:
         newest = self._own.newest
         if newest is None:
             return
-        may_have = partial(self._standing.may_have, sequence=self._own.sequence)
-        peers = [peer for peer in self._neighbors.greeted_peers() if may_have(peer)]
+        peers = self._recipients.draw()
         if peers:
             self._own.note_told()
             peers = self._neighbors.with_room(peers, FRAMES_PER_OFFER, now_s)

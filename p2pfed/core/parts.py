@@ -28,6 +28,7 @@ from p2pfed.core.participation import Participation
 from p2pfed.core.plan import Plan
 from p2pfed.core.progress import Progress
 from p2pfed.core.randomness import derive_random
+from p2pfed.core.recipients import Recipients
 from p2pfed.core.records import decode_progress
 from p2pfed.core.rows import Rows
 from p2pfed.core.schedule import Schedule
@@ -88,7 +89,7 @@ def assemble(
     """Return the parts of a peer, in the state that an earlier life saved.
 
     Raises:
-        ConfigError: If the configured neighbors cannot be.
+        ConfigError: If the configured neighbors cannot be, or some recipients are not enough.
         LocalError: If a saved record is damaged, or of another run or identity.
     """
     _check_neighbors(config, identity)
@@ -104,26 +105,26 @@ def assemble(
     ledger = Ledger(config.limits, config.membership, records)
     dialing = Dialing(config, neighbors, ledger, outbox, derive_random(entropy, "dialing"), reader)
     standing = Standing(config, identity, neighbors, progress, records, outbox)
+    recipients = Recipients(config, identity, own, neighbors, standing)
     participation = Participation(config, neighbors, records)
     membership = Membership(config, own, neighbors, dialing, ledger, standing, outbox)
     held = HeldUpdates(gossip_steps=config.schedule.gossip_steps)
     authors = Authors(config, me, neighbors, held)
     transfers = Transfers(config, own, held, neighbors, membership, jobs, outbox)
-    uploads = Uploads(config, own, held, neighbors, standing, outbox)
+    uploads = Uploads(config, own, held, neighbors, recipients, outbox)
     known = (ledger, authors, neighbors)
     equivocation = Equivocation(me, config, *known, membership, outbox, reader)
     dissemination = Dissemination(
-        config, me, own, held, transfers, journal, *known, equivocation, standing, outbox, reader
+        config, me, own, held, transfers, journal, *known, equivocation, recipients, outbox, reader
     )
-    anti_entropy = AntiEntropy(config, me, own, held, dissemination, *known, standing, outbox)
+    anti_entropy = AntiEntropy(config, me, own, held, dissemination, *known, recipients, outbox)
     listeners = (membership, dialing, dissemination, anti_entropy, equivocation)
     inbox = Inbox(config.limits, neighbors, *listeners, outbox, reader)
 
     rows = Rows(config, held, authors, neighbors, ledger)
     idleness = Idleness(config, neighbors, outbox)
     credit = (standing, participation)
-    work_parts = (own, rows, *credit, idleness, transfers, neighbors, jobs, outbox)
-    work = Work(plan, *work_parts)
+    work = Work(plan, own, rows, *credit, idleness, transfers, neighbors, jobs, outbox)
     pacing = Pacing(config, plan, rows, neighbors)
     parts = (journal, dissemination, anti_entropy, transfers, pacing, rows, *credit, work)
     schedule = Schedule(config, plan, *parts, ledger, neighbors, outbox)

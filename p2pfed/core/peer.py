@@ -81,7 +81,7 @@ class PeerCore:
         reader: Decodes frames and checks signatures.
 
     Raises:
-        ConfigError: If the configured neighbors cannot be.
+        ConfigError: If the configured neighbors cannot be, or some recipients are not enough.
         LocalError: If a saved record is damaged, or of another run or identity.
     """
 

@@ -1,4 +1,4 @@
-"""Random numbers of the protocol: one generator per purpose, derived from a seed and a label."""
+"""Random numbers of the protocol: one per purpose, derived from a seed and a label."""
 
 import hashlib
 import random
@@ -11,3 +11,8 @@ def derive_random(seed: bytes, label: str) -> random.Random:
     """
     digest = hashlib.blake2b(label.encode(), key=seed[:64], digest_size=32).digest()
     return random.Random(int.from_bytes(digest, "little"))
+
+
+def derive_lot(seed: bytes, label: str) -> bytes:
+    """Return what is drawn for a label, to be compared with that of others: 8 bytes."""
+    return hashlib.blake2b(label.encode(), key=seed[:64], digest_size=8).digest()

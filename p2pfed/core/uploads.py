@@ -9,7 +9,7 @@ from p2pfed.core.held import HeldUpdates, Stage
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.core.outbox import Outbox
 from p2pfed.core.own import OwnUpdates
-from p2pfed.core.standing import Standing
+from p2pfed.core.recipients import Recipients
 from p2pfed.identity import PeerId
 
 
@@ -23,14 +23,14 @@ class Uploads:
         own: OwnUpdates,
         held: HeldUpdates,
         neighbors: Neighbors,
-        standing: Standing,
+        recipients: Recipients,
         outbox: Outbox,
     ) -> None:
         self._config = config
         self._own = own
         self._held = held
         self._neighbors = neighbors
-        self._standing = standing
+        self._recipients = recipients
         self._outbox = outbox
         self._running: dict[int, PeerId] = {}  # by token
 
@@ -63,8 +63,11 @@ class Uploads:
             if found is None:
                 return "not held here"
             sequence = self._own.sequence_of(event.content_hash)
-            if sequence is not None and not self._standing.may_have(event.peer, sequence):
-                return "above the quota of this peer"
+            if sequence is None and self._recipients.are_some:
+                return "updates of others are not passed on here"
+            if sequence is not None and not self._recipients.may_have(event.peer, sequence):
+                is_for_some = self._recipients.are_some
+                return "not for this peer" if is_for_some else "above the quota of this peer"
             size_bytes = found
         if not 0 <= event.offset <= size_bytes:
             return f"offset {event.offset} is not within {size_bytes} bytes"

@@ -115,6 +115,28 @@ def test_a_synchronous_round_ends_with_its_rows_alone() -> None:
     assert "mode = asynchronous" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("tables", "fix"),
+    [
+        ({"schedule": {"mode": "synchronous"}}, "mode = asynchronous"),
+        ({"method": {"name": "seeds"}, "codec": {"name": "operation"}}, "must reach everybody"),
+        ({"codec": {"name": "int4"}}, "a codec such as float32"),
+    ],
+)
+def test_some_recipients_are_not_enough_for_all(tables: dict[str, Any], fix: str) -> None:
+    schedule = {"recipients": 2, **tables.get("schedule", {})}
+    with pytest.raises(ConfigError) as caught:
+        assemble(parse({**tables, "schedule": schedule}), ANNA)
+    assert (caught.value.field, caught.value.value) == ("schedule.recipients", 2)
+    assert fix in caught.value.fix
+
+
+def test_an_update_has_at_least_one_recipient() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({"schedule": {"recipients": 0}})
+    assert (caught.value.field, caught.value.value) == ("schedule.recipients", 0)
+
+
 def test_a_rule_that_gives_rows_one_vote_cannot_weigh_those_that_come_seldom() -> None:
     config = parse({"participation": {"weights": "fedau"}})
     with pytest.raises(ConfigError) as caught:

@@ -163,7 +163,14 @@ def test_7_a_restored_peer_cannot_be_told_from_the_original(
     integrate: IntegrationMoment,
     standing: StandingConfig | None,
 ) -> None:
-    schedule = ScheduleConfig(mode=mode, integrate=integrate, rounds_max=3, time_s_max=100.0)
+    is_drawn = standing is not None and mode is ScheduleMode.ASYNCHRONOUS
+    schedule = ScheduleConfig(
+        mode=mode,
+        integrate=integrate,
+        recipients=1 if is_drawn else None,
+        rounds_max=3,
+        time_s_max=100.0,
+    )
     config = make_config(
         neighbors=(BERT, CARL),
         schedule=schedule,

@@ -34,6 +34,7 @@ SCENARIO: dict[str, Any] = {
         ("schedule.time_s_max", 5.0),
         ("schedule.plateau_evaluations", 3),
         ("schedule.integrate", "window"),
+        ("schedule.recipients", 2),
         ("method.name", "seeds"),
         ("method.name", "sparse-sum"),
         ("outer.name", "noloco"),
