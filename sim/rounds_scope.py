@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from p2pfed.config.model import RunConfig
 from p2pfed.errors import ConfigError
+from p2pfed.learn.device import CPU
 from p2pfed.updates.registry import METHODS
 from sim.tables import ComputeTable, NetworkTable, Surrounding
 
@@ -70,8 +71,8 @@ def _check_run(config: RunConfig) -> None:
     if method is not None and method.is_ledger:
         fix = f"write a method whose peers send vectors, such as full, {_OR_MESSAGES}"
         raise ConfigError("method.name", config.method.name, fix)
-    if config.training.device not in ("auto", "cpu"):
-        raise ConfigError("training.device", config.training.device, f"write cpu, {_OR_MESSAGES}")
+    if config.training.device not in ("auto", CPU.type):
+        raise ConfigError("training.device", config.training.device, f"write {CPU.type}, {_OR_MESSAGES}")
     usual = RunConfig()
     for field, fix in _DEFAULT_ONLY.items():
         table, name = field.split(".")
