@@ -1,13 +1,13 @@
 """Files of one JSON object a line: written while a simulation goes on, read one by one."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
 from p2pfed.errors import ConfigError, cannot_write
+from p2pfed.plain_json import finite
 
 
 @final
@@ -45,12 +45,8 @@ class LineWriter:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Append an object; numbers that JSON does not have become null."""
-        plain = {
-            name: None if isinstance(it, float) and not math.isfinite(it) else it
-            for name, it in content.items()
-        }
         try:
-            self._stream.write(json.dumps(plain, separators=(",", ":")) + "\n")
+            self._stream.write(json.dumps(finite(content), separators=(",", ":")) + "\n")
         except OSError as error:
             raise cannot_write(self._path, error) from error
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from p2pfed.plain_json import finite
 from sim.provenance import provenance
 from sim.run_folder import TRACE_FILE, read_run
 from sim.running import run
@@ -54,12 +55,12 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
     result = run(recorded.scenario(), recorded.seed, watchers=watchers)
     now = json.loads(result.to_json())
     before = recorded.result
-    # As texts, in which NaN is what it is. What only a later version tells, and writes out of a
-    # scenario, is no difference.
+    # What only a later version tells, and writes out of a scenario, is no difference. An earlier
+    # one wrote NaN.
     fields = [
         it
         for it in sorted((before.keys() & now.keys()) - {"scenario_digest"})
-        if json.dumps(before[it], sort_keys=True) != json.dumps(now[it], sort_keys=True)
+        if finite(before[it]) != now[it]
     ]
     versions = provenance()
     return Replay(

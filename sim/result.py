@@ -1,9 +1,11 @@
 """What a simulation found out."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, final
 
 from typing_extensions import override
@@ -22,6 +24,7 @@ from p2pfed.core.rejections import Rejections
 from p2pfed.core.row_use import RowUse
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
+from p2pfed.plain_json import finite
 from sim.host import Host
 from sim.troubles import Troubles, trouble_of
 from sim.watching import Watcher
@@ -87,10 +90,10 @@ class Result:
         seed: Of the simulation.
         scenario_digest: BLAKE3-256 of the scenario with every field written out, in hexadecimal.
         metrics: `mean_accuracy` and `worst_accuracy` of the honest training peers' last test
-            scores (None where nothing was tested), `hostile_weight_mass` (mean weight of hostile
-            rows in the integrations that had any, None without), `finished` (share of honest
-            peers that stopped training and did not give up), `failed` (share of those that gave
-            up), `virtual_s`, `events` (both None in rounds).
+            scores (None where nothing was tested, or a score is no number), `hostile_weight_mass`
+            (mean weight of hostile rows in the integrations that had any, None without),
+            `finished` (share of honest peers that stopped training and did not give up), `failed`
+            (share of those that gave up), `virtual_s`, `events` (both None in rounds).
         peers: One report per peer.
         rows_used: How many rows had a part in honest peers' integrations, by whose they were:
             `honest` and `hostile`.
@@ -119,8 +122,8 @@ class Result:
     model_digests: tuple[str, ...]
 
     def to_json(self) -> str:
-        """Return everything as one JSON object."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Return everything as one JSON object; scores that are no numbers are null."""
+        return json.dumps(finite(asdict(self)), sort_keys=True, allow_nan=False)
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return all evaluations: a row for each, by peer and in order.
@@ -144,6 +147,20 @@ class Result:
         columns = ["peer", "hostile", *(it.name for it in fields(Score))]
         frame = pandas.DataFrame(rows, columns=columns)
         return frame.astype({"at_s": float, "score": float, "test_score": float})
+
+
+def accuracies(tested: Sequence[float]) -> dict[str, float | None]:
+    """Return mean and worst of last test scores, as metrics of a result.
+
+    Args:
+        tested: Of honest peers that train. Without any, and where one is no number, because its
+            model diverged, both are None.
+    """
+    is_known = bool(tested) and all(map(math.isfinite, tested))
+    return {
+        "mean_accuracy": fmean(tested) if is_known else None,
+        "worst_accuracy": min(tested) if is_known else None,
+    }
 
 
 @final

@@ -72,7 +72,9 @@ def _check_run(config: RunConfig) -> None:
         fix = f"write a method whose peers send vectors, such as full, {_OR_MESSAGES}"
         raise ConfigError("method.name", config.method.name, fix)
     if config.training.device not in ("auto", CPU.type):
-        raise ConfigError("training.device", config.training.device, f"write {CPU.type}, {_OR_MESSAGES}")
+        raise ConfigError(
+            "training.device", config.training.device, f"write {CPU.type}, {_OR_MESSAGES}"
+        )
     usual = RunConfig()
     for field, fix in _DEFAULT_ONLY.items():
         table, name = field.split(".")

@@ -35,7 +35,7 @@ from sim.jobs import ComputeModel
 from sim.member import Member
 from sim.network import Power
 from sim.overlay import overlay
-from sim.result import Recorder, Result
+from sim.result import Recorder, Result, accuracies
 from sim.rounds_scope import ROUNDS
 from sim.scenario import Scenario, load_scenario
 from sim.sharing import SharedRows, share_frozen, share_initial
@@ -246,11 +246,11 @@ def _core_config(scenario: Scenario, seed: int, index: int, agreement: Agreement
 
 def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) -> Result:
     honest = [host for host in world.hosts if host.is_honest]
-    accuracies = []
+    tested = []
     for host in honest:
         scores = recorder.reports[host.index].scores
         if host.member.config.role is Role.TRAIN and scores and scores[-1].test_score is not None:
-            accuracies.append(scores[-1].test_score)
+            tested.append(scores[-1].test_score)
     reports = recorder.reports
     for host in honest:
         spent = None if host.bench is None else host.bench.privacy_spent
@@ -258,8 +258,7 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
     has_failed = [host.is_done and reports[host.index].has_failed for host in honest]
     finished = sum(host.is_done for host in honest) - sum(has_failed)
     metrics = {
-        "mean_accuracy": sum(accuracies) / len(accuracies) if accuracies else None,
-        "worst_accuracy": min(accuracies, default=None),
+        **accuracies(tested),
         "hostile_weight_mass": recorder.hostile_weight_mass(),
         "finished": finished / len(honest) if honest else 0.0,
         "failed": sum(has_failed) / len(honest) if honest else 0.0,

@@ -1,7 +1,6 @@
 """What commands print: tables for people, or exactly one JSON object on standard output."""
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any, Final, final
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from p2pfed.node.interruption import EXIT_INTERRUPTED
+from p2pfed.plain_json import finite
 
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
@@ -75,7 +75,7 @@ class Output:
 
 def print_json(found: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output."""
-    print(json.dumps(_plain(found), allow_nan=False), flush=True)
+    print(json.dumps(finite(found), allow_nan=False), flush=True)
 
 
 def facts(rows: Mapping[str, object]) -> Text:
@@ -122,16 +122,3 @@ def examples(*lines: str) -> str:
     # Rich joins lines that no empty line keeps apart.
     head = "Example:" if len(lines) == 1 else "Examples:"
     return "\n\n".join([head, *lines])
-
-
-def _plain(value: Any) -> Any:
-    """Return a value without the numbers that JSON does not have: they become null."""
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case Mapping():
-            return {str(name): _plain(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return value

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Final, final
 
 from blake3 import blake3
@@ -12,7 +11,7 @@ from p2pfed.core.notices import StopReason
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import digest_of, document_of
 from sim.in_rounds.translation import rounds_config, scenario_fields
-from sim.result import PeerReport, Result, Score
+from sim.result import PeerReport, Result, Score, accuracies
 from sim.rounds.config import SEQUENTIAL, RoundsConfig
 from sim.rounds.pipeline import make_pipeline
 from sim.rounds.result import HONEST, HOSTILE, Tally
@@ -127,8 +126,7 @@ class _Game:
             seed=self._seed,
             scenario_digest=digest_of(document_of(self._scenario)),
             metrics={
-                "mean_accuracy": fmean(tested) if tested else None,
-                "worst_accuracy": min(tested, default=None),
+                **accuracies(tested),
                 "hostile_weight_mass": tally.liar_weight(),
                 "finished": 1.0,
                 "failed": 0.0,

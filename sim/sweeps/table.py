@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, Final
 
+from p2pfed.plain_json import finite
 from sim.run_folder import FinishedRun
 
 # What a result is summed up by; `bytes_per_peer` is the mean over honest peers.
@@ -38,7 +39,7 @@ class Spread:
 
 
 def measures_of(result: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return the numbers that results are compared by.
+    """Return the numbers that results are compared by; None for what is no number.
 
     Args:
         result: As `Result.to_json` wrote it.
@@ -49,7 +50,8 @@ def measures_of(result: Mapping[str, Any]) -> dict[str, float | None]:
         if peer["hostile"] is None
     ]
     numbers = {**result["metrics"], "bytes_per_peer": fmean(sent) if sent else None}
-    return {name: numbers[name] for name in MEASURES}
+    # Earlier versions wrote NaN.
+    return {name: finite(numbers[name]) for name in MEASURES}
 
 
 def spreads(runs: Sequence[FinishedRun]) -> dict[str, Spread | None]:

@@ -102,3 +102,8 @@ def test_a_folder_without_results(tmp_path: Path, name: str) -> None:
 def test_a_confidence_that_is_none(tmp_path: Path, confidence: float) -> None:
     with pytest.raises(ConfigError, match="below 1"):
         compare(*write_pairs(tmp_path, [0.5], [0.5]), confidence=confidence)
+
+
+def test_a_score_that_is_no_number_makes_no_pair(tmp_path: Path) -> None:
+    (comparison,) = compare(*write_pairs(tmp_path, [0.5, float("nan"), 0.5], [0.5, 0.9, 0.75]))
+    assert of_accuracy(comparison).pairs == 2
