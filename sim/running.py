@@ -31,6 +31,7 @@ from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_
 from sim.host import Host
 from sim.identities import identity_of, random_for
 from sim.in_rounds.playing import play
+from sim.in_rounds.translation import scenario_fields
 from sim.jobs import ComputeModel
 from sim.member import Member
 from sim.network import Power
@@ -163,7 +164,8 @@ def _build(
     net = scenario.world.topology.create(seed=seed)
     cache = DecodeCache()
     config = scenario.run_config(0, seed=seed)
-    rows = SharedRows(load_task(config.run.task, config.task))
+    with scenario_fields():
+        rows = SharedRows(load_task(config.run.task, config.task))
     first = assemble(config, identity_of(seed, 0), task=rows.task_of(config))
 
     def make_bench(index: int) -> Bench:

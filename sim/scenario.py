@@ -148,10 +148,11 @@ def _whole_path(table: object, folder: Path) -> object:
 def _check_run_tables(run: Mapping[str, Any]) -> None:
     if "node" in run:
         raise ConfigError("node", run["node"], "remove it; simulated machines have none")
+    share = run.get("share")
     for field in ("index", "count"):
-        if field in run.get("share", {}):
-            value = run["share"][field]
-            raise ConfigError(f"share.{field}", value, "remove it; it follows from the topology")
+        if isinstance(share, Mapping) and field in share:
+            fix = "remove it; it follows from the topology"
+            raise ConfigError(f"share.{field}", share[field], fix)
 
 
 def _check_variants(scenario: Scenario) -> None:

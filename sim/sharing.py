@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from p2pfed.config.learning import peer_task
 from p2pfed.config.model import RunConfig
+from p2pfed.config.naming import run_file_fields
 from p2pfed.learn.partition import PartitionRule, create_partition
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.task import Task
@@ -25,6 +26,7 @@ class SharedRows:
         self._pool = pool
         self._splits: dict[tuple[PartitionRule, int, int], list[Tensor]] = {}
 
+    @run_file_fields()
     def task_of(self, config: RunConfig) -> Task:
         """Return the task with the rows of one peer's share.
 

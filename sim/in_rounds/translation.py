@@ -23,7 +23,7 @@ from sim.rounds.threat import lie_of_kind
 from sim.scenario import Scenario
 from sim.sharing import SharedRows
 
-# What `sim.rounds` calls a field -> where it stands in a scenario.
+# What `sim.rounds` and tasks call a field -> where it stands in a scenario.
 _FIELDS: Final = {
     "rounds.codec": "codec.name",
     "rounds.data_attack": "adversaries",
@@ -34,6 +34,7 @@ _FIELDS: Final = {
     "rounds.rule": "integration.rule",
     "rounds.task": "run.task",
     "rounds.topology": "topology",
+    "task": "run.task",
     "steps.steps_per_round_min": "training.steps_per_round_min",
 }
 _USUAL_WEIGHTS: Final = "metropolis"

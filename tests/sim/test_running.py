@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sim
+from p2pfed.errors import ConfigError
 from sim.scenario import load_scenario
 from tests.sim.by_hand import PeersByHand
+from tests.sim.short import SHORT
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
@@ -122,3 +125,21 @@ def test_rounds_taken_by_hand_end_with_the_same_models() -> None:
     for number in range(peers.configs[0].schedule.rounds_max):
         peers.play(number)
     assert peers.digests() == sim.run(scenario, seed=5).model_digests
+
+
+@pytest.mark.parametrize("fidelity", ["messages", "rounds"])
+@pytest.mark.parametrize(
+    ("tables", "field"),
+    [
+        ({"run": {"task": "nonsense"}}, "run.task"),
+        ({"share": {"name": "dirichlet", "alpha": -1.0}}, "share.alpha"),
+    ],
+)
+def test_what_parts_refuse_is_named_as_in_the_scenario(
+    fidelity: str, tables: dict[str, Any], field: str
+) -> None:
+    scenario = {**SHORT, **tables, "fidelity": fidelity}
+    scenario["schedule"] = {"mode": "synchronous", "rounds_max": 1}
+    with pytest.raises(ConfigError) as caught:
+        sim.run(scenario)
+    assert caught.value.field == field

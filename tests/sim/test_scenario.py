@@ -194,6 +194,7 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
             {"faults": [{"kind": "churn", "at_s": 0, "until_s": 9, "period_s": 1, "down_s": 1}]},
             "faults.0",
         ),
+        ({"share": 3}, "share"),
         ({"availability": [{"from_s": 1.0}]}, "availability.0"),
         (
             {"availability": [{"peers": [1], "from_s": 2.0, "until_s": 1.0}]},
