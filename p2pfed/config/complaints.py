@@ -44,6 +44,21 @@ def field_error(error: ValidationError, data: Mapping[str, Any]) -> ConfigError:
     return ConfigError(field, first["input"], fix)
 
 
+def check_rule(integration: IntegrationTable) -> None:
+    """Check that there is a rule of this name.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    # Importing it needs torch, which reading a run file does not.
+    from robust.registry import accepts
+
+    try:
+        accepts(integration.rule, "")  # whatever it is asked for: whether there is such a rule
+    except RuleError as error:
+        raise ConfigError("integration.rule", integration.rule, str(error)) from error
+
+
 def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
     """Name the field of `[integration]` that the integrator could not be made with."""
     # Importing them needs torch, which reading a run file does not.
@@ -51,10 +66,10 @@ def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
 
     rule, params, said = integration.rule, integration.params, str(error)
     try:
-        accepts(rule, "")  # whatever it is asked for: whether there is such a rule
-        unknown = [name for name in params if not accepts(rule, name)]
-    except RuleError as unknown_rule:
-        return ConfigError("integration.rule", rule, str(unknown_rule))
+        check_rule(integration)
+    except ConfigError as unknown_rule:
+        return unknown_rule
+    unknown = [name for name in params if not accepts(rule, name)]
     for name in unknown:
         *_, accepted = said.partition("accepted: ")
         fix = f"remove it; the rule {rule} has no such parameter; it has {accepted}"

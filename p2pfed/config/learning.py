@@ -17,7 +17,7 @@ from p2pfed.config.assembly import (
     update_family,
 )
 from p2pfed.config.codecs import check_only_codec
-from p2pfed.config.complaints import rule_error
+from p2pfed.config.complaints import check_rule, rule_error
 from p2pfed.config.gossip import check_gossip_steps
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
 from p2pfed.config.model import PrioritizerTable, RunConfig
@@ -139,6 +139,23 @@ def assemble(
         privacy=privacy,
     )
     return Assembly(bench=bench, agreement=agreement, task=task, adapted=learner.adapted)
+
+
+@run_file_fields()
+def check_parts(config: RunConfig) -> None:
+    """Check what can be told of a run file before a task is loaded and a model made.
+
+    What hangs on the model, such as parameters of a rule and modules of a method, is not looked at.
+
+    Raises:
+        ConfigError: If a part has an unknown name, or a constant cannot be used.
+    """
+    _method(config)
+    create_step_rule(config.training.step_rule.name, **config.training.step_rule.constants)
+    create_partition(config.share.name, **config.share.constants)
+    create_outer_step(config.outer.name, **config.outer.constants)
+    check_rule(config.integration)
+    _check_weighs(config)
 
 
 @run_file_fields()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from p2pfed.config.learning import check_parts
 from p2pfed.errors import ConfigError
 from sim.documents import digest_of, document_of, with_overrides
 from sim.run_folder import read_run
@@ -91,7 +92,9 @@ def plan_settings(
     for chosen in settings:
         for combination in itertools.product(*choices):
             overrides = {**chosen, **dict(combination)}
-            document = document_of(load_scenario(with_overrides(base, overrides)))
+            checked = load_scenario(with_overrides(base, overrides))
+            check_parts(checked.run_config(0, seed=0))
+            document = document_of(checked)
             made = Setting(overrides=overrides, document=document, digest=digest_of(document))
             if made.digest in planned:
                 fix = f"is the same scenario as {dict(planned[made.digest].overrides)}; leave one"

@@ -103,3 +103,23 @@ def test_a_file_that_is_no_list_of_settings(tmp_path: Path, content: str) -> Non
     with pytest.raises(ConfigError, match=r"\[\[settings\]\]") as caught:
         load_settings(path)
     assert caught.value.value == str(path)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"integration.rule": "nonsense"},
+        {"codec.name": "nonsense"},
+        {"method.name": "nonsense"},
+        {"outer.name": "nonsense"},
+        {"share.name": "nonsense"},
+        {"training.step_rule.name": "nonsense"},
+        {"training.step_rule.learning_rate": -1.0},
+        {"participation.weights": "fedau", "integration.rule": "median"},
+    ],
+    ids=lambda overrides: next(iter(overrides)),
+)
+def test_names_that_no_cell_could_use_are_errors_before_any_runs(overrides: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_settings(BASE, settings=[{}, overrides])
+    assert caught.value.field == next(iter(overrides))
