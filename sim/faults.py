@@ -49,10 +49,13 @@ class Partition:
     Attributes:
         at_s: Virtual time, in seconds.
         groups: Numbers of peers; whoever is in none is in one more.
+        one_way: Whether only what comes from the groups named is stopped: their peers hear of those
+            in none, who hear nothing of them.
     """
 
     at_s: float
     groups: tuple[tuple[int, ...], ...]
+    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +176,7 @@ def _apply(world: World, fault: Fault) -> None:
             for peer in fault.peers:
                 world.restart(peer, lose_disk=fault.lose_disk)
         case Partition():
-            world.partition(fault.groups)
+            world.partition(fault.groups, one_way=fault.one_way)
         case Heal():
             world.heal()
         case Leave():

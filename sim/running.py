@@ -127,7 +127,8 @@ def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
                     Restart(at_s=table.at_s, peers=tuple(table.peers), lose_disk=table.lose_disk)
                 )
             case PartitionTable():
-                faults.append(Partition(at_s=table.at_s, groups=tuple(map(tuple, table.groups))))
+                groups = tuple(map(tuple, table.groups))
+                faults.append(Partition(at_s=table.at_s, groups=groups, one_way=table.one_way))
             case HealTable():
                 faults.append(Heal(at_s=table.at_s))
             case ClogTable():

@@ -189,7 +189,10 @@ class PartitionTable(_FaultTable):
     """Nothing gets through between groups."""
 
     kind: Literal["partition"]
-    groups: list[list[PeerNumber]] = Field(min_length=1, description="the rest is one more group")
+    groups: list[Annotated[list[PeerNumber], Field(min_length=1)]] = Field(
+        min_length=1, description="the rest is one more group"
+    )
+    one_way: bool = Field(default=False, description="what the rest sends gets through")
 
 
 class HealTable(_FaultTable):

@@ -224,11 +224,12 @@ class World:
         host.start()
         self._changed()
 
-    def partition(self, groups: Sequence[Sequence[int]]) -> None:
+    def partition(self, groups: Sequence[Sequence[int]], *, one_way: bool = False) -> None:
         """Silently stop everything between groups; peers in no group are a group of their own.
 
         Args:
             groups: Numbers of peers; each in at most one group.
+            one_way: Let through what comes from peers in no group.
         """
         group_of = {number: k for k, group in enumerate(groups) for number in group}
         assert len(group_of) == sum(len(group) for group in groups)
@@ -236,8 +237,10 @@ class World:
             pair
             for pair in self.network.wires
             if group_of.get(pair[0], -1) != group_of.get(pair[1], -1)
+            and (pair[0] in group_of or not one_way)
         )
-        self.trace.add_fault(self.clock.now_ns, -1, f"partition {groups}")
+        way = " one way" if one_way else ""
+        self.trace.add_fault(self.clock.now_ns, -1, f"partition {groups}{way}")
         self._changed()
 
     def heal(self) -> None:

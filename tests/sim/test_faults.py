@@ -143,6 +143,30 @@ def test_halves_of_a_partition_go_on_and_meet_again(make_world: Any, mode: str) 
     assert rounds(world) == [80] * 4
 
 
+@pytest.mark.parametrize("one_way", [False, True])
+def test_a_partition_stops_both_ways_or_what_its_groups_send(
+    make_world: Any, one_way: bool
+) -> None:
+    world = make_world("ring", 4)
+    plan_faults(world, [Partition(at_s=0.0, groups=((0,), (1,)), one_way=one_way)])
+    world.run(until_s=0.0)
+    blocked = {pair for pair, wire in world.network.wires.items() if wire.is_blocked}
+    from_groups, from_the_rest = {(0, 1), (1, 0), (0, 3), (1, 2)}, {(3, 0), (2, 1)}
+    assert blocked == (from_groups if one_way else from_groups | from_the_rest)
+
+
+def test_who_is_heard_by_nobody_goes_on_with_what_it_hears(make_world: Any) -> None:
+    world = make_world("ring", 4, mode="asynchronous", rounds_max=80)
+    witness = Witness(0)
+    world.watch(witness)
+    partition = Partition(at_s=5.0, groups=((0,),), one_way=True)
+    plan_faults(world, [partition, Heal(at_s=40.0)])
+    world.run(until_s=40.0)
+    assert NeighborLost in witness.kinds()  # others hang up on whom they do not hear
+    assert world.run(until_s=600.0, stop=world.all_done)
+    assert world.missing_links() == []
+
+
 def test_a_short_partition_breaks_no_connection(make_world: Any) -> None:
     world = make_world("ring", 4, rounds_max=20)
     witness = Witness(0)

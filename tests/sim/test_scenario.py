@@ -127,6 +127,7 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
                 {"kind": "crash", "at_s": 1.0, "peers": [1], "silent": True},
                 {"kind": "restart", "at_s": 2.0, "peers": [1], "lose_disk": True},
                 {"kind": "partition", "at_s": 3.0, "groups": [[0, 1]]},
+                {"kind": "partition", "at_s": 3.5, "groups": [[2]], "one_way": True},
                 {"kind": "slow", "at_s": 4.0, "peers": [2], "speed_ratio": 0.5},
                 {"kind": "clog", "at_s": 5.0, "links": [[0, 1], [1, 0]], "for_s": 2.0},
             ]
@@ -136,6 +137,7 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         Crash(at_s=1.0, peers=(1,), silent=True),
         Restart(at_s=2.0, peers=(1,), lose_disk=True),
         Partition(at_s=3.0, groups=((0, 1),)),
+        Partition(at_s=3.5, groups=((2,),), one_way=True),
         Slow(at_s=4.0, peers=(2,), speed_ratio=0.5),
         Clog(at_s=5.0, links=((0, 1), (1, 0)), for_s=2.0),
         Heal(at_s=9.0),
@@ -170,6 +172,10 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"adversaries": [{"peer": 1, "kind": "replay"}] * 2}, "adversaries"),
         ({"faults": [{"kind": "crash", "at_s": 0.0, "peers": [9]}]}, "faults.0.peers"),
         ({"faults": [{"kind": "partition", "at_s": 0.0, "groups": [[0], [0]]}]}, "faults.0.groups"),
+        (
+            {"faults": [{"kind": "partition", "at_s": 0.0, "groups": [[]]}]},
+            "faults.0.partition.groups.0",
+        ),
         ({"faults": [{"kind": "storm", "at_s": 0.0}]}, "faults.0"),
         ({"topology": {"name": "torus-of-lies", "nodes": 4}}, "topology"),
         ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology"),
