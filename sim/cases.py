@@ -2,13 +2,21 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import networkx as nx
 
 import topologies
-from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode, UpdateFamily
+from p2pfed.core.config import (
+    IntegrationMoment,
+    IntervalAverage,
+    MembershipConfig,
+    ParticipationConfig,
+    ScheduleConfig,
+    ScheduleMode,
+    UpdateFamily,
+)
 from sim.adversaries import registry
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
 from sim.faults import Clog, Crash, Fault, Heal, Leave, Partition, Restart, Slow, draw_churn
@@ -69,6 +77,7 @@ class Case:
         family: What updates are to each other.
         membership: Timing of the peers.
         clocks_ahead_s: Of each peer; empty where all clocks are right.
+        participation: How rows count that come seldom; None for alike.
     """
 
     seed: int
@@ -84,6 +93,7 @@ class Case:
     family: UpdateFamily = UpdateFamily.WHOLE
     membership: MembershipConfig = DEFAULT
     clocks_ahead_s: tuple[float, ...] = ()
+    participation: ParticipationConfig | None = None
 
     def graph(self) -> nx.Graph:
         """Make the graph.
@@ -109,7 +119,7 @@ def draw_case(seed: int) -> Case:
     adversaries = _draw_adversaries(nodes, attacks, generator)
     honest = [number for number in range(nodes) if number not in adversaries]
     relays = (generator.choice(honest),) if len(honest) > 2 and generator.random() < 0.2 else ()
-    return Case(
+    case = Case(
         seed=seed,
         topology=_draw_topology(nodes, generator),
         nodes=nodes,
@@ -124,6 +134,50 @@ def draw_case(seed: int) -> Case:
         membership=generator.choice((DEFAULT, _QUICK)),
         clocks_ahead_s=_draw_clocks(nodes, generator),
     )
+    return _with_more_drawn(case, random_for(seed, "swarm/more"))
+
+
+def _with_more_drawn(case: Case, generator: random.Random) -> Case:
+    """Draw what cases have had since there were names for seeds; the rest of them is as it was."""
+    is_one_way = generator.random() < 0.5
+    faults = [
+        replace(fault, one_way=is_one_way) if isinstance(fault, Partition) else fault
+        for fault in case.faults
+    ]
+    return replace(
+        case,
+        faults=tuple(faults),
+        schedule=_draw_pace(case, generator),
+        participation=_draw_participation(case.family, generator),
+    )
+
+
+def _draw_pace(case: Case, generator: random.Random) -> ScheduleConfig:
+    """Draw when peers integrate, and how often what one training made is mixed."""
+    moments = (*[IntegrationMoment.AFTER_TRAINING] * 2, *IntegrationMoment)
+    integrate, gossip_steps = generator.choice(moments), generator.choice((1, 1, 3))
+    window_s, arrivals = generator.choice((0.5, 3.0)), generator.choice((1, 3))
+    staleness_rounds_max = generator.choice((10, 10, 0))
+    if case.schedule.mode is ScheduleMode.SYNCHRONOUS:
+        # A ledger is no mixture, and of differences each is of a training.
+        is_mixed = case.family is UpdateFamily.WHOLE
+        return replace(case.schedule, gossip_steps=gossip_steps if is_mixed else 1)
+    return replace(
+        case.schedule,
+        integrate=integrate,
+        window_s=window_s,
+        arrivals=arrivals,
+        staleness_rounds_max=staleness_rounds_max,
+    )
+
+
+def _draw_participation(
+    family: UpdateFamily, generator: random.Random
+) -> ParticipationConfig | None:
+    average = generator.choice((None, None, *IntervalAverage))
+    if average is None or family is UpdateFamily.LEDGER:  # where each entry counts once
+        return None
+    return ParticipationConfig(average=average, interval_max=generator.choice((3, 20)))
 
 
 def _draw_topology(nodes: int, generator: random.Random) -> str:

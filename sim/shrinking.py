@@ -2,7 +2,8 @@
 
 A cut is a short text, so that what is left of a seed is played again by its seed and its cuts:
 `fault-K` and `liar-K` leave one out, `peers-K` keeps the first K peers, `rounds-K` ends sooner, and
-`clocks`, `relays`, `network`, `payloads`, `spread` and `timing` bring in what is plainest.
+`clocks`, `relays`, `network`, `payloads`, `spread`, `timing`, `participation` and `pace` bring in
+what is plainest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Final
 
+from p2pfed.core.config import ScheduleConfig
 from p2pfed.errors import ConfigError
 from sim.benches import INLINE_PAYLOAD_BYTES
 from sim.cases import DEFAULT, Case
@@ -21,6 +23,7 @@ TRIES_MAX: Final = 60  # cases played by one search; a small one takes a tenth o
 
 _LAST: Final = ("peers", "rounds")  # of these cuts the last one says it all
 _SMALL: Final = "line"  # has any number of nodes, and few edges
+_USUAL: Final = ScheduleConfig()
 _PLAIN: Final[dict[str, Callable[[Case], Case]]] = {
     "clocks": lambda case: replace(case, clocks_ahead_s=()),
     "relays": lambda case: replace(case, relays=()),
@@ -28,6 +31,8 @@ _PLAIN: Final[dict[str, Callable[[Case], Case]]] = {
     "payloads": lambda case: replace(case, payload_bytes=INLINE_PAYLOAD_BYTES),
     "spread": lambda case: replace(case, start_spread_s=0.1),
     "timing": lambda case: replace(case, membership=DEFAULT),
+    "participation": lambda case: replace(case, participation=None),
+    "pace": lambda case: replace(case, schedule=_at_the_usual_pace(case.schedule)),
 }
 
 
@@ -55,7 +60,7 @@ def cut_case(case: Case, cuts: Sequence[str]) -> Case:
         cut,
         adversaries=liars,
         faults=tuple(kept),
-        schedule=replace(case.schedule, rounds_max=max(1, rounds)),
+        schedule=replace(cut.schedule, rounds_max=max(1, rounds)),
     )
     return _with_fewer_peers(cut, max(1, min(numbers["peers"])))
 
@@ -121,6 +126,17 @@ def _candidates(case: Case, cuts: list[str]) -> Iterator[str]:
         rounds = cut_case(case, cuts).schedule.rounds_max or 1
         if rounds // divisor > 0:
             yield f"rounds-{rounds // divisor}"
+
+
+def _at_the_usual_pace(schedule: ScheduleConfig) -> ScheduleConfig:
+    return replace(
+        schedule,
+        gossip_steps=_USUAL.gossip_steps,
+        integrate=_USUAL.integrate,
+        window_s=_USUAL.window_s,
+        arrivals=_USUAL.arrivals,
+        staleness_rounds_max=_USUAL.staleness_rounds_max,
+    )
 
 
 def _with_fewer_peers(case: Case, nodes: int) -> Case:

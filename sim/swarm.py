@@ -61,6 +61,7 @@ def play(case: Case) -> World:
         start_spread_s=case.start_spread_s,
         family=case.family,
         clocks_ahead_s=case.clocks_ahead_s,
+        participation=case.participation,
     )
     everybody = tuple(range(case.nodes))
     mended: list[Fault] = [

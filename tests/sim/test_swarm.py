@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from p2pfed.core.config import ScheduleConfig, UpdateFamily
+from p2pfed.core.config import (
+    IntegrationMoment,
+    IntervalAverage,
+    ParticipationConfig,
+    ScheduleConfig,
+    UpdateFamily,
+)
 from p2pfed.errors import ConfigError
 from sim import swarm
 from sim.benches import INLINE_PAYLOAD_BYTES
@@ -72,6 +78,12 @@ def test_seeds_draw_every_family_fault_and_attack() -> None:
     assert {it for case in cases for it in case.adversaries.values()} == set(ATTACKS)
     assert {case.nodes for case in cases} == set(range(3, 9))
     assert {case.link.reordering_s for case in cases} == {0.0, 0.4}
+    assert {case.schedule.integrate for case in cases} == set(IntegrationMoment)
+    assert {case.schedule.gossip_steps for case in cases} == {1, 3}
+    averages = {case.participation and case.participation.average for case in cases}
+    assert averages == {None, *IntervalAverage}
+    partitions = [it for case in cases for it in case.faults if isinstance(it, Partition)]
+    assert {it.one_way for it in partitions} == {False, True}
     for case in cases:
         case.graph()
 
@@ -123,6 +135,17 @@ def test_cuts_take_out_what_they_name() -> None:
     assert cut_case(case, ["relays", "network", "rounds-3"]) == replace(
         case, relays=(), link=LinkModel(), schedule=ScheduleConfig(rounds_max=3)
     )
+
+
+def test_cuts_bring_back_the_usual_pace() -> None:
+    usual = make_case(schedule=ScheduleConfig(rounds_max=8, deadline_s=2.0))
+    moment = IntegrationMoment.ARRIVALS
+    schedule = replace(
+        usual.schedule, gossip_steps=3, integrate=moment, arrivals=3, staleness_rounds_max=0
+    )
+    case = replace(usual, schedule=schedule, participation=ParticipationConfig())
+    assert cut_case(case, ["pace", "participation"]) == usual
+    assert cut_case(case, ["pace", "rounds-3"]).schedule == replace(usual.schedule, rounds_max=3)
 
 
 def test_peers_that_are_cut_leave_faults_and_liars_too() -> None:
