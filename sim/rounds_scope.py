@@ -22,6 +22,7 @@ _DEFAULT_ONLY: Final = {
     "training.dtype": "write float32",
     "privacy.enabled": "write false",
     "outer.name": "write none",
+    "integration.degree_max": "leave it out; in rounds the graph is known",
     "participation.weights": "write alike; in rounds all rows are there",
     "reputation.groups": "write none; in rounds peers have no addresses",
     "reputation.quotas": "write false; in rounds all are served alike",

@@ -361,6 +361,7 @@ def _workbench(
         codec=codec,
         integrator=integrator,
         mixing=integration.weights,
+        degree_max=integration.degree_max,
         before_publish=before_publish,
         correct=method.correction(learner.specification),
         outer=create_outer_step(config.outer.name, **config.outer.constants),

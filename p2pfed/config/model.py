@@ -130,7 +130,10 @@ class IntegrationTable(_Table):
     gamma: float | None = Field(
         default=None, gt=0.0, le=1.0, description="step towards the result; 1, or what codecs allow"
     )
-    weights: str = Field(default="metropolis", description="metropolis, uniform or examples")
+    weights: str = Field(default="metropolis", description="or lazy, max-degree, uniform, examples")
+    degree_max: int | None = Field(
+        default=None, ge=1, description="most neighbors of any peer, for weights = max-degree"
+    )
     prioritizer: PrioritizerTable = PrioritizerTable()
 
 

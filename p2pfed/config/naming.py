@@ -9,6 +9,7 @@ from p2pfed.errors import ConfigError
 # What a part calls a field -> where it stands in a run file. Parts are also used without one.
 _FIELDS: Final = {
     "codec": "codec.name",
+    "degree_max": "integration.degree_max",
     "device": "training.device",
     "dtype": "training.dtype",
     "method": "method.name",

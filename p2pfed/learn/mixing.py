@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, final
 
 from p2pfed.errors import SchemaError
@@ -59,6 +60,37 @@ def metropolis(own: Claim, others: Sequence[Claim]) -> list[float]:
     return [1.0 / (1.0 + max(degree, other.degree)) for other in others]
 
 
+def lazy(own: Claim, others: Sequence[Claim]) -> list[float]:
+    """Weigh each neighbor half of what `metropolis` does: the own row keeps more than half.
+
+    The matrix of all weights has no negative eigenvalue then, so that no difference between peers
+    changes its sign from round to round. Where none was negative, they agree half as fast.
+
+    Source: Levin, Peres and Wilmer 2009, "Markov chains and mixing times", section 1.3 (lazy
+    version of a chain).
+    Differs: nothing.
+    """
+    return [weight / 2.0 for weight in metropolis(own, others)]
+
+
+def max_degree(own: Claim, others: Sequence[Claim], *, degree_max: int) -> list[float]:
+    """Weigh each neighbor 1 / (1 + `degree_max`), whatever it claims; the rest is the own row's.
+
+    All peers together keep the mean of their vectors if they name the same number and nobody has
+    more neighbors.
+
+    Args:
+        own: What this peer would say of itself.
+        others: What the neighbors say of themselves.
+        degree_max: The most neighbors that any peer has, at least 1. Who has more counts those.
+
+    Source: Xiao, Boyd and Kim 2007, "Distributed average consensus with least-mean-square
+    deviation" (maximum-degree weights).
+    Differs: one more than the largest degree, so that something is left for the own row.
+    """
+    return [1.0 / (1.0 + max(degree_max, own.degree, len(others)))] * len(others)
+
+
 def uniform(own: Claim, others: Sequence[Claim]) -> list[float]:  # noqa: ARG001 - as the others
     """Weigh all rows alike, the own one included."""
     return [1.0 / (1.0 + len(others))] * len(others)
@@ -80,11 +112,16 @@ def by_examples(own: Claim, others: Sequence[Claim]) -> list[float]:
     return [value / total for value in capped[1:]]
 
 
+# What a peer can reckon by itself. The fastest weights need the whole graph: they are in
+# `topologies` alone, and in rounds.
 MIXINGS: Final[Mapping[str, Callable[[Claim, Sequence[Claim]], list[float]]]] = {
     "examples": by_examples,
+    "lazy": lazy,
     "metropolis": metropolis,
     "uniform": uniform,
 }
+
+MAX_DEGREE: Final = "max-degree"  # beside those above: it needs a number that all peers know
 
 # Rules by which a row's weight says how much it counts; all others give each row one vote. Of the
 # pre-aggregations, those that keep rows apart.
@@ -95,7 +132,12 @@ _APART: Final = frozenset({"arc", "clipping"})
 
 
 def row_weights(
-    mixing: str, own: Claim, others: Sequence[Claim], importances: Sequence[float]
+    mixing: str,
+    own: Claim,
+    others: Sequence[Claim],
+    importances: Sequence[float],
+    *,
+    degree_max: int = 1,
 ) -> list[float]:
     """Return how much each neighbor's row is to count; the rest to 1 is the own row's.
 
@@ -103,12 +145,14 @@ def row_weights(
     as there are neighbors count among equals: the own row keeps its share.
 
     Args:
-        mixing: A name of `MIXINGS`.
+        mixing: A name of `MIXINGS`, or `MAX_DEGREE`.
         own: What this peer would say of itself.
         others: What the neighbors say of themselves.
         importances: How many times its mixing weight each counts, above 0.
+        degree_max: For `MAX_DEGREE`, which see.
     """
-    mixed = MIXINGS[mixing](own, others)
+    weigh = partial(max_degree, degree_max=degree_max) if mixing == MAX_DEGREE else MIXINGS[mixing]
+    mixed = weigh(own, others)
     weights = [weight * it for weight, it in zip(mixed, importances, strict=True)]
     degree = max(own.degree, len(others))
     total, total_max = math.fsum(weights), degree / (1.0 + degree)

@@ -30,7 +30,7 @@ from p2pfed.learn.intake import (
 )
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
-from p2pfed.learn.mixing import MIXINGS, Claim, row_weights
+from p2pfed.learn.mixing import MAX_DEGREE, MIXINGS, Claim, row_weights
 from p2pfed.learn.outer import OuterState, OuterStep, is_outer_state
 from p2pfed.learn.privacy.guard import (
     PrivacyGuard,
@@ -60,7 +60,8 @@ class Exchange:
         method: Name of the run's update method.
         codec: The run's payload codec.
         integrator: Turns neighbors' rows into the next own vector.
-        mixing: `metropolis`, `uniform` or `examples`; see `p2pfed.learn.mixing`.
+        mixing: A name of `p2pfed.learn.mixing.MIXINGS`, or `max-degree`.
+        degree_max: The most neighbors that any peer has, for `max-degree`; the same at all peers.
         before_publish: Applied to the own difference from the initial vector before it is
             encoded, shape (d,) to (d,); lets experiments make a peer hostile.
         correct: The method's `correction`, applied to what the integrator returns.
@@ -69,7 +70,8 @@ class Exchange:
             it as it is. The same number at all peers.
 
     Raises:
-        ConfigError: If the outer step does not go together with the codec or the integrator.
+        ConfigError: If the outer step does not go together with the codec or the integrator, or
+            the mixing is unknown or lacks its number.
     """
 
     method: str
@@ -80,9 +82,17 @@ class Exchange:
     correct: Correction | None = None
     outer: OuterStep | None = None
     normal_steps: int | None = None
+    degree_max: int | None = None
 
     def __post_init__(self) -> None:
-        check_choice(self.mixing, "mixing", tuple(MIXINGS))
+        check_choice(self.mixing, "mixing", (*MIXINGS, MAX_DEGREE))
+        if (self.mixing == MAX_DEGREE) != (self.degree_max is not None):
+            fix = (
+                f"write the most neighbors of any peer where weights = {MAX_DEGREE}, and only there"
+            )
+            raise ConfigError("degree_max", self.degree_max, fix)
+        if self.degree_max is not None:
+            check_integer(self.degree_max, "degree_max", least=1)
         if self.normal_steps is not None:
             check_integer(self.normal_steps, "steps.normal_steps", least=1)
         if self.outer is None:
@@ -432,6 +442,7 @@ class Workbench:
             self._claim(effect.degree),
             [rows.claims[peer] for peer in peers],
             [importances[peer] for peer in peers],
+            degree_max=self.exchange.degree_max or 1,
         )
 
     def _corrected(self, own: Tensor, rows: ReadRows, integration: robust.Integration) -> Tensor:

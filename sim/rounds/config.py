@@ -37,8 +37,8 @@ SEQUENTIAL: Final = "sequential"
 COMPUTES: Final = (BATCHED, SEQUENTIAL)
 PUSH_SUM: Final = "push-sum"
 # By name: what real peers reckon with, and what needs somebody who knows the whole graph.
-_FROM_ROWS: Final = (*MIXINGS, PUSH_SUM)
-_FROM_GRAPH: Final = tuple(sorted(MIXING_MATRICES.keys() - MIXINGS.keys()))
+_FROM_ROWS: Final = (*sorted(MIXINGS.keys() - {"lazy"}), PUSH_SUM)
+_FROM_GRAPH: Final = tuple(sorted(MIXING_MATRICES.keys() - set(_FROM_ROWS)))
 
 
 def _default_plan() -> Plan:

@@ -137,6 +137,22 @@ def test_an_update_has_at_least_one_recipient() -> None:
     assert (caught.value.field, caught.value.value) == ("schedule.recipients", 0)
 
 
+@pytest.mark.parametrize("table", [{"weights": "max-degree"}, {"degree_max": 4}], ids=str)
+def test_the_most_neighbors_go_with_max_degree_alone(table: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        assemble(parse({"integration": table}), ANNA)
+    found = caught.value.field, caught.value.value
+    assert found == ("integration.degree_max", table.get("degree_max"))
+    assert "weights = max-degree" in caught.value.fix
+
+
+def test_weights_of_a_whole_graph_are_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        assemble(parse({"integration": {"weights": "optimized"}}), ANNA)
+    assert (caught.value.field, caught.value.value) == ("integration.weights", "optimized")
+    assert "lazy" in caught.value.fix
+
+
 def test_a_rule_that_gives_rows_one_vote_cannot_weigh_those_that_come_seldom() -> None:
     config = parse({"participation": {"weights": "fedau"}})
     with pytest.raises(ConfigError) as caught:

@@ -5,12 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import topologies
 from p2pfed.learn.decoded import DecodeCache, DecodedUpdate
 from p2pfed.learn.mixing import (
+    MAX_DEGREE,
     MIXINGS,
     Claim,
     by_examples,
     is_weighing,
+    lazy,
+    max_degree,
     metropolis,
     row_weights,
     uniform,
@@ -42,6 +46,35 @@ def test_weights_leave_a_share_for_the_own_row(
 def test_metropolis_is_symmetric_and_leaves_the_rest() -> None:
     assert metropolis(claim(degree=2), [claim(degree=3), claim(degree=1)]) == [1 / 4, 1 / 3]
     assert metropolis(claim(degree=3), [claim(degree=2)]) == [1 / 4]
+
+
+def test_lazy_weights_are_half_of_metropolis() -> None:
+    assert lazy(claim(degree=2), [claim(degree=3), claim(degree=1)]) == [1 / 8, 1 / 6]
+
+
+@pytest.mark.parametrize("kind", ["lazy", MAX_DEGREE])
+def test_what_peers_reckon_by_themselves_is_the_matrix_of_the_graph(kind: str) -> None:
+    net = topologies.create("star", nodes=6)
+    claims = [claim(degree=len(net.neighbors(number))) for number in range(6)]
+    matrix = net.mixing_matrix(kind)
+    for number, own in enumerate(claims):
+        heard = net.neighbors(number)
+        others = [claims[other] for other in heard]
+        weights = row_weights(kind, own, others, [1.0] * len(heard), degree_max=5)
+        assert weights == pytest.approx([matrix[number, other] for other in heard])
+
+
+def test_more_neighbors_than_the_most_still_leave_something() -> None:
+    rows = [claim(degree=2)] * 3
+    assert max_degree(claim(degree=3), rows, degree_max=2) == [1 / 4] * 3
+    assert max_degree(claim(degree=1), rows, degree_max=1) == [1 / 4] * 3
+
+
+@given(lie=claims)
+def test_no_claim_gains_a_lazy_or_equal_share(lie: Claim) -> None:
+    honest = claim(degree=4)
+    assert lazy(honest, [lie])[0] <= 1 / 10
+    assert max_degree(honest, [lie], degree_max=4) == [1 / 5]
 
 
 def test_a_liar_gains_no_more_than_its_share() -> None:

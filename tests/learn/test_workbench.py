@@ -334,6 +334,19 @@ def test_an_unknown_mixing_is_named() -> None:
         Exchange(method="full", codec=Float32(), integrator=MEAN, mixing="mean")
 
 
+@pytest.mark.parametrize(
+    ("mixing", "degree_max"),
+    [("max-degree", None), ("max-degree", 0), ("max-degree", True), ("metropolis", 4)],
+    ids=str,
+)
+def test_the_most_neighbors_go_with_max_degree_alone(mixing: str, degree_max: int | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Exchange(
+            method="full", codec=Float32(), integrator=MEAN, mixing=mixing, degree_max=degree_max
+        )
+    assert (caught.value.field, caught.value.value) == ("degree_max", degree_max)
+
+
 def test_gossip_makes_peers_agree_and_keeps_their_mean() -> None:
     # A ring of four, whose Metropolis weights are a third each.
     benches = [make_bench(f"p{index}") for index in range(4)]

@@ -39,6 +39,7 @@ SCENARIO: dict[str, Any] = {
         ("method.name", "sparse-sum"),
         ("outer.name", "noloco"),
         ("privacy.enabled", True),
+        ("integration.degree_max", 4),
         ("participation.weights", "fedau"),
         ("reputation.groups", "address"),
         ("reputation.quotas", True),
