@@ -108,8 +108,9 @@ class Case:
 def draw_case(seed: int) -> Case:
     """Draw a case; equal seeds give equal ones."""
     generator = random_for(seed, "swarm")
-    # Drawn apart, so that whatever else a seed draws is what it was before there was reordering.
+    # Drawn apart, so that whatever else a seed draws is what it was before there were these.
     reordering_s = random_for(seed, "swarm/reordering").choice((0.0, 0.0, _REORDERING_S))
+    recipients = random_for(seed, "swarm/recipients").choice((None, None, 1, 2))
     nodes = generator.randint(_NODES_MIN, _NODES_MAX)
     family = generator.choice(_FAMILIES)
     # Of half of the ledgers, nothing may be lost, so that all must come to be the same.
@@ -123,7 +124,7 @@ def draw_case(seed: int) -> Case:
         seed=seed,
         topology=_draw_topology(nodes, generator),
         nodes=nodes,
-        schedule=_draw_schedule(generator),
+        schedule=_for_some(_draw_schedule(generator), family, recipients),
         payload_bytes=generator.choice((INLINE_PAYLOAD_BYTES,) * 2 + (LARGE_PAYLOAD_BYTES,)),
         link=_draw_link(generator, reordering_s),
         start_spread_s=generator.choice((0.1, 10.0)),
@@ -195,6 +196,16 @@ def _draw_schedule(generator: random.Random) -> ScheduleConfig:
         start_neighbors=generator.choice((0, 1)),
         start_deadline_s=10.0,
     )
+
+
+def _for_some(
+    schedule: ScheduleConfig, family: UpdateFamily, recipients: int | None
+) -> ScheduleConfig:
+    """Return a schedule whose updates are for so many neighbors, where not all need them."""
+    is_asynchronous = schedule.mode is ScheduleMode.ASYNCHRONOUS
+    if family is not UpdateFamily.WHOLE or not is_asynchronous:
+        return schedule
+    return replace(schedule, recipients=recipients)
 
 
 def _draw_link(generator: random.Random, reordering_s: float) -> LinkModel:

@@ -26,6 +26,7 @@ _SMALL: Final = "line"  # has any number of nodes, and few edges
 _USUAL: Final = ScheduleConfig()
 _PLAIN: Final[dict[str, Callable[[Case], Case]]] = {
     "clocks": lambda case: replace(case, clocks_ahead_s=()),
+    "recipients": lambda case: replace(case, schedule=replace(case.schedule, recipients=None)),
     "relays": lambda case: replace(case, relays=()),
     "network": lambda case: replace(case, link=LinkModel()),
     "payloads": lambda case: replace(case, payload_bytes=INLINE_PAYLOAD_BYTES),

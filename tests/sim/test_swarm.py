@@ -84,6 +84,7 @@ def test_seeds_draw_every_family_fault_and_attack() -> None:
     assert averages == {None, *IntervalAverage}
     partitions = [it for case in cases for it in case.faults if isinstance(it, Partition)]
     assert {it.one_way for it in partitions} == {False, True}
+    assert {case.schedule.recipients for case in cases} == {None, 1, 2}
     for case in cases:
         case.graph()
 
@@ -146,6 +147,12 @@ def test_cuts_bring_back_the_usual_pace() -> None:
     case = replace(usual, schedule=schedule, participation=ParticipationConfig())
     assert cut_case(case, ["pace", "participation"]) == usual
     assert cut_case(case, ["pace", "rounds-3"]).schedule == replace(usual.schedule, rounds_max=3)
+
+
+def test_recipients_and_rounds_are_cut_together() -> None:
+    case = make_case(schedule=ScheduleConfig(rounds_max=9, recipients=2))
+    cut = cut_case(case, ["recipients", "rounds-3"])
+    assert cut.schedule == ScheduleConfig(rounds_max=3)
 
 
 def test_peers_that_are_cut_leave_faults_and_liars_too() -> None:
