@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final, assert_never, final
 
-from sim.clock import NANOSECONDS_PER_SECOND, Action, Clock, nanoseconds
+from sim.clock import NANOSECONDS_PER_SECOND, Action, Clock, Entry, nanoseconds
 
 SEGMENT_BYTES: Final = 1_448  # Ethernet's 1,500 less IPv4, TCP and timestamps
 RETRANSMISSION_S_MIN: Final = 0.2  # Linux, TCP_RTO_MIN
@@ -116,12 +116,16 @@ class _Item:
     Attributes:
         size_bytes: With its overhead.
         left_ns: When its last byte leaves.
-        deliver: Called when it arrives; None once it was thrown away.
+        arrival_ns: When it arrives, unless nothing gets through then.
+        deliver: Called when it arrives.
+        entry: Lets something arrive at that time.
     """
 
     size_bytes: int
     left_ns: int
-    deliver: Action | None
+    arrival_ns: int
+    deliver: Action
+    entry: Entry
 
 
 @final
@@ -223,9 +227,10 @@ class Wire:
     def throw_away(self) -> None:
         """Forget what waits to be sent, as when its connection is reset."""
         now_ns = self._clock.now_ns
-        for item in self._flying:
-            if item.left_ns > now_ns:
-                item.left_ns, item.deliver = now_ns, None
+        while self._flying and self._flying[-1].left_ns > now_ns:
+            self._flying.pop().entry.cancel()
+        # What comes next waits for what is on its way, and no longer for what is not.
+        self._arrival_ns = self._flying[-1].arrival_ns if self._flying else 0
         self._free_ns = min(self._free_ns, max(now_ns, self._clogged_ns))
 
     def unblock(self) -> None:
@@ -246,18 +251,22 @@ class Wire:
         return nanoseconds(self.model.draw_latency_s(self._random))
 
     def _deliver_at(self, time_ns: int, size_bytes: int, deliver: Action) -> None:
-        item = _Item(size_bytes=size_bytes, left_ns=self._free_ns, deliver=deliver)
-        self._flying.append(item)
         self._arrival_ns = max(self._arrival_ns, time_ns)
-        self._clock.at(self._arrival_ns, self._arrive)
+        self._flying.append(
+            _Item(
+                size_bytes=size_bytes,
+                left_ns=self._free_ns,
+                arrival_ns=self._arrival_ns,
+                deliver=deliver,
+                entry=self._clock.at(self._arrival_ns, self._arrive),
+            )
+        )
 
     def _arrive(self) -> None:
         if self.is_blocked:
             self._held += 1
             return
         item = self._flying.popleft()  # the first, whichever of them made this moment
-        if item.deliver is None:
-            return
         if self._down.bandwidth_bytes_per_s is None:
             item.deliver()
         else:

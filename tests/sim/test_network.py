@@ -1,6 +1,7 @@
 """The network model by itself: order, bandwidth, loss, partitions, half-open connections."""
 
 import math
+import random
 from statistics import median
 from typing import Any
 
@@ -12,7 +13,14 @@ from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from sim.clock import Clock
 from sim.identities import random_for
-from sim.links import OVERHEAD_BYTES, Drawn, Latency, LinkModel, Wire
+from sim.links import (
+    OVERHEAD_BYTES,
+    RETRANSMISSION_S_MIN,
+    Drawn,
+    Latency,
+    LinkModel,
+    Wire,
+)
 from sim.network import Network, NetworkTiming, PeerLine, Power
 
 PEERS = [PeerId(bytes([number]) * 32) for number in range(3)]
@@ -96,6 +104,68 @@ def test_loss_delays_and_keeps_the_order() -> None:
         pass
     assert [number for number, _ in arrivals] == list(range(100))
     assert arrivals[-1][1] > 0.2
+
+
+class Scripted(random.Random):
+    """Draws what it is told to, and then ones, by which nothing is lost."""
+
+    def __init__(self, *drawn: float) -> None:
+        super().__init__(0)
+        self.left = list(drawn)
+
+    def random(self) -> float:
+        return self.left.pop(0) if self.left else 1.0
+
+
+def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
+    clock, arrivals = Clock(), []
+    model = LinkModel(latency_s=1.0, loss_ratio=0.5)
+    wire = Wire(model, clock, lambda: Scripted(0.0, 0.0, 0.0))
+    wire.send(1, lambda: arrivals.append(clock.now_s))
+    while clock.step():
+        pass
+    pause_s = RETRANSMISSION_S_MIN + 2.0
+    assert arrivals == [pytest.approx(1.0 + (1 + 2 + 4) * pause_s)]
+
+
+def test_what_follows_a_loss_waits_for_it() -> None:
+    clock, arrivals = Clock(), []
+    model = LinkModel(latency_s=1.0, loss_ratio=0.5)
+    wire = Wire(model, clock, lambda: Scripted(0.0))
+    for name in "ab":
+        wire.send(1, lambda name=name: arrivals.append((name, clock.now_s)))
+    while clock.step():
+        pass
+    late_s = pytest.approx(1.0 + RETRANSMISSION_S_MIN + 2.0)
+    assert arrivals == [("a", late_s), ("b", late_s)]
+
+
+def test_what_waited_for_a_partition_comes_with_the_next_retransmission() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=1.0)
+    wire.is_blocked = True
+    wire.send(1, lambda: arrivals.append(clock.now_s))
+    clock.after(5.0, wire.unblock)
+    while clock.step():
+        pass
+    assert arrivals == [pytest.approx(5.0 + 1.0 + RETRANSMISSION_S_MIN)]
+
+
+def test_a_frame_has_room_with_what_carries_it_or_not_at_all() -> None:
+    wire = make_wire(Clock(), queue_bytes_max=1_000)
+    assert wire.has_room(1_000 - OVERHEAD_BYTES)
+    assert not wire.has_room(1_001 - OVERHEAD_BYTES)
+
+
+def test_what_was_thrown_away_takes_no_time() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=1.0, bandwidth_bytes_per_s=100.0)
+    wire.send(10_000, lambda: arrivals.append("thrown away"))
+    wire.throw_away()
+    wire.send(100 - OVERHEAD_BYTES, lambda: arrivals.append(clock.now_s))
+    while clock.step():
+        pass
+    assert arrivals == [2.0]
 
 
 def test_a_partition_holds_frames_and_keeps_their_order() -> None:
