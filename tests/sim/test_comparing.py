@@ -47,7 +47,8 @@ def test_a_single_pair_has_no_interval(tmp_path: Path) -> None:
 
 def test_pairs_without_a_measure_are_left_out_of_it(tmp_path: Path) -> None:
     (comparison,) = compare(*write_pairs(tmp_path, [0.5, None, 0.5], [0.5, 0.9, 0.75]))
-    assert of_accuracy(comparison).pairs == 2
+    found = of_accuracy(comparison)
+    assert (found.first, found.second, found.pairs) == (0.5, 0.625, 2)
     assert {it.measure for it in comparison.differences}.isdisjoint({"hostile_weight_mass"})
 
 

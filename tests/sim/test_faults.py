@@ -1,5 +1,6 @@
 """Crashes, lost disks, dark machines, partitions and slow machines."""
 
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -249,6 +250,15 @@ def test_clocks_that_are_wrong_change_no_end(make_world: Any, mode: str) -> None
         object.__setattr__(world.hosts[number].member, "clock_rate_ratio", rate)
     assert world.run(until_s=300.0, stop=world.all_done)
     assert rounds(world) == [10] * 4
+
+
+def test_churn_has_the_periods_that_were_asked_for() -> None:
+    faults = draw_churn(range(5), random_for(3, "test"), until_s=40_000.0, period_s=4.0, down_s=6.0)
+    crashes = [fault.at_s for fault in faults if isinstance(fault, Crash)]
+    restarts = [fault.at_s for fault in faults if isinstance(fault, Restart)]
+    away = [back_s - gone_s for gone_s, back_s in zip(crashes, restarts, strict=True)]
+    assert 40_000.0 / len(crashes) == pytest.approx(4.0, rel=0.02)
+    assert fmean(away) == pytest.approx(6.0, rel=0.02)
 
 
 def test_churn_brings_everybody_back() -> None:

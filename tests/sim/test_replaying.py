@@ -11,6 +11,7 @@ from p2pfed.errors import ConfigError
 from sim.documents import digest_of
 from sim.replaying import replay
 from sim.run_folder import run_into
+from sim.trace_lines import parting_of, read_trace
 from tests.sim.short import SHORT
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,23 @@ def test_the_first_event_that_differs_is_found(folder: Path) -> None:
     assert found.parting is not None
     assert found.parting.number == 10
     assert json.loads(lines[9]) == found.parting.second[0]
+
+
+@pytest.mark.parametrize("field", ["model_digests", "metrics", "peers"])
+def test_the_same_events_with_another_result_are_not_the_same(folder: Path, field: str) -> None:
+    edit(folder / "result.json", **{field: []})
+    found = replay(folder)
+    assert (found.is_same, found.fields, found.parting) == (False, (field,), None)
+
+
+@pytest.mark.parametrize("field", ["number", "at_ns", "peer", "name", "content"])
+def test_entries_differ_by_each_of_their_fields(folder: Path, field: str) -> None:
+    entries = list(read_trace(folder / "trace.jsonl"))
+    other = [*entries[:4], {**entries[4], field: "other"}, *entries[5:]]
+    parting = parting_of(entries, other)
+    assert parting is not None
+    assert parting.number == 5
+    assert parting_of(entries, [{**it, "what": "other"} for it in entries]) is None
 
 
 def test_without_a_trace_it_is_only_known_that_it_differs(folder: Path) -> None:

@@ -123,6 +123,17 @@ def test_a_run_that_is_interrupted_leaves_whole_lines_and_no_result(tmp_path: Pa
         read_run(tmp_path)
 
 
+def test_a_run_that_is_interrupted_leaves_no_result_of_an_earlier_one(tmp_path: Path) -> None:
+    class Interrupt(Watcher):
+        def event_handled(self, *_args: object) -> None:
+            raise KeyboardInterrupt
+
+    run_into(tmp_path, SHORT)
+    with pytest.raises(KeyboardInterrupt):
+        run_into(tmp_path, SHORT, seed=1, watchers=[Interrupt()])
+    assert not (tmp_path / "result.json").exists()
+
+
 def test_a_folder_whose_scenario_was_edited(tmp_path: Path) -> None:
     run_into(tmp_path, SHORT)
     path = tmp_path / "scenario.toml"

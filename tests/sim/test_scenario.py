@@ -10,7 +10,7 @@ import sim
 import topologies
 from p2pfed.errors import ConfigError
 from p2pfed.messages import Role
-from sim.availability import starts_s
+from sim.availability import Presence, absences, starts_s
 from sim.devices import machines_of
 from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow
 from sim.identities import identity_of
@@ -321,6 +321,41 @@ def test_clocks_are_off_by_what_a_scenario_allows() -> None:
     assert len({machine.clock_ahead_s for machine in machines}) == 4
     assert all(abs(machine.clock_ahead_s) <= 10.0 for machine in machines)
     assert all(0.99 <= machine.clock_rate_ratio <= 1.01 for machine in machines)
+    many = make(compute=table, topology={"name": "ring", "nodes": 16})
+    machines = machines_of(load_scenario(many).world, seed=0)
+    assert {machine.clock_ahead_s > 0.0 for machine in machines} == {False, True}
+    assert {machine.clock_rate_ratio > 1.0 for machine in machines} == {False, True}
+
+
+def test_peers_go_before_others_come_at_the_same_time() -> None:
+    tables = [{"peers": [1], "until_s": 10.0}, {"peers": [2], "from_s": 20.0, "until_s": 30.0}]
+    presences = [
+        Presence(peer=0, from_s=0.0, until_s=10.0),
+        Presence(peer=0, from_s=30.0, until_s=None),
+    ]
+    scenario = load_scenario(make(availability=tables))
+    own = [it for _, found in scenario.world.presences() for it in found]
+    found = absences([*own, *presences], silent=False)
+    assert found == [
+        Crash(at_s=10.0, peers=(0,)),
+        Crash(at_s=10.0, peers=(1,)),
+        Crash(at_s=30.0, peers=(2,)),
+        Restart(at_s=30.0, peers=(0,)),
+    ]
+
+
+def test_times_that_touch_are_one() -> None:
+    presences = [
+        Presence(peer=0, from_s=10.0, until_s=20.0),
+        Presence(peer=0, from_s=0.0, until_s=10.0),
+    ]
+    assert absences(presences, silent=True) == [Crash(at_s=20.0, peers=(0,), silent=True)]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_machines_go_dark_or_close_their_connections(silent: bool) -> None:
+    scenario = load_scenario(make(availability=[{"peers": [1], "until_s": 5.0, "silent": silent}]))
+    assert draw_faults(scenario, 0) == [Crash(at_s=5.0, peers=(1,), silent=silent)]
 
 
 TRACES = {

@@ -1,5 +1,6 @@
 """Which cells a sweep has, and what they are called."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from p2pfed.errors import ConfigError
 from sim.scenario import load_scenario
 from sim.sweeps.plan import load_settings, plan_cells, plan_settings
+from tests.sim.results import write_run
 from tests.sim.short import SHORT
 
 BASE = load_scenario(SHORT)
@@ -45,6 +47,16 @@ def test_cells_are_settings_with_seeds_in_folders_of_their_own(tmp_path: Path) -
     assert cells[3].folder.parent.name == f"integration.rule=median-{settings[1].digest[:8]}"
     assert cells[3].folder.name == "seed-7"
     assert not any(it.is_done() for it in cells)
+
+
+def test_a_cell_is_done_by_its_own_scenario_and_seed_alone(tmp_path: Path) -> None:
+    (setting,) = plan_settings(BASE)
+    cell, other_seed = plan_cells([setting], [0, 1], tmp_path)
+    write_run(cell.folder, seed=0, accuracy=0.5)
+    write_run(other_seed.folder, seed=0, accuracy=0.5)
+    assert [cell.is_done(), other_seed.is_done()] == [True, False]
+    (changed,) = plan_settings(BASE, settings=[{"network.latency_s": 0.5}])
+    assert not replace(cell, setting=changed).is_done()
 
 
 def test_a_name_of_a_folder_is_short_and_has_no_separators() -> None:

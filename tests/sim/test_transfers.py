@@ -209,6 +209,18 @@ def test_what_an_earlier_life_fetched_is_not_told_the_next(late: Pair) -> None:
     assert late.client.received == [PAYLOAD]
 
 
+def test_what_an_earlier_life_served_is_not_told_the_next() -> None:
+    pair = Pair(reordering_s=10.0)
+    pair.fetch()
+    while not any(isinstance(event, PayloadWanted) for event in pair.server.events):
+        assert pair.clock.step()
+    pair.transfers.cancel(0, HASH)  # the server learns of it later than of frames
+    pair.run(until_s=pair.clock.now_s + 0.02)
+    pair.server.life = 2
+    pair.run()
+    assert not pair.upload_ended()
+
+
 def test_payloads_are_shared_and_freed() -> None:
     pool = PayloadPool()
     shelves = [PayloadShelf(pool), PayloadShelf(pool)]
