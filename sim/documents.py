@@ -55,6 +55,17 @@ def with_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) ->
     return copy
 
 
+def value_of(document: Mapping[str, Any], field: str) -> Any:
+    """Return the value of a field by its dotted name; None if the document does not say it."""
+    place: Any = document
+    for name in field.split("."):
+        if isinstance(place, list):
+            place = place[_entry(place, name, field)]
+        else:
+            place = place.get(name) if isinstance(place, Mapping) else None
+    return place
+
+
 def _put(document: dict[str, Any], field: str, value: Any) -> None:
     place: Any = document
     *path, last = field.split(".")

@@ -4,7 +4,7 @@ import gc
 import os
 import shlex
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -182,16 +182,15 @@ def _list(output: Output, scenario: Path, cells: Sequence["Cell"]) -> None:
 
 
 def _command(scenario: Path, cell: "Cell") -> list[str]:
-    """Return the words that run a cell by themselves, to where the sweep looks for it."""
-    words = ["p2pfed", "sim", "run", str(scenario), "--seed", str(cell.seed)]
-    for field, value in {**cell.setting.overrides, **_threads(cell)}.items():
-        words += ["--set", assignment_of(field, value)]
-    return [*words, "--out", str(cell.folder)]
+    """Return the words that run a cell by themselves, from anywhere, to where the sweep looks."""
+    from sim.documents import value_of
 
-
-def _threads(cell: "Cell") -> Mapping[str, Any]:
-    # Said in any case: what a scenario leaves to torch, a sweep does not.
-    return {"training.threads": cell.setting.document["training"]["threads"]}
+    words = ["p2pfed", "sim", "run", str(scenario.resolve()), "--seed", str(cell.seed)]
+    # Threads in any case: what a scenario leaves to torch, a sweep does not.
+    for field in dict.fromkeys((*cell.setting.overrides, "training.threads")):
+        # As the document has it, where paths are whole.
+        words += ["--set", assignment_of(field, value_of(cell.setting.document, field))]
+    return [*words, "--out", str(cell.folder.resolve())]
 
 
 def _show(console: Console, result: "SweepResult") -> None:

@@ -55,6 +55,19 @@ def test_commands_of_a_list_do_what_the_sweep_would(p2pfed):
 
 
 @pytest.mark.usefixtures("scenario")
+def test_commands_of_a_list_run_from_anywhere(p2pfed, tmp_path, monkeypatch):
+    (tmp_path / "sites.txt").write_text("rome oslo\noslo lima\n", encoding="utf-8")
+    file = ["--set", "topology.name=file", "--set", "topology.path=sites.txt"]
+    words = ["sim", "sweep", "short.toml", *file, "--out", "sites"]
+    [command] = p2pfed.json(*words, "--list")["commands"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert p2pfed(*shlex.split(command)[1:]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert p2pfed.json(*words, "--list")["commands"] == []
+
+
+@pytest.mark.usefixtures("scenario")
 def test_progress_goes_to_standard_error(p2pfed):
     assert p2pfed("sim", "sweep", "short.toml", "--seeds", "3", "--out", "one") == 0
     assert "1 of 1: as-written-" in p2pfed.err

@@ -8,7 +8,7 @@ import pytest
 import tomli_w
 
 from p2pfed.errors import ConfigError
-from sim.documents import digest_of, document_of, with_overrides
+from sim.documents import digest_of, document_of, value_of, with_overrides
 from sim.scenario import load_scenario
 from tests.sim.short import SHORT
 
@@ -73,3 +73,11 @@ def test_overrides_of_what_is_not_there_are_errors(field: str, fix: str) -> None
     with pytest.raises(ConfigError, match=fix) as caught:
         with_overrides(HOSTILE, {field: 1})
     assert caught.value.field == field
+
+
+def test_values_are_found_by_their_dotted_names() -> None:
+    document = {"a": {"b": 1}, "list": [{"c": 2}, {"c": 3}]}
+    assert [value_of(document, field) for field in ("a.b", "list.1.c", "a")] == [1, 3, {"b": 1}]
+    assert [value_of(document, field) for field in ("d", "a.b.c", "d.e")] == [None] * 3
+    with pytest.raises(ConfigError, match="no such entry"):
+        value_of(document, "list.2.c")
