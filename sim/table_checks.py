@@ -48,6 +48,8 @@ def _check_numbers(world: Surrounding) -> None:
             named += [(f"faults.{k}.links", list(link)) for link in fault.links]
         elif not isinstance(fault, HealTable):
             named.append((f"faults.{k}.peers", fault.peers or []))
+        if isinstance(fault, ChurnTable) and fault.until_s <= fault.at_s:
+            raise ConfigError(f"faults.{k}.until_s", fault.until_s, "write more than at_s")
     for field, peers in named:
         if any(peer >= nodes for peer in peers):
             raise ConfigError(field, max(peers), f"write a number from 0 to {nodes - 1}")

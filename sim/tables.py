@@ -293,6 +293,9 @@ class Surrounding(Table):
             field = f"availability.{k}"
             if (table.peers is None) == (table.path is None):
                 raise ConfigError(field, table.path, "write either peers or the path of a trace")
+            if table.path is not None and (table.from_s, table.until_s) != (0.0, None):
+                fix = "leave out from_s and until_s; the trace says who is there when"
+                raise ConfigError(field, table.path, fix)
             if table.path is not None:
                 trace = Path(table.path)
                 own = read_trace(trace, field=f"{field}.path", nodes=self.topology.nodes)

@@ -209,6 +209,23 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"availability": [{"peers": [4]}]}, "availability.0.peers"),
         ({"availability": [{"peers": [1]}, {"peers": [1]}]}, "availability.1"),
         ({"availability": [{"path": "none.csv"}]}, "availability.0.path"),
+        ({"availability": [{"path": "none.csv", "from_s": 1.0}]}, "availability.0"),
+        ({"availability": [{"path": "none.csv", "until_s": 9.0}]}, "availability.0"),
+        (
+            {
+                "faults": [
+                    {
+                        "kind": "churn",
+                        "at_s": 5.0,
+                        "until_s": 5.0,
+                        "period_s": 1.0,
+                        "down_s": 1.0,
+                        "peers": [0],
+                    }
+                ]
+            },
+            "faults.0.until_s",
+        ),
         ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
         (
             {"variants": [{"peers": [1], "fields": {"training.steps": 1}}]},
