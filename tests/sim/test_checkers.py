@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, final
 
 import pytest
@@ -113,6 +114,14 @@ def test_blame_of_an_honest_peer() -> None:
     victim = make_spoiled_world().hosts[1].peer
     notice = PeerOffended(peer=victim, kind=OffenceKind.FRAME, detail="a lie", banned_s=0.0)
     world = make_spoiled_world(lambda effects: [*effects, Notify(notice=notice)])
+    run_until_tripped(world, "HonestUnblamed")
+
+
+def test_blame_before_the_world_was_ever_looked_at() -> None:
+    victim = make_spoiled_world().hosts[1].peer
+    notice = PeerOffended(peer=victim, kind=OffenceKind.FRAME, detail="a lie", banned_s=0.0)
+    once = iter([Notify(notice=notice)])
+    world = make_spoiled_world(lambda effects: [*effects, *islice(once, 1)])
     run_until_tripped(world, "HonestUnblamed")
 
 

@@ -19,6 +19,7 @@ from sim.report.figures import figures_of
 from sim.report.page import render, write_report
 from sim.report.readings import bands, read_metrics
 from sim.run_folder import read_run, run_into
+from tests.sim.results import write_run
 from tests.sim.short import SHORT
 
 LIAR = with_overrides(
@@ -169,6 +170,14 @@ def test_equal_runs_have_equal_pages(folder: Path, tmp_path: Path) -> None:
         render(run, figures_of(read_metrics(run)), "") for run in map(read_run, (folder, tmp_path))
     ]
     assert pages[0] == pages[1]
+
+
+def test_no_data_ends_the_element_that_it_stands_in(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", seed=0, accuracy=0.5)
+    figure = {"id": "peers", "title": "Peers", "note": "", "data": ["</script><b>"]}
+    page = render(read_run(tmp_path / "run"), [figure], "")
+    _, _, after = page.partition('<script type="application/json" id="figures">')
+    assert json.loads(after.partition("</script>")[0]) == [figure]
 
 
 @pytest.mark.slow

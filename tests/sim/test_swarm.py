@@ -188,6 +188,13 @@ def test_shrinking_keeps_what_the_failure_needs() -> None:
     )
 
 
+def test_what_could_not_be_cut_at_first_is_tried_again() -> None:
+    def fails(case: Case) -> bool:
+        return not case.faults or 4 in case.adversaries
+
+    assert cut_case(make_case(), shrink(make_case(), fails)).adversaries == {}
+
+
 def test_shrinking_is_bounded() -> None:
     played: list[Case] = []
     assert shrink(make_case(), lambda case: bool(played.append(case)), tries_max=7) == []
@@ -198,6 +205,19 @@ def test_a_description_is_python_and_short() -> None:
     case = make_case(relays=(), faults=(Crash(at_s=1.0, peers=(1,)),))
     assert "faults=(Crash(at_s=1.0, peers=(1, )), )" in describe(case)
     assert "deadline_s" not in describe(case)
+
+
+def test_a_smaller_case_with_another_failure_is_not_the_smallest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def play(case: Case) -> None:
+        raise swarm.InvariantError("Crowd" if case.nodes > 3 else "Few", f"{case.nodes} peers")
+
+    monkeypatch.setattr(swarm, "play", play)
+    seed = next(seed for seed in SEEDS if draw_case(seed).nodes > 4)
+    failure = find_failure(draw_case(seed))
+    assert failure is not None
+    assert "--cut peers-4" in explain(seed, failure)
 
 
 def test_a_failing_seed_prints_how_to_play_it_again(

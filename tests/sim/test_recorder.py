@@ -1,0 +1,57 @@
+"""What is counted of what peers tell their applications."""
+
+from typing import Any
+
+import pytest
+
+import topologies
+from p2pfed.core.config import ScheduleConfig
+from p2pfed.core.events import Verdict
+from p2pfed.core.notices import RoundFinished, UpdateRejected
+from sim.result import Recorder
+from sim.stubs import stub_world
+from sim.world import World
+
+LIARS = {0: "sign-flip", 1: "stale"}
+
+
+@pytest.fixture
+def world() -> World:
+    graph = topologies.create("complete", nodes=4).graph
+    return stub_world(graph, ScheduleConfig(rounds_max=1))
+
+
+@pytest.fixture
+def recorder(world: World) -> Recorder:
+    return Recorder(LIARS, [host.peer for host in world.hosts])
+
+
+def finished(world: World, weights: dict[int, float]) -> RoundFinished:
+    verdicts = [
+        Verdict(peer=world.hosts[number].peer, weight=weight, reason="" if weight else "norm-cap")
+        for number, weight in weights.items()
+    ]
+    own = 1.0 - sum(weights.values())
+    common: dict[str, Any] = {"round": 0, "loss": None, "evaluation": None, "note": ""}
+    return RoundFinished(verdicts=tuple(verdicts), own_weight=own, **common)
+
+
+def test_mass_is_of_all_liars_of_an_integration_and_a_mean_over_those_with_any(
+    world: World, recorder: Recorder
+) -> None:
+    recorder.notice_given(world.hosts[2], finished(world, {0: 0.25, 1: 0.125, 3: 0.5}))
+    recorder.notice_given(world.hosts[2], finished(world, {0: 0.0, 3: 0.5}))
+    recorder.notice_given(world.hosts[3], finished(world, {2: 0.5}))
+    assert recorder.hostile_weight_mass() == (0.375 + 0.0) / 2
+    assert recorder.rows_used() == {"honest": 3, "hostile": 2}
+    assert recorder.rejected() == {"norm-cap": {"honest": 0, "hostile": 1}}
+
+
+def test_what_liars_tell_of_others_is_not_counted(world: World, recorder: Recorder) -> None:
+    recorder.notice_given(world.hosts[0], finished(world, {1: 0.25, 2: 0.5}))
+    for teller in (0, 2):
+        rejected = UpdateRejected(peer=world.hosts[3].peer, reason="stale")
+        recorder.notice_given(world.hosts[teller], rejected)
+    assert recorder.hostile_weight_mass() is None
+    assert recorder.rows_used() == {"honest": 0, "hostile": 0}
+    assert recorder.rejected() == {"stale": {"honest": 1, "hostile": 0}}
