@@ -15,7 +15,6 @@ from typing import Any, Final
 from scipy.stats import t
 
 from p2pfed.errors import ConfigError
-from sim.documents import document_of
 from sim.run_folder import FinishedRun, is_run, read_run
 from sim.sweeps.table import MEASURES, measures_of
 
@@ -188,7 +187,8 @@ def _by_seed(folder: Path, runs: Sequence[FinishedRun]) -> dict[int, FinishedRun
 
 
 def _changed(first: FinishedRun, second: FinishedRun) -> dict[str, tuple[Any, Any]]:
-    one, two = (dict(_flat(document_of(run.scenario()))) for run in (first, second))
+    # As it was written, not as it is loaded: what another version ran can be compared all the same.
+    one, two = (dict(_flat(run.document())) for run in (first, second))
     return {
         field: (one.get(field), two.get(field))
         for field in sorted(one.keys() | two.keys())

@@ -60,19 +60,26 @@ class FinishedRun:
         """Where the metrics are, for `sim.line_files.read_lines`."""
         return self.folder / METRICS_FILE
 
+    def document(self) -> dict[str, Any]:
+        """Read what was run, with every field that there was then.
+
+        Raises:
+            ConfigError: If it cannot be read, or is not what the result says it is of.
+        """
+        path = self.folder / SCENARIO_FILE
+        document = read_file(path)
+        if digest_of(document) != self.scenario_digest:
+            fix = "is another scenario than the result's; run it again, or restore the file"
+            raise ConfigError("scenario", str(path), fix)
+        return document
+
     def scenario(self) -> Scenario:
         """Load what was run.
 
         Raises:
             ConfigError: If it cannot be used, or is not what the result says it is of.
         """
-        path = self.folder / SCENARIO_FILE
-        document = read_file(path)
-        # As it was written: a later version may write out more fields.
-        if digest_of(document) != self.scenario_digest:
-            fix = "is another scenario than the result's; run it again, or restore the file"
-            raise ConfigError("scenario", str(path), fix)
-        return load_scenario(document)
+        return load_scenario(self.document())
 
 
 def run_into(

@@ -1,11 +1,15 @@
 """Paired differences of results, with their intervals."""
 
+import json
+import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from p2pfed.errors import ConfigError
 from sim.comparing import Comparison, Difference, compare, t_interval
+from sim.documents import digest_of
 from tests.sim.results import write_run
 
 MEDIAN = {"integration.rule": "median"}
@@ -108,3 +112,16 @@ def test_a_confidence_that_is_none(tmp_path: Path, confidence: float) -> None:
 def test_a_score_that_is_no_number_makes_no_pair(tmp_path: Path) -> None:
     (comparison,) = compare(*write_pairs(tmp_path, [0.5, float("nan"), 0.5], [0.5, 0.9, 0.75]))
     assert of_accuracy(comparison).pairs == 2
+
+
+def test_results_of_versions_with_other_fields_are_compared(tmp_path: Path) -> None:
+    first, second = write_pairs(tmp_path, [0.5], [0.75])
+    folder = second / "seed-0"
+    document = tomllib.loads((folder / "scenario.toml").read_text())
+    document["network"]["of_a_later_version"] = 1.0
+    (folder / "scenario.toml").write_text(tomli_w.dumps(document))
+    result = json.loads((folder / "result.json").read_text())
+    result["scenario_digest"] = digest_of(document)
+    (folder / "result.json").write_text(json.dumps(result))
+    (comparison,) = compare(first, second)
+    assert comparison.changed["network.of_a_later_version"] == (None, 1.0)
