@@ -1,5 +1,7 @@
 """What tables of a scenario must be together, beyond what each is by itself."""
 
+from typing import Final
+
 import topologies
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
@@ -14,6 +16,8 @@ from sim.tables import (
     TopologyTable,
 )
 
+_CRASHES_MAX: Final = 1_000_000  # of one table; all are drawn before a simulation begins
+
 
 def check_tables(world: Surrounding) -> None:
     """Check numbers of peers, shares, names and traces.
@@ -22,6 +26,7 @@ def check_tables(world: Surrounding) -> None:
         ConfigError: Naming the first field that cannot be used.
     """
     _check_numbers(world)
+    _check_churn(world)
     _check_shares(world)
     _check_devices(world)
     world.presences()
@@ -48,8 +53,6 @@ def _check_numbers(world: Surrounding) -> None:
             named += [(f"faults.{k}.links", list(link)) for link in fault.links]
         elif not isinstance(fault, HealTable):
             named.append((f"faults.{k}.peers", fault.peers or []))
-        if isinstance(fault, ChurnTable) and fault.until_s <= fault.at_s:
-            raise ConfigError(f"faults.{k}.until_s", fault.until_s, "write more than at_s")
     for field, peers in named:
         if any(peer >= nodes for peer in peers):
             raise ConfigError(field, max(peers), f"write a number from 0 to {nodes - 1}")
@@ -58,6 +61,18 @@ def _check_numbers(world: Surrounding) -> None:
     hostile = [it.peer for it in world.adversaries if it.peer is not None]
     if len(set(hostile)) != len(hostile):
         raise ConfigError("adversaries", hostile, "one entry per hostile peer")
+
+
+def _check_churn(world: Surrounding) -> None:
+    for k, fault in enumerate(world.faults):
+        if not isinstance(fault, ChurnTable):
+            continue
+        if fault.until_s <= fault.at_s:
+            raise ConfigError(f"faults.{k}.until_s", fault.until_s, "write more than at_s")
+        least_s = (fault.until_s - fault.at_s) / _CRASHES_MAX
+        if fault.period_s < least_s:
+            fix = f"write at least {least_s:g}, which makes {_CRASHES_MAX} crashes"
+            raise ConfigError(f"faults.{k}.period_s", fault.period_s, fix)
 
 
 def _check_devices(world: Surrounding) -> None:

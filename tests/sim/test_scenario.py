@@ -19,6 +19,15 @@ from sim.network import PeerLine
 from sim.running import draw_faults
 from sim.scenario import load_scenario
 
+CHURN = {
+    "kind": "churn",
+    "at_s": 1.0,
+    "until_s": 9.0,
+    "period_s": 1.0,
+    "down_s": 1.0,
+    "peers": [0],
+}
+
 
 def make(**tables: Any) -> dict[str, Any]:
     return {"run": {"task": "digits"}, "topology": {"name": "ring", "nodes": 4}, **tables}
@@ -211,21 +220,8 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"availability": [{"path": "none.csv"}]}, "availability.0.path"),
         ({"availability": [{"path": "none.csv", "from_s": 1.0}]}, "availability.0"),
         ({"availability": [{"path": "none.csv", "until_s": 9.0}]}, "availability.0"),
-        (
-            {
-                "faults": [
-                    {
-                        "kind": "churn",
-                        "at_s": 5.0,
-                        "until_s": 5.0,
-                        "period_s": 1.0,
-                        "down_s": 1.0,
-                        "peers": [0],
-                    }
-                ]
-            },
-            "faults.0.until_s",
-        ),
+        ({"faults": [{**CHURN, "at_s": 9.0}]}, "faults.0.until_s"),
+        ({"faults": [{**CHURN, "period_s": 1e-300}]}, "faults.0.period_s"),
         ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
         (
             {"variants": [{"peers": [1], "fields": {"training.steps": 1}}]},
