@@ -114,7 +114,7 @@ def test_a_topology_that_changes_needs_rounds(fidelity: str) -> None:
         ("method.name", "fool", "method.name"),
         ("codec.name", "float33", "codec.name"),
         ("share.name", "fair", "share.name"),
-        ("run.task", "digit", "task"),
+        ("run.task", "digit", "run.task"),
         ("method.name", "lora-fair", "method.name"),
         ("training.step_rule.learning_rate", -1.0, "training.step_rule.learning_rate"),
     ],
