@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -29,6 +29,8 @@ from p2pfed.cli.sim_progress import rounds_bar
 if TYPE_CHECKING:
     from sim.result import Result
     from sim.scenario import Scenario
+
+_PEERS_SHOWN: Final = 50  # on one screen or two
 
 app = typer.Typer(
     name="sim", help="Simulate a network of peers on this machine.", no_args_is_help=True
@@ -129,7 +131,7 @@ def _show(console: Console, found: Mapping[str, Any]) -> None:
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for heading in ("peer", "attack", "rounds", "stopped", "test score", "bytes out"):
         table.add_column(heading)
-    for index, peer in enumerate(found["peers"]):
+    for index, peer in enumerate(found["peers"][:_PEERS_SHOWN]):
         tested = [s["test_score"] for s in peer["scores"] if s["test_score"] is not None]
         table.add_row(
             str(index),
@@ -140,6 +142,8 @@ def _show(console: Console, found: Mapping[str, Any]) -> None:
             size_of(found["bytes_sent"][index]),
         )
     console.print(table)
+    if (hidden := len(found["peers"]) - _PEERS_SHOWN) > 0:
+        console.print(f"and {hidden} more peers, who are all in --json and in result.json of --out")
     console.print(_reason_table(found))
 
 

@@ -56,6 +56,16 @@ def test_reasons_are_counted_by_whose_rows_they_concern(p2pfed, tmp_path):
     assert found["warning"] is None
 
 
+def test_a_crowd_of_peers_is_not_shown_one_by_one(p2pfed, tmp_path):
+    crowd = SCENARIO.replace("rounds_max = 2", 'rounds_max = 1\nmode = "synchronous"')
+    crowd = crowd.replace("nodes = 4", "nodes = 53")
+    (tmp_path / "crowd.toml").write_text('fidelity = "rounds"\n' + crowd)
+    assert p2pfed("sim", "run", "crowd.toml") == 0
+    first = [line.split()[0] for line in p2pfed.out.splitlines() if line[:1].isdigit()]
+    assert first == [str(number) for number in range(50)]
+    assert "and 3 more peers" in p2pfed.out
+
+
 def test_reasons_have_one_column_where_nobody_is_hostile(p2pfed, tmp_path):
     (tmp_path / "short.toml").write_text(SCENARIO)
     found = p2pfed.json("sim", "run", "short.toml")
