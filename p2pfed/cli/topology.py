@@ -23,6 +23,11 @@ _PATH_SOURCES = 64
 _RATIO = 1e-3  # what `rounds_to_thousandth` says
 _DYNAMIC_NODES_MAX = 1_000  # dense products
 
+# By default.
+_MIXING = "metropolis"
+_STEPS = 1
+_DECAY = 0.9
+
 app = typer.Typer(name="topology", help="Look at who talks to whom.", no_args_is_help=True)
 
 
@@ -44,11 +49,11 @@ def show(
     seed: Annotated[int, typer.Option(min=0, help="Of what is random in it.")] = 0,
     mixing: Annotated[
         str, typer.Option(help="Weights: metropolis, lazy, max-degree, uniform, optimized.")
-    ] = "metropolis",
-    steps: Annotated[int, typer.Option(min=1, help="Of gossip in a round.")] = 1,
+    ] = _MIXING,
+    steps: Annotated[int, typer.Option(min=1, help="Of gossip in a round.")] = _STEPS,
     decay: Annotated[
         float, typer.Option(help="Share of old noise after a round, for effective neighbors.")
-    ] = 0.9,
+    ] = _DECAY,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw it into a picture.")
     ] = None,
@@ -65,8 +70,7 @@ def show(
     try:
         if name in topologies.dynamic_names():
             changing = topologies.create_dynamic(name, nodes=nodes, seed=seed, **parameters)
-            if plot is not None:
-                raise ConfigError("plot", str(plot), f"leave it out; {name} changes every round")
+            _refuse_options(name, plot=plot, mixing=mixing, steps=steps, decay=decay)
             found |= _dynamic_numbers(changing)
         else:
             net = topologies.create(name, nodes=nodes, seed=seed, **parameters)
@@ -103,6 +107,20 @@ def recommend(
     except topologies.TopologyError as error:
         raise ConfigError("topology", "recommend", str(error)) from error
     Output(as_json=as_json).result(asdict(found), lambda console: _explain(console, found))
+
+
+def _refuse_options(name: str, *, plot: Path | None, mixing: str, steps: int, decay: float) -> None:
+    """Refuse what a topology that changes has no use for."""
+    given: dict[str, tuple[object, object]] = {
+        "plot": (plot, None),
+        "mixing": (mixing, _MIXING),
+        "steps": (steps, _STEPS),
+        "decay": (decay, _DECAY),
+    }
+    for option, (value, usual) in given.items():
+        if value != usual:
+            shown = str(value) if isinstance(value, Path) else value
+            raise ConfigError(option, shown, f"leave it out; {name} changes every round")
 
 
 def _numbers(net: "Topology", mixing: str, steps: int, decay: float) -> dict[str, Any]:

@@ -96,7 +96,10 @@ def test_topologies_that_change(p2pfed):
     assert (found["rounds"], found["period"], found["sends_mean"]) == (4, 4, 1)
     assert found["contraction"] == pytest.approx(0.0, abs=1e-12)
     words = ("topology", "show", "epidemic", "--nodes")
-    assert "leave it out" in p2pfed.error(*words, 8, "--plot", "a.png", code=2)["fix"]
+    for option, value in (("plot", "a.png"), ("mixing", "lazy"), ("steps", 2), ("decay", 0.5)):
+        refused = p2pfed.error(*words, 8, f"--{option}", value, code=2)
+        assert (refused["field"], refused["value"]) == (option, value)
+        assert "leave it out" in refused["fix"]
     assert "at most 1000" in p2pfed.error(*words, 2000, code=2)["fix"]
 
 
