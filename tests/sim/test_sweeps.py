@@ -91,6 +91,17 @@ def test_processes_give_what_one_process_gives_and_end_when_told(tmp_path: Path)
     assert len(digests(two)) >= 2
 
 
+def test_a_cell_that_runs_is_ended_and_not_waited_for(tmp_path: Path) -> None:
+    endless = {"schedule.rounds_max": 0, "until_s": 3_000.0}  # half a minute
+    settings = plan_settings(load_scenario(SHORT), settings=[endless, {}])
+    long, short = plan_cells(settings, [0], tmp_path)
+    running = run_on_processes([long, short], 2)
+    assert next(running).cell == short
+    running.close()
+    assert multiprocessing.active_children() == []
+    assert (long.is_done(), short.is_done()) == (False, True)
+
+
 def test_a_cell_that_fails_leaves_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

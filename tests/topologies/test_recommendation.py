@@ -52,7 +52,7 @@ def test_reasons_name_the_numbers() -> None:
     assert "where ring takes" in text
     assert "4 liars of 16 peers" in text
     assert f"{found.chosen.exposure.overrun_peers:.2g} honest peers" in text
-    assert "4 do." in text  # cut others off
+    assert "They can cut honest peers off from each other, for which 4 do." in text
 
 
 @pytest.mark.slow
