@@ -6,8 +6,9 @@ import pytest
 
 import topologies
 from p2pfed.core.config import ScheduleConfig
-from p2pfed.core.events import Verdict
-from p2pfed.core.notices import RoundFinished, UpdateRejected
+from p2pfed.core.effects import Notify
+from p2pfed.core.events import JobFailed, Verdict
+from p2pfed.core.notices import JobTrouble, RoundFinished, UpdateRejected
 from sim.result import Recorder
 from sim.stubs import stub_world
 from sim.world import World
@@ -55,3 +56,14 @@ def test_what_liars_tell_of_others_is_not_counted(world: World, recorder: Record
     assert recorder.hostile_weight_mass() is None
     assert recorder.rows_used() == {"honest": 0, "hostile": 0}
     assert recorder.rejected() == {"stale": {"honest": 1, "hostile": 0}}
+
+
+def test_jobs_that_fail_at_liars_are_told_of_them_and_warn_of_nothing(
+    world: World, recorder: Recorder
+) -> None:
+    event = JobFailed(job=1, reason="out of memory", cancelled=False)
+    recorder.event_handled(world.hosts[0], event, [Notify(notice=JobTrouble(reason="it"))])
+    assert recorder.reports[0].trouble == "out of memory"
+    assert recorder.warning() is None
+    recorder.event_handled(world.hosts[2], event, [Notify(notice=JobTrouble(reason="it"))])
+    assert recorder.warning() is not None
