@@ -97,16 +97,40 @@ class AccessLine:
 
     def __init__(self, bandwidth_bytes_per_s: float | None = None) -> None:
         self.bandwidth_bytes_per_s = bandwidth_bytes_per_s
-        self._free_ns = 0
+        self._busy: list[tuple[int, int]] = []  # from when to when, ascending and apart
 
-    def carry(self, size_bytes: int, start_ns: int) -> int:
-        """Return when something that is there at a time has passed, in nanoseconds."""
+    def carry(self, size_bytes: int, start_ns: int, *, now_ns: int) -> int:
+        """Return when something has passed, in nanoseconds.
+
+        Args:
+            size_bytes: Its size.
+            start_ns: When it is there. What is there earlier goes first, although it came later: an
+                edge that is slow or clogged keeps no other one waiting.
+            now_ns: Current time; nothing will have been there before.
+        """
         if self.bandwidth_bytes_per_s is None:
             return start_ns
-        self._free_ns = max(start_ns, self._free_ns) + _pace_ns(
-            size_bytes, self.bandwidth_bytes_per_s
-        )
-        return self._free_ns
+        while self._busy and self._busy[0][1] < now_ns:
+            del self._busy[0]
+        pace_ns = _pace_ns(size_bytes, self.bandwidth_bytes_per_s)
+        place = 0
+        for begin_ns, end_ns in self._busy:
+            if start_ns + pace_ns <= begin_ns:
+                break
+            start_ns = max(start_ns, end_ns)
+            place += 1
+        self._occupy(place, start_ns, start_ns + pace_ns)
+        return start_ns + pace_ns
+
+    def _occupy(self, place: int, begin_ns: int, end_ns: int) -> None:
+        """Insert a time at a place, and make one of those that touch."""
+        busy = self._busy
+        if place < len(busy) and busy[place][0] == end_ns:
+            end_ns = busy.pop(place)[1]
+        if place > 0 and busy[place - 1][1] == begin_ns:
+            busy[place - 1] = (busy[place - 1][0], end_ns)
+        else:
+            busy.insert(place, (begin_ns, end_ns))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -201,10 +225,11 @@ class Wire:
         """
         size_bytes += OVERHEAD_BYTES
         self.sent_bytes += size_bytes
-        start_ns = max(self._clock.now_ns, self._free_ns)
+        now_ns = self._clock.now_ns
+        start_ns = max(now_ns, self._free_ns)
         bandwidth = self.model.bandwidth_bytes_per_s
         pace_ns = 0 if bandwidth is None else _pace_ns(size_bytes, bandwidth)
-        self._free_ns = max(start_ns + pace_ns, self._up.carry(size_bytes, start_ns))
+        self._free_ns = max(start_ns + pace_ns, self._up.carry(size_bytes, start_ns, now_ns=now_ns))
         late_ns = self._lateness_ns(size_bytes) if self.model.loss_ratio > 0.0 else 0
         self._deliver_at(self._free_ns + self._latency_ns() + late_ns, size_bytes, deliver)
         return self._free_ns
@@ -270,7 +295,8 @@ class Wire:
         if self._down.bandwidth_bytes_per_s is None:
             item.deliver()
         else:
-            self._clock.at(self._down.carry(item.size_bytes, self._clock.now_ns), item.deliver)
+            now_ns = self._clock.now_ns
+            self._clock.at(self._down.carry(item.size_bytes, now_ns, now_ns=now_ns), item.deliver)
 
     def _lateness_ns(self, size_bytes: int) -> int:
         """Draw how much later than undisturbed the last segment of something arrives."""

@@ -16,6 +16,7 @@ from sim.identities import random_for
 from sim.links import (
     OVERHEAD_BYTES,
     RETRANSMISSION_S_MIN,
+    AccessLine,
     Drawn,
     Latency,
     LinkModel,
@@ -254,6 +255,28 @@ def test_all_edges_of_a_peer_share_its_upload() -> None:
     assert took[0] == pytest.approx([1.0 + LATENCY_S])
     assert took[1] == pytest.approx([LATENCY_S] * 2)
     assert took[2] == pytest.approx([2.0 + LATENCY_S])
+
+
+def test_a_clogged_edge_keeps_no_other_waiting_for_the_upload() -> None:
+    net = connected(Net(lines={1: PeerLine(upload_bytes_per_s=1_000.0)}))
+    net.network.clog([(1, 0)], net.clock.now_ns + round(60e9))
+    begun_s = net.clock.now_s
+    for other in (0, 2):
+        net.network.send(1, PEERS[other], bytes(1_000 - OVERHEAD_BYTES))
+    net.run()
+    [(clogged_s, _)], [(open_s, _)] = net.ends[0].events, net.ends[2].events
+    assert open_s - begun_s == pytest.approx(1.0 + LATENCY_S)
+    assert clogged_s - begun_s == pytest.approx(61.0 + LATENCY_S)
+
+
+def test_what_comes_later_uses_an_access_line_while_it_is_free() -> None:
+    line = AccessLine(1e9)  # a byte takes a nanosecond
+    assert line.carry(10, 100, now_ns=0) == 110
+    assert line.carry(10, 0, now_ns=0) == 10
+    assert line.carry(20, 0, now_ns=0) == 30  # in the order of asking
+    assert line.carry(71, 0, now_ns=0) == 181  # too long for what is left before 100
+    assert line.carry(70, 30, now_ns=30) == 100
+    assert line.carry(1, 30, now_ns=30) == 182
 
 
 def test_all_edges_of_a_peer_share_its_download_in_the_order_of_arrival() -> None:
