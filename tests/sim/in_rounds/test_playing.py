@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 import sim
 import sim.rounds
 from p2pfed.errors import ConfigError
+from p2pfed.learn.task import Task
+from p2pfed.learn.tasks import load_task
 from sim.comparing import compare
 from sim.documents import document_of, with_overrides
 from sim.in_rounds.translation import rounds_config
@@ -210,3 +213,33 @@ def test_who_diverges_is_named_in_a_warning() -> None:
     assert "6 peers" in result.warning
     assert "diverged" in result.warning
     assert result.peers[0].trouble == "training diverged; lower the rate"
+
+
+class Branching(nn.Module):
+    """Does what `torch.func.vmap` cannot map: it looks at a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(64, 10)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.inner(inputs if inputs.sum().item() > 0.0 else -inputs)
+
+
+def branching_digits() -> Task:
+    return replace(load_task("digits", None), create_model=Branching)
+
+
+def test_a_model_that_cannot_be_computed_at_once_is_computed_one_by_one() -> None:
+    own = {"run.task": f"{__name__}:branching_digits", "adversaries": []}
+    played = sim.run(with_overrides(SMALL, own), seed=1)
+    messages = with_overrides(SMALL, {**own, "fidelity": "messages", "compute": ONE_BY_ONE})
+    assert played.model_digests == sim.run(messages, seed=1).model_digests
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("beta_max", 0.1), ("norm_cap_ratio", 7.0), ("gamma", 0.5)]
+)
+def test_options_of_the_integration_are_those_of_the_scenario(name: str, value: float) -> None:
+    scenario = load_scenario(with_overrides(SMALL, {f"integration.{name}": value}))
+    assert rounds_config(scenario).integrator == {name: value}
