@@ -8,7 +8,7 @@ from typing import Any
 
 from p2pfed.plain_json import finite
 from sim.provenance import provenance
-from sim.run_folder import TRACE_FILE, read_run
+from sim.run_folder import TRACE_FILE, check_trace, read_run
 from sim.running import run
 from sim.trace_lines import Parting, TraceComparer, TraceRecorder, read_trace
 
@@ -48,11 +48,13 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
         InvariantError: If the protocol did what it must never do.
     """
     recorded = read_run(folder)
+    scenario = recorded.scenario()
+    check_trace(scenario, trace)
     path = folder / TRACE_FILE if trace is None else trace
     has_trace = trace is not None or path.is_file()
     comparer = TraceComparer(read_trace(path) if has_trace else ())
     watchers = [TraceRecorder(comparer.take)] if has_trace else []
-    result = run(recorded.scenario(), recorded.seed, watchers=watchers)
+    result = run(scenario, recorded.seed, watchers=watchers)
     now = json.loads(result.to_json())
     before = recorded.result
     # What only a later version tells, and writes out of a scenario, is no difference. An earlier

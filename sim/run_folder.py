@@ -111,9 +111,7 @@ def run_into(
         InvariantError: If the protocol did what it must never do.
     """
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-    if trace is not None and checked.world.fidelity == ROUNDS:
-        fix = 'leave it out; rounds have no events to trace; or set fidelity = "messages"'
-        raise ConfigError("trace", str(trace), fix)
+    check_trace(checked, trace)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in _WRITTEN:
@@ -135,6 +133,17 @@ def run_into(
         unfinished.write_text(result.to_json() + "\n", encoding="utf-8")
         os.replace(unfinished, folder / RESULT_FILE)
     return result
+
+
+def check_trace(scenario: Scenario, trace: Path | None) -> None:
+    """Check that what is to be traced has events.
+
+    Raises:
+        ConfigError: If a trace is asked for and it has none.
+    """
+    if trace is not None and scenario.world.fidelity == ROUNDS:
+        fix = 'leave it out; rounds have no events to trace; or set fidelity = "messages"'
+        raise ConfigError("trace", str(trace), fix)
 
 
 def read_run(folder: Path) -> FinishedRun:

@@ -151,6 +151,11 @@ def test_a_folder_is_replayed(made: Path) -> None:
     assert found.recorded == found.now != ""
 
 
+def test_a_replay_of_rounds_compares_no_trace(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^trace = .*no events"):
+        replay(made, trace=tmp_path / "trace.jsonl")
+
+
 def test_one_folder_does_not_hold_a_trace(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^trace = .*no events"):
         run_into(tmp_path, SMALL, trace=tmp_path / "trace.jsonl")
