@@ -88,6 +88,15 @@ def test_accuracies_of_both_fidelities_differ_by_rounding() -> None:
         assert played.metrics[name] == pytest.approx(messages.metrics[name], abs=TOLERANCE)
 
 
+def test_consensus_distances_of_both_fidelities_differ_by_rounding(tmp_path: Path) -> None:
+    distances = []
+    for fidelity in ("messages", "rounds"):
+        run_into(tmp_path / fidelity, shortened("digits-gossip", fidelity=fidelity), seed=1)
+        lines = read_lines(tmp_path / fidelity / "metrics.jsonl")
+        distances.append([it["consensus_distance"] for it in lines if it["kind"] == "swarm"][-1])
+    assert distances[1] == pytest.approx(distances[0], rel=1e-4) != 0.0
+
+
 def test_the_run_has_a_seed_of_its_own_in_both_fidelities() -> None:
     own = shortened("digits-gossip", **{"run.seed": 5})
     messages = sim.run(own, seed=1)
