@@ -25,6 +25,7 @@ from p2pfed.cli.output import (
     text_of,
 )
 from p2pfed.cli.sim_progress import rounds_bar
+from p2pfed.cli.sim_tables import print_table
 
 if TYPE_CHECKING:
     from sim.result import Result
@@ -144,7 +145,7 @@ def _show(console: Console, found: Mapping[str, Any]) -> None:
     console.print(table)
     if (hidden := len(found["peers"]) - _PEERS_SHOWN) > 0:
         console.print(f"and {hidden} more peers, who are all in --json and in result.json of --out")
-    console.print(_reason_table(found))
+    print_table(console, _reason_table(found))
 
 
 def _privacy_words(private: Sequence[Mapping[str, Any]]) -> str:

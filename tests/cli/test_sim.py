@@ -74,6 +74,14 @@ def test_reasons_have_one_column_where_nobody_is_hostile(p2pfed, tmp_path):
     assert line.split()[1:] == [str(found["rows_used"]["honest"])]
 
 
+def test_a_reason_stays_on_one_line_however_many_peers_it_concerns(p2pfed, tmp_path):
+    text = SCENARIO.replace('"ring"', '"complete"').replace("nodes = 4", "nodes = 9")
+    (tmp_path / "many.toml").write_text(text + '[integration]\nrule = "krum"\n')
+    assert p2pfed("sim", "run", "many.toml") == 0
+    (line,) = [line for line in p2pfed.out.splitlines() if line.startswith("not-chosen")]
+    assert line.rstrip().endswith("and 4 more peers")
+
+
 def test_field_that_does_not_exist(p2pfed, tmp_path):
     (tmp_path / "bad.toml").write_text(SCENARIO + "degre = 4\n[network]\nlatency = 1\n")
     error = p2pfed.error("sim", "run", "bad.toml", code=2)
