@@ -10,6 +10,7 @@ from p2pfed.core.effects import StartIntegration
 from p2pfed.core.participation import Interval, next_interval
 from p2pfed.errors import LocalError
 from p2pfed.identity import Identity
+from p2pfed.wire import canonical
 from tests.core.peers import BERT, CARL, make_config, make_core, make_update
 from tests.core.solo import Solo
 
@@ -138,7 +139,11 @@ def test_strangers_that_leave_are_forgotten_on_disk_too() -> None:
 
 
 @pytest.mark.parametrize("key", [BERT.peer.hex(), "no peer"])
-@pytest.mark.parametrize("damaged", [b"\xff", b"", b"\x93\x01\x01\x01", b"\x90", bytes(100)])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"\xff", b"", b"\x93\x01\x01\x01", b"\x90", bytes(100), canonical.pack([0.5, 1, 1])],
+    ids=["no-msgpack", "nothing", "integers", "no-numbers", "too-much", "below-1"],
+)
 def test_a_damaged_record_is_named(key: str, damaged: bytes) -> None:
     with pytest.raises(LocalError, match="participation/"):
         make_peer(records={f"participation/{key}": damaged})
