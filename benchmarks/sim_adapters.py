@@ -4,6 +4,7 @@ Reuters R8 on MiniLM, adapters of rank 8 on queries and values and a head, as in
 measurements; two steps of eight examples in a round, since memory does not depend on their number.
 """
 
+import sys
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,6 +25,11 @@ STEPS: Final = 2
 BATCH: Final = 8
 LEARNING_RATE: Final = 0.002
 _METHOD: Final = {"rank": 8, "targets": ("query", "value"), "modules": ("head",)}
+
+
+def without_torchvision() -> None:
+    """Keep transformers from loading torchvision: that of byzfl is for another torch."""
+    sys.modules["torchvision"] = None  # type: ignore[assignment] - what cannot be imported
 
 
 def messages(peers: int, rounds: int, threads: int) -> Span:

@@ -79,7 +79,10 @@ def is_measured(way: str, peers: int) -> bool:
 
 def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
     """Simulate in this process; return seconds, peer-rounds and the peak of its memory."""
-    rounds = ADAPTER_ROUNDS if way in ADAPTER_WAYS else ROUNDS[peers]
+    rounds = ROUNDS[peers]
+    if way in ADAPTER_WAYS:
+        sim_adapters.without_torchvision()
+        rounds = ADAPTER_ROUNDS
     if way in WANTED and way != "messages":
         rounds *= _QUICK_RATIO
     start, end = ALL_WAYS[way](peers, rounds, threads)
