@@ -91,6 +91,7 @@ def sweep(
     Cells that are done already are left out, so that the same command goes on after Ctrl-C.
     """
     from sim.scenario import load_scenario
+    from sim.sweeps.fitting import check_fits
     from sim.sweeps.plan import load_settings, plan_cells, plan_settings
     from sim.sweeps.running import sweep as run_sweep
 
@@ -101,7 +102,9 @@ def sweep(
     numbers = parse_seeds(seeds)
     cells = plan_cells(plan_settings(base, grid=grid, settings=listed), numbers, out)
     if only_list:
-        _list(output, scenario, [cell for cell in cells if not cell.is_done()])
+        todo = [cell for cell in cells if not cell.is_done()]
+        check_fits(todo)
+        _list(output, scenario, todo)
         return
 
     def run_all(progress: "Progress") -> "SweepResult":

@@ -45,35 +45,37 @@ def field_error(error: ValidationError, data: Mapping[str, Any]) -> ConfigError:
 
 
 def check_rule(integration: IntegrationTable) -> None:
-    """Check that there is a rule of this name.
+    """Check that there is a rule of this name, which has parameters of these names.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If there is none, or it has not.
     """
     # Importing it needs torch, which reading a run file does not.
-    from robust.registry import accepts
+    from robust.registry import accepts, create
 
+    rule, params = integration.rule, integration.params
     try:
-        accepts(integration.rule, "")  # whatever it is asked for: whether there is such a rule
+        accepts(rule, "")  # whatever it is asked for: whether there is such a rule
     except RuleError as error:
-        raise ConfigError("integration.rule", integration.rule, str(error)) from error
+        raise ConfigError("integration.rule", rule, str(error)) from error
+    if all(accepts(rule, name) for name in params):
+        return
+    try:
+        create(rule, **params)
+    except RuleError as error:
+        raise _params_error(integration, str(error)) from error
 
 
 def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
     """Name the field of `[integration]` that the integrator could not be made with."""
     # Importing them needs torch, which reading a run file does not.
-    from robust.registry import accepts, names
+    from robust.registry import names
 
     rule, params, said = integration.rule, integration.params, str(error)
     try:
         check_rule(integration)
-    except ConfigError as unknown_rule:
-        return unknown_rule
-    unknown = [name for name in params if not accepts(rule, name)]
-    for name in unknown:
-        *_, accepted = said.partition("accepted: ")
-        fix = f"remove it; the rule {rule} has no such parameter; it has {accepted}"
-        return ConfigError(f"integration.params.{name}", params[name], fix)
+    except ConfigError as unknown:
+        return unknown
     for name, value in params.items():
         if said.startswith(f"{name}="):
             fix = said.removeprefix(f"{name}={shown(value)}").lstrip(": ")
@@ -90,6 +92,18 @@ def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
     if params or said.startswith("parameters of "):
         return ConfigError("integration.params", params, said)
     return ConfigError("integration.rule", rule, f"{said}; the rules are {', '.join(names())}")
+
+
+def _params_error(integration: IntegrationTable, said: str) -> ConfigError:
+    """Name the first parameter that the rule has not."""
+    # Importing it needs torch, which reading a run file does not.
+    from robust.registry import accepts
+
+    rule, params = integration.rule, integration.params
+    name = next(it for it in params if not accepts(rule, it))
+    *_, accepted = said.partition("accepted: ")
+    fix = f"remove it; the rule {rule} has no such parameter; it has {accepted}"
+    return ConfigError(f"integration.params.{name}", params[name], fix)
 
 
 def make_policy(

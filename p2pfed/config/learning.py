@@ -40,7 +40,7 @@ from p2pfed.learn.privacy.memory import check_no_statistics
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.steps import create_step_rule
 from p2pfed.learn.task import Task
-from p2pfed.learn.tasks import load_task
+from p2pfed.learn.tasks import check_task_name, load_task
 from p2pfed.learn.workbench import Exchange, Workbench
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.method import AdaptedModel, Method
@@ -145,7 +145,7 @@ def assemble(
 def check_parts(config: RunConfig) -> None:
     """Check what can be told of a run file before a task is loaded and a model made.
 
-    What hangs on the model, such as parameters of a rule and modules of a method, is not looked at.
+    What hangs on the model, such as modules of a method, is not looked at.
 
     Raises:
         ConfigError: If a part has an unknown name, or a constant cannot be used.
@@ -154,6 +154,7 @@ def check_parts(config: RunConfig) -> None:
     create_step_rule(config.training.step_rule.name, **config.training.step_rule.constants)
     create_partition(config.share.name, **config.share.constants)
     create_outer_step(config.outer.name, **config.outer.constants)
+    check_task_name(config.run.task)
     check_rule(config.integration)
     _check_weighs(config)
 

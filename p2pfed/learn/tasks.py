@@ -48,6 +48,17 @@ def load_task(
     return made.for_peer(partition, seed=seed, index=peer_index, count=peer_count)
 
 
+def check_task_name(task: str) -> None:
+    """Check that a text can name a task, without importing its module.
+
+    Raises:
+        ConfigError: If it is no name of `TASKS` and not written as `package.module:factory`.
+    """
+    module_name, colon, attribute = task.partition(":")
+    if task not in TASKS and not (module_name and colon and attribute):
+        raise ConfigError("task", task, _EXAMPLE)
+
+
 def _make(task: str | Task, options: dict[str, object]) -> Task:
     if isinstance(task, Task):
         for option, value in options.items():
@@ -64,9 +75,8 @@ def _make(task: str | Task, options: dict[str, object]) -> Task:
 
 
 def _find_factory(name: str) -> Callable[..., Any]:
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ConfigError("task", name, _EXAMPLE)
+    check_task_name(name)
+    module_name, _, attribute = name.partition(":")
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:

@@ -59,7 +59,7 @@ def scenario_fields() -> Iterator[None]:
 
 @run_file_fields()
 @scenario_fields()
-def rounds_config(scenario: Scenario, *, seed: int = 0) -> RoundsConfig:
+def rounds_config(scenario: Scenario, *, seed: int = 0, pool: Task | None = None) -> RoundsConfig:
     """Return what `sim.rounds.run` needs to play a scenario whose fidelity is `rounds`.
 
     Peers have the identities, rows, initial values and batches that they have with messages. What
@@ -68,12 +68,14 @@ def rounds_config(scenario: Scenario, *, seed: int = 0) -> RoundsConfig:
     Args:
         scenario: As `load_scenario` made it.
         seed: Of the simulation.
+        pool: The task with all its rows, where it is loaded already.
 
     Raises:
         ConfigError: If a value cannot be used, named as the scenario does.
     """
     config = scenario.run_config(0, seed=seed)
-    pool = load_task(config.run.task, config.task)
+    if pool is None:
+        pool = load_task(config.run.task, config.task)
     exchange, plan, learner = _assembled(config, pool, seed=seed)
     if exchange.correct is not None:
         fix = 'write another method, such as lora, or fidelity = "messages"'

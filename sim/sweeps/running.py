@@ -11,6 +11,7 @@ from p2pfed.errors import ConfigError, cannot_write
 from sim.run_folder import FinishedRun, read_run
 from sim.scenario import Scenario, load_scenario
 from sim.sweeps.engines import engine_of
+from sim.sweeps.fitting import check_fits
 from sim.sweeps.jobs import Ended
 from sim.sweeps.plan import Cell, Setting, plan_cells, plan_settings
 from sim.sweeps.table import Spread, spreads
@@ -112,6 +113,7 @@ def sweep(
     cells = plan_cells(planned, seeds, place)
     run_cells = engine_of(engine)
     todo = [cell for cell in cells if not cell.is_done()]
+    check_fits(todo)
     failed = []
     with closing(run_cells(todo, jobs)) as endings:
         for ended in endings:

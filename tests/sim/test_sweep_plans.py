@@ -8,6 +8,7 @@ import pytest
 
 from p2pfed.errors import ConfigError
 from sim.scenario import load_scenario
+from sim.sweeps.fitting import check_fits
 from sim.sweeps.plan import load_settings, plan_cells, plan_settings
 from tests.sim.results import write_run
 from tests.sim.short import SHORT
@@ -127,6 +128,8 @@ def test_a_file_that_is_no_list_of_settings(tmp_path: Path, content: str) -> Non
         {"share.name": "nonsense"},
         {"training.step_rule.name": "nonsense"},
         {"training.step_rule.learning_rate": -1.0},
+        {"run.task": "reuter"},
+        {"integration.params.x": 1},
         {"participation.weights": "fedau", "integration.rule": "median"},
     ],
     ids=lambda overrides: next(iter(overrides)),
@@ -135,3 +138,18 @@ def test_names_that_no_cell_could_use_are_errors_before_any_runs(overrides: dict
     with pytest.raises(ConfigError) as caught:
         plan_settings(BASE, settings=[{}, overrides])
     assert caught.value.field == next(iter(overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{"method.name": "lora"}, {"task.hidden": 3}, {"fidelity": "rounds", "method.name": "lora"}],
+    ids=lambda overrides: ",".join(overrides),
+)
+def test_methods_and_options_that_no_task_has_are_errors_before_any_runs(
+    tmp_path: Path, overrides: dict[str, Any]
+) -> None:
+    base = load_scenario({**SHORT, "schedule": {"mode": "synchronous", "rounds_max": 2}})
+    cells = plan_cells(plan_settings(base, settings=[{}, overrides]), [0, 1], tmp_path)
+    check_fits(cells[:2])
+    with pytest.raises(ConfigError, match="in the setting"):
+        check_fits(cells)
