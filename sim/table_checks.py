@@ -15,6 +15,7 @@ from sim.tables import (
     Surrounding,
     TopologyTable,
 )
+from sim.topology_errors import check_known, table_error
 
 _CRASHES_MAX: Final = 1_000_000  # of one table; all are drawn before a simulation begins
 
@@ -120,6 +121,8 @@ def _check_names(world: Surrounding) -> None:
 
 
 def _check_topology(table: TopologyTable, *, is_in_rounds: bool) -> None:
+    if is_in_rounds:
+        check_known(table.name, "topology.name")
     if table.name not in topologies.dynamic_names():
         table.create(seed=0)
         return
@@ -129,7 +132,7 @@ def _check_topology(table: TopologyTable, *, is_in_rounds: bool) -> None:
     try:
         topologies.create_dynamic(table.name, nodes=table.nodes, seed=0, **table.params)
     except topologies.TopologyError as error:
-        raise ConfigError("topology", table.name, str(error)) from error
+        raise table_error(table.model_dump(), error) from error
 
 
 def _check_lie(table: AdversaryTable) -> None:

@@ -11,6 +11,7 @@ from p2pfed.limits import SIMULATED_PEERS_MAX
 from sim.availability import Presence, read_trace
 from sim.identities import random_for
 from sim.links import Drawn, Latency, LinkModel
+from sim.topology_errors import table_error
 
 # One frame with the largest payload that travels inline, and its header, has room.
 QUEUE_BYTES_MIN: Final = 65_536
@@ -60,7 +61,7 @@ class TopologyTable(BaseModel):
         try:
             return topologies.create(self.name, nodes=self.nodes, seed=graph_seed, **self.params)
         except topologies.TopologyError as error:
-            raise ConfigError("topology", self.name, str(error)) from error
+            raise table_error(self.model_dump(), error) from error
 
 
 class VariantTable(Table):

@@ -49,6 +49,7 @@ def call_by_name(
     nodes: int,
     seed: int,
     params: Mapping[str, Any],
+    hint: str = "",
 ) -> Made:
     """Call the function of a table with the parameters that it takes.
 
@@ -58,13 +59,14 @@ def call_by_name(
         nodes: Handed on as it is; the function checks it.
         seed: At least 0; handed on to those that take one.
         params: All others.
+        hint: What to say of a name that is not in the table.
 
     Raises:
         TopologyError: If the name or a parameter is unknown, or one is missing or out of range.
     """
     if name not in table:
         raise TopologyError(
-            f"name={name!r}: unknown topology; use one of {', '.join(sorted(table))}"
+            f"name={name!r}: unknown topology; use one of {', '.join(sorted(table))}{hint}"
         )
     accepted = signature(table[name]).parameters
     own_params = sorted(set(accepted) - {"nodes", "seed"})

@@ -42,6 +42,12 @@ TOPOLOGIES: Final[Mapping[str, Callable[..., nx.Graph]]] = {
 }
 
 
+# What `topologies.dynamic` has, which is not loaded for its names alone.
+CHANGING: Final = frozenset(
+    {"epidemic", "one-peer-exponential", "peer-sampling", "random-matchings", "trace"}
+)
+
+
 def names() -> tuple[str, ...]:
     """List the names that `create` knows, sorted."""
     return tuple(sorted(TOPOLOGIES))
@@ -64,5 +70,6 @@ def create(name: str, *, nodes: int, seed: int = 0, **params: Any) -> Topology:
         TopologyError: If the name or a parameter is unknown, missing or out of range, or no
             connected graph was found.
     """
-    graph = call_by_name(TOPOLOGIES, name, nodes=nodes, seed=seed, params=params)
+    hint = "; it changes from round to round: create_dynamic knows it" if name in CHANGING else ""
+    graph = call_by_name(TOPOLOGIES, name, nodes=nodes, seed=seed, params=params, hint=hint)
     return from_graph(graph, name=name)

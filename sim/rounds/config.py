@@ -27,6 +27,7 @@ from sim.adversaries.view import Attack
 from sim.identities import random_for
 from sim.rounds.pipeline import Post, make_pipeline
 from sim.rounds.threat import NONE, Lie, Threat, threats_of
+from sim.topology_errors import check_known
 from topologies.mixing import MIXING_MATRICES
 
 SCATTERED: Final = "scattered"
@@ -195,6 +196,7 @@ class RoundsConfig:
         Raises:
             ConfigError: If the name or a parameter cannot be used.
         """
+        check_known(self.topology, "rounds.topology")
         create: Callable[..., topologies.Topology | topologies.DynamicTopology]
         create = topologies.create_dynamic if self.is_changing else topologies.create
         seed = self.seed if self.topology_seed is None else self.topology_seed
@@ -291,7 +293,7 @@ class RoundsConfig:
         if self.placement != SCATTERED and self.is_changing:
             fix = f"leave it out; in {self.topology} nobody keeps neighbors"
             raise ConfigError("rounds.placement", self.placement, fix)
-        count = len(self.place_liars())
+        count = self.liars if placed is None and not self.lies else len(self.place_liars())
         if count >= self.peers:
             raise ConfigError("rounds.liars", count, "leave at least one honest peer")
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from p2pfed.config.learning import check_parts
 from p2pfed.errors import ConfigError
@@ -87,6 +87,7 @@ def plan_settings(
     base = document_of(scenario)
     if not base["training"]["threads"]:
         base["training"]["threads"] = 1
+    _check_given(grid or {}, settings)
     choices = [[(field, it) for it in values] for field, values in (grid or {}).items()]
     planned: dict[str, Setting] = {}
     for chosen in settings:
@@ -103,6 +104,22 @@ def plan_settings(
     return list(planned.values())
 
 
+def _check_given(grid: object, settings: object) -> None:
+    if not isinstance(grid, Mapping):
+        raise ConfigError("grid", grid, "give lists of values by dotted field name")
+    for field, values in grid.items():
+        if not _is_list(values) or not values:
+            fix = f"give a list of values, such as {[values] if values else ['median']}"
+            raise ConfigError(f"grid.{field}", values, fix)
+    tables = _is_list(settings) and all(isinstance(it, Mapping) for it in settings)
+    if not tables or not settings:
+        raise ConfigError("settings", settings, "give a list of overrides; [{}] is as written")
+
+
+def _is_list(given: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
+
+
 def plan_cells(settings: Sequence[Setting], seeds: Sequence[int], folder: Path) -> list[Cell]:
     """Return every cell of a sweep, in order.
 
@@ -110,7 +127,15 @@ def plan_cells(settings: Sequence[Setting], seeds: Sequence[int], folder: Path) 
         settings: What is simulated.
         seeds: Of each of them.
         folder: In which the run folders lie.
+
+    Raises:
+        ConfigError: If there is no seed, or one is none.
     """
+    given: object = seeds
+    whole = _is_list(given) and all(isinstance(it, int) and it >= 0 for it in given)
+    if not whole or not given or len(set(seeds)) != len(seeds):
+        fix = "give a list of whole numbers of at least 0, each once, such as [0, 1, 2]"
+        raise ConfigError("seeds", given, fix)
     return [
         Cell(setting=setting, seed=seed, folder=folder / setting.name / f"seed-{seed}")
         for setting in settings

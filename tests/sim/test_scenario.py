@@ -50,7 +50,7 @@ def test_a_graph_may_come_from_a_file(tmp_path: Path) -> None:
     table = {"name": "file", "path": str(path), "nodes": 3}
     graph = load_scenario(make(topology=table)).world.topology.create(seed=0).graph
     assert list(graph.edges) == [(0, 1), (1, 2)]
-    with pytest.raises(ConfigError, match=r"nodes=4: .*use nodes=3"):
+    with pytest.raises(ConfigError, match=r"topology\.nodes = 4: .*use nodes=3"):
         load_scenario(make(topology=table | {"nodes": 4}))
 
 
@@ -186,8 +186,9 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
             "faults.0.partition.groups.0",
         ),
         ({"faults": [{"kind": "storm", "at_s": 0.0}]}, "faults.0"),
-        ({"topology": {"name": "torus-of-lies", "nodes": 4}}, "topology"),
-        ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology"),
+        ({"topology": {"name": "torus-of-lies", "nodes": 4}}, "topology.name"),
+        ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology.degree"),
+        ({"topology": {"name": "k-regular", "nodes": 5, "degree": 3}}, "topology.degree"),
         ({"unknown": {}}, "unknown"),
         ({"network": {"latency_distribution": "normal"}}, "network.latency_distribution"),
         ({"network": {"queue_bytes_max": 100}}, "network.queue_bytes_max"),

@@ -80,7 +80,7 @@ def test_cells_use_one_thread_unless_the_scenario_says_otherwise() -> None:
     ("grid", "field"),
     [
         ({"topology.nodes": [3, "many"]}, "topology.nodes"),
-        ({"topology.degree": [2]}, "topology"),
+        ({"topology.degree": [2]}, "topology.degree"),
         ({"integration.rule": ["median", "median"]}, "set"),
         ({"integration.beta_max": [0.3, 0.30]}, "set"),
         ({"nonsense.field": [1]}, "nonsense"),
@@ -153,3 +153,27 @@ def test_methods_and_options_that_no_task_has_are_errors_before_any_runs(
     check_fits(cells[:2])
     with pytest.raises(ConfigError, match="in the setting"):
         check_fits(cells)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"grid": {"integration.rule": "mean"}}, "grid.integration.rule"),
+        ({"grid": {"integration.rule": []}}, "grid.integration.rule"),
+        ({"grid": ["integration.rule"]}, "grid"),
+        ({"settings": []}, "settings"),
+        ({"settings": {"run.name": "one"}}, "settings"),
+    ],
+    ids=["text", "empty-list", "no-mapping", "no-setting", "one-setting"],
+)
+def test_what_is_no_list_of_values_is_none_of_letters(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_settings(BASE, **given)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("seeds", [[], "12", [0, 0], [-1], ["1"]], ids=str)
+def test_a_sweep_without_proper_seeds_is_refused(tmp_path: Path, seeds: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_cells(plan_settings(BASE), seeds, tmp_path)
+    assert caught.value.field == "seeds"

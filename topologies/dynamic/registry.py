@@ -8,6 +8,7 @@ from topologies.dynamic.meetings import one_peer_exponential, random_matchings
 from topologies.dynamic.topology import DynamicTopology
 from topologies.dynamic.trace import trace
 from topologies.parameters import call_by_name
+from topologies.registry import TOPOLOGIES
 
 DYNAMIC_TOPOLOGIES: Final[Mapping[str, Callable[..., DynamicTopology]]] = {
     "epidemic": epidemic,
@@ -39,4 +40,5 @@ def create_dynamic(name: str, *, nodes: int, seed: int = 0, **params: Any) -> Dy
     Raises:
         TopologyError: If the name or a parameter is unknown, missing or out of range.
     """
-    return call_by_name(DYNAMIC_TOPOLOGIES, name, nodes=nodes, seed=seed, params=params)
+    hint = "; it stays as it is: create knows it" if name in TOPOLOGIES else ""
+    return call_by_name(DYNAMIC_TOPOLOGIES, name, nodes=nodes, seed=seed, params=params, hint=hint)

@@ -70,7 +70,7 @@ class DynamicTopology:
         """Compute how much of the distance from consensus consecutive rounds leave at most.
 
         Args:
-            rounds: How many, at least 0.
+            rounds: How many, at least 1.
             first: The first of them.
 
         Returns:
@@ -80,5 +80,5 @@ class DynamicTopology:
             the rounds that were in place of its expectation.
         Cost: O(rounds n^3).
         """
-        product = self.product(rounds, first=first)
+        product = self.product(check_count("rounds", rounds, least=1), first=first)
         return float(np.linalg.norm(product - product.mean(axis=0), ord=2))

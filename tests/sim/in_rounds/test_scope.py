@@ -155,3 +155,9 @@ def test_liars_are_those_that_messages_would_have() -> None:
 def test_rules_that_count_steps_are_not_batched_where_steps_vary(rule: str, compute: str) -> None:
     varied = {"training.steps_per_round_min": 2, "training.step_rule.name": rule}
     assert rounds_config(load_scenario(with_overrides(SCENARIO, varied))).compute == compute
+
+
+def test_a_misspelt_topology_is_told_of_all_that_rounds_know() -> None:
+    changing = {"name": "epidemix", "nodes": 4}
+    with pytest.raises(ConfigError, match=r"k-regular.*; or of those that change: epidemic"):
+        load_scenario(with_overrides(SCENARIO, {"topology": changing}))

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 import topologies
+from p2pfed.errors import ConfigError
 from p2pfed.learn.learner import Plan, TaskLearner
 from p2pfed.learn.task import Task, accuracy
 from p2pfed.updates.methods import Full
 from sim.adversaries.view import View
 from sim.rounds.coalition import Coalition
+from sim.rounds.config import RoundsConfig
 from sim.rounds.model import HeldOutScores, Model
 from sim.rounds.neighborhood import Neighborhood, mixing_rows, neighborhoods
 from sim.rounds.population import never
@@ -148,3 +150,8 @@ def test_a_vector_scores_as_its_model_does(blobs: Task) -> None:
     assert isinstance(rows.inputs, Tensor)
     expected = float(blobs.metric(adapted.model(rows.inputs), rows.labels))
     assert Model(adapted).score(adapted.vector(), blobs, rows) == expected
+
+
+def test_too_many_liars_are_told_as_they_were_given() -> None:
+    with pytest.raises(ConfigError, match=r"rounds\.liars = 9: "):
+        RoundsConfig(liars=9, attack="zero", peers=6)
