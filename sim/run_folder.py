@@ -18,7 +18,7 @@ from sim.provenance import provenance
 from sim.result import Result
 from sim.rounds_scope import ROUNDS
 from sim.running import run
-from sim.scenario import Scenario, load_scenario, read_file
+from sim.scenario import Scenario, load_scenario, path_of, read_file
 from sim.trace_lines import TraceRecorder
 from sim.watching import Watcher
 
@@ -83,12 +83,12 @@ class FinishedRun:
 
 
 def run_into(
-    folder: Path,
+    folder: str | Path,
     scenario: str | Path | Mapping[str, Any] | Scenario,
     *,
     seed: int = 0,
     watchers: Sequence[Watcher] = (),
-    trace: Path | None = None,
+    trace: str | Path | None = None,
 ) -> Result:
     """Simulate, and keep everything about it.
 
@@ -110,6 +110,8 @@ def run_into(
         LocalError: If a file cannot be written.
         InvariantError: If the protocol did what it must never do.
     """
+    folder = path_of(folder, "folder")
+    trace = None if trace is None else path_of(trace, "trace")
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     check_trace(checked, trace)
     with _writing(folder):

@@ -87,7 +87,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     if isinstance(source, Mapping):
         source = _whole_paths(source, Path.cwd())
     else:
-        source = read_file(Path(source))
+        source = read_file(path_of(source, "scenario"))
     world = {key: value for key, value in source.items() if key in Surrounding.model_fields}
     run = {key: value for key, value in source.items() if key not in Surrounding.model_fields}
     try:
@@ -104,6 +104,22 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     return scenario
 
 
+def path_of(given: object, field: str) -> Path:
+    """Return a path that was given as one or as text.
+
+    Args:
+        given: By a caller of the library.
+        field: What to call it in errors.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    if isinstance(given, str | Path):
+        return Path(given)
+    fix = "give a path as text or pathlib.Path"
+    raise ConfigError(field, given, f"{fix}, or a mapping" if field == "scenario" else fix)
+
+
 def read_file(path: Path) -> dict[str, Any]:
     """Return what stands in a scenario file, unchecked, with whole paths of other files.
 
@@ -114,6 +130,9 @@ def read_file(path: Path) -> dict[str, Any]:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         fix = "does not exist; name a TOML file, such as those in scenarios/"
+        raise ConfigError("scenario", str(path), fix) from error
+    except OSError as error:
+        fix = f"cannot be read ({error.strerror}); name a TOML file"
         raise ConfigError("scenario", str(path), fix) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("scenario", str(path), f"is not TOML ({error}); mend it") from error

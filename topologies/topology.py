@@ -181,6 +181,9 @@ def from_graph(graph: nx.Graph, *, name: str = "custom") -> Topology:
 
 
 def _check_graph(graph: nx.Graph) -> None:
+    given: object = graph
+    if not isinstance(given, nx.Graph):
+        raise TopologyError(f"graph={given!r}: use a networkx.Graph, such as nx.Graph([(0, 1)])")
     if graph.is_directed() or graph.is_multigraph():
         raise TopologyError(f"graph of type {type(graph).__name__}: convert it by nx.Graph(graph)")
     if len(graph) == 0:

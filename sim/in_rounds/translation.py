@@ -1,7 +1,8 @@
 """From a scenario to what `sim.rounds` is told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import robust
@@ -20,7 +21,7 @@ from p2pfed.learn.workbench import Exchange, Workbench
 from sim.identities import identity_of
 from sim.rounds.config import SEQUENTIAL, RoundsConfig
 from sim.rounds.threat import lie_of_kind
-from sim.scenario import Scenario
+from sim.scenario import Scenario, load_scenario
 from sim.sharing import SharedRows
 
 # What `sim.rounds` and tasks call a field -> where it stands in a scenario.
@@ -59,20 +60,27 @@ def scenario_fields() -> Iterator[None]:
 
 @run_file_fields()
 @scenario_fields()
-def rounds_config(scenario: Scenario, *, seed: int = 0, pool: Task | None = None) -> RoundsConfig:
+def rounds_config(
+    scenario: str | Path | Mapping[str, Any] | Scenario,
+    *,
+    seed: int = 0,
+    pool: Task | None = None,
+) -> RoundsConfig:
     """Return what `sim.rounds.run` needs to play a scenario whose fidelity is `rounds`.
 
     Peers have the identities, rows, initial values and batches that they have with messages. What
     rules draw and what loss gates probe is drawn anew.
 
     Args:
-        scenario: As `load_scenario` made it.
+        scenario: As for `sim.run`.
         seed: Of the simulation.
         pool: The task with all its rows, where it is loaded already.
 
     Raises:
         ConfigError: If a value cannot be used, named as the scenario does.
     """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
     config = scenario.run_config(0, seed=seed)
     if pool is None:
         pool = load_task(config.run.task, config.task)

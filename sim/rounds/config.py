@@ -25,6 +25,7 @@ from robust.reputation.policy import ReputationPolicy
 from robust.rule import Rule
 from sim.adversaries.view import Attack
 from sim.identities import random_for
+from sim.rounds.kinds import check_kinds
 from sim.rounds.pipeline import Post, make_pipeline
 from sim.rounds.threat import NONE, Lie, Threat, threats_of
 from sim.topology_errors import check_known
@@ -138,6 +139,7 @@ class RoundsConfig:
     run_seed: int | None = None
 
     def __post_init__(self) -> None:
+        check_kinds({it.name: getattr(self, it.name) for it in fields(self)})
         check_integer(self.peers, "rounds.peers", least=1)
         check_integer(self.liars, "rounds.liars", least=0)
         check_integer(self.rounds, "rounds.rounds", least=1)

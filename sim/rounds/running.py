@@ -11,6 +11,7 @@ from torch import Tensor
 import robust
 import topologies
 from p2pfed.core.rejections import Rejections
+from p2pfed.errors import ConfigError
 from p2pfed.identity import PeerId
 from p2pfed.learn.draws import draw_probe
 from p2pfed.learn.examples import Examples
@@ -55,6 +56,12 @@ def run(config: RoundsConfig, *, pipeline: MakePipeline = make_pipeline) -> Roun
             one's own returns what no peer can send.
         RuleError: If a rule of one's own returns no vector.
     """
+    given: object = config
+    if not isinstance(given, RoundsConfig):
+        fix = (
+            "give a sim.RoundsConfig(…); sim.in_rounds.translation.rounds_config makes it of a file"
+        )
+        raise ConfigError("config", given, fix)
     session = Session(config, pipeline)
     for round in range(config.rounds):
         session.play(round)

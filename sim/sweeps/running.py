@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from p2pfed.errors import ConfigError, cannot_write
 from sim.run_folder import FinishedRun, read_run
-from sim.scenario import Scenario, load_scenario
+from sim.scenario import Scenario, load_scenario, path_of
 from sim.sweeps.engines import engine_of
 from sim.sweeps.fitting import check_fits
 from sim.sweeps.jobs import Ended
@@ -108,7 +108,7 @@ def sweep(
     if jobs < 1:
         raise ConfigError("jobs", jobs, "write how many cells run at once, 1 or more")
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-    place = Path(folder)
+    place = path_of(folder, "folder")
     planned = plan_settings(checked, grid=grid, settings=settings)
     cells = plan_cells(planned, seeds, place)
     run_cells = engine_of(engine)

@@ -155,3 +155,11 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LocalError, match="cannot write"):
         run_into(tmp_path / "file" / "run", load_scenario(SHORT))
+
+
+def test_a_folder_may_be_named_by_text_and_by_nothing_else(tmp_path: Path) -> None:
+    run_into(str(tmp_path / "text"), SHORT)
+    assert read_run(tmp_path / "text").seed == 0
+    given: Any = 3
+    with pytest.raises(ConfigError, match="folder = 3: give a path"):
+        run_into(given, SHORT)

@@ -433,3 +433,10 @@ def test_a_late_joiner_takes_part_and_is_waited_for() -> None:
     result = sim.run(make(**tables), seed=0)
     assert [report.rounds for report in result.peers] == [4, 4, 4]
     assert result.metrics["virtual_s"] > 20.0
+
+
+@pytest.mark.parametrize("given", [None, [1], Path()], ids=str)
+def test_what_is_no_scenario_is_named(given: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(given)
+    assert caught.value.field == "scenario"

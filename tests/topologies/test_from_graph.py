@@ -1,5 +1,7 @@
 """Any graph of networkx becomes a topology, or the reason why not is said."""
 
+from typing import Any
+
 import networkx as nx
 import pytest
 
@@ -61,3 +63,9 @@ def test_attributes_of_edges_may_be_set() -> None:
 def test_unusable_graphs_are_refused(graph: nx.Graph, complaint: str) -> None:
     with pytest.raises(topologies.TopologyError, match=complaint):
         topologies.from_graph(graph)
+
+
+@pytest.mark.parametrize("given", [[(0, 1)], None, "ring"], ids=str)
+def test_what_is_no_graph_is_told(given: Any) -> None:
+    with pytest.raises(topologies.TopologyError, match=r"graph=.*networkx\.Graph"):
+        topologies.from_graph(given)
