@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from robust.errors import InfeasibleError, RuleError
 from robust.inputs import Inputs
+from robust.own_code import failure_of
 from robust.parameters import read_numbers, shown
 from robust.rule import Aggregation, Rule
 from robust.tolerance import check_byzantine_count
@@ -67,11 +68,19 @@ class FunctionRule(Rule):
     @override
     def _aggregate(self, inputs: Inputs) -> Aggregation:
         rows = inputs.block(slice(0, inputs.dimension))[list(inputs.order)]  # a copy
-        returned = self.combine(rows, **self._arguments(inputs, rows))
+        returned = self._returned(rows, self._arguments(inputs, rows))
         vector, weights = returned if isinstance(returned, tuple) else (returned, None)
         combined = self._checked_vector(vector, rows).to(inputs.vectors.dtype)
         shares = inputs.by_row(self._checked_weights(weights, len(rows)))
         return Aggregation.of_rows(combined, inputs, shares)
+
+    def _returned(self, rows: Tensor, arguments: dict[str, Any]) -> object:
+        try:
+            return self.combine(rows, **arguments)
+        except RuleError:  # such as that rows are too few
+            raise
+        except Exception as error:  # the edge to the user's own code, which may fail in any way
+            raise RuleError(f"rule {self.name!r} failed, mend {failure_of(error)}") from error
 
     def _arguments(self, inputs: Inputs, rows: Tensor) -> dict[str, Any]:
         asked = inspect.signature(self.combine).parameters

@@ -225,10 +225,23 @@ class Recorder(Watcher):
         return self._rejections.peers()
 
     def warning(self) -> str | None:
-        """Say what went wrong at honest peers, in words; None if nothing did."""
+        """Say what went wrong, in words; None if nothing did.
+
+        Jobs that fail at hostile peers are their own affair, until one of them gives up: what
+        follows may look like a defense.
+        """
         given_up = sum(it.has_failed for it in self.reports if it.hostile is None)
-        found = (self._troubles.warning(given_up), self._row_use.warning())
+        found = (self._troubles.warning(given_up), self._row_use.warning(), self._given_up_liars())
         return "; ".join(said for said in found if said) or None
+
+    def _given_up_liars(self) -> str | None:
+        liars = [it for it in enumerate(self.reports) if it[1].hostile and it[1].has_failed]
+        if not liars:
+            return None
+        number, first = liars[0]
+        more = f" and {len(liars) - 1} more" if len(liars) > 1 else ""
+        said = f"hostile peer {number} ({first.hostile}){more} gave up, and attacks no more"
+        return f"{said}: {first.trouble}"
 
     def _take_round(self, host: Host, notice: RoundFinished) -> None:
         report = self.reports[host.index]

@@ -161,3 +161,14 @@ def test_its_parameters_are_checked_as_those_of_other_rules() -> None:
 def test_an_integrator_says_how_a_function_gets_a_name() -> None:
     with pytest.raises(robust.RuleError, match=r"give it a name first: robust\.register"):
         robust.Integrator(first)  # type: ignore[arg-type]
+
+
+def test_an_error_of_its_own_is_told_with_rule_and_line() -> None:
+    def divide(vectors: Tensor) -> Tensor:
+        return vectors[0] * (1 // 0)
+
+    robust.register("divide", divide)
+    line = divide.__code__.co_firstlineno + 1
+    said = rf"rule 'divide' failed, mend .*test_function_rules\.py:{line}: ZeroDivisionError: "
+    with pytest.raises(robust.RuleError, match=said):
+        robust.create("divide")(torch.ones(3, 2))

@@ -8,7 +8,13 @@ import topologies
 from p2pfed.core.config import ScheduleConfig
 from p2pfed.core.effects import Notify
 from p2pfed.core.events import JobFailed, Verdict
-from p2pfed.core.notices import JobTrouble, RoundFinished, UpdateRejected
+from p2pfed.core.notices import (
+    Finished,
+    JobTrouble,
+    RoundFinished,
+    StopReason,
+    UpdateRejected,
+)
 from sim.result import Recorder
 from sim.stubs import stub_world
 from sim.world import World
@@ -67,3 +73,10 @@ def test_jobs_that_fail_at_liars_are_told_of_them_and_warn_of_nothing(
     assert recorder.warning() is None
     recorder.event_handled(world.hosts[2], event, [Notify(notice=JobTrouble(reason="it"))])
     assert recorder.warning() is not None
+
+
+def test_a_liar_that_gives_up_is_warned_of(world: World, recorder: Recorder) -> None:
+    recorder.reports[1].trouble = "the vector has NaN"
+    recorder.notice_given(world.hosts[1], Finished(reason=StopReason.FAILED, rounds=0))
+    said = "hostile peer 1 (stale) gave up, and attacks no more: the vector has NaN"
+    assert recorder.warning() == said

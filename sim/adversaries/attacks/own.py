@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from typing import Any, final
 
+import torch
 from torch import Tensor
 
-from p2pfed.errors import ConfigError
+from p2pfed.errors import ConfigError, P2PFedError
+from robust.own_code import failure_of
 from robust.parameters import shown
 from sim.adversaries.view import View
 
@@ -33,10 +35,10 @@ class OwnAttack:
         """Return what the function returned.
 
         Raises:
-            ConfigError: If that is no row that a peer could send here: honest peers would turn it
-                away, and the run would look like a successful defense.
+            ConfigError: If it failed, or if that is no row that a peer could send here: honest
+                peers would turn it away, and the run would look like a successful defense.
         """
-        lie = self.function(view, **self.params)
+        lie = self._returned(view)
         wanted = f"shape {tuple(view.own.shape)} and {view.own.dtype}, as view.own is"
         if not isinstance(lie, Tensor):
             fix = f"it returned {shown(lie)}; let it return a tensor of {wanted}"
@@ -44,7 +46,18 @@ class OwnAttack:
         if lie.shape != view.own.shape or lie.dtype != view.own.dtype:
             found = f"shape {tuple(lie.shape)} and {lie.dtype}"
             raise ConfigError("attack", self.name, f"it returned {found}; let it return {wanted}")
+        if bool(torch.isfinite(view.own).all()) and not bool(torch.isfinite(lie).all()):
+            fix = "it returned NaN or infinity, which no codec encodes; let it return finite values"
+            raise ConfigError("attack", self.name, fix)
         return lie
+
+    def _returned(self, view: View) -> object:
+        try:
+            return self.function(view, **self.params)
+        except P2PFedError:  # such as of an attack that this one uses
+            raise
+        except Exception as error:  # the edge to the user's own code, which may fail in any way
+            raise ConfigError("attack", self.name, f"mend {failure_of(error)}") from error
 
 
 @final
