@@ -27,6 +27,7 @@ from sim.compute.batched import Batched
 from sim.compute.calculator import Calculator, Sequential
 from sim.devices import Machine, machines_of
 from sim.documents import digest_of, document_of
+from sim.emptiness import check_links
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
 from sim.host import Host
 from sim.identities import identity_of, random_for
@@ -83,6 +84,7 @@ def run(
     load_plugins(checked.run_config(0, seed=seed).plugins.files, Path.cwd())
     if checked.world.fidelity == ROUNDS:
         return play(checked, seed, watchers)
+    check_links(checked.world, seed=seed)
     liars = checked.world.liars(seed=seed)
     adversaries = {
         peer: registry.create(entry.kind, seed=seed, index=peer, params=entry.params)

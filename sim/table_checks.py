@@ -5,6 +5,7 @@ from typing import Final
 import topologies
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
+from sim.emptiness import check_effects, check_links
 from sim.rounds_scope import ROUNDS
 from sim.tables import (
     AdversaryTable,
@@ -32,6 +33,9 @@ def check_tables(world: Surrounding) -> None:
     _check_devices(world)
     world.presences()
     _check_names(world)
+    check_effects(world)
+    if world.fidelity != ROUNDS and not world.topology.depends_on_seed:
+        check_links(world, seed=0)
 
 
 def _check_numbers(world: Surrounding) -> None:

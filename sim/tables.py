@@ -1,5 +1,6 @@
 """The tables of a scenario file around the run: graph, network, machines, faults, adversaries."""
 
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -12,6 +13,7 @@ from sim.availability import Presence, read_trace
 from sim.identities import random_for
 from sim.links import Drawn, Latency, LinkModel
 from sim.topology_errors import table_error
+from topologies.registry import TOPOLOGIES
 
 # One frame with the largest payload that travels inline, and its header, has room.
 QUEUE_BYTES_MIN: Final = 65_536
@@ -47,6 +49,12 @@ class TopologyTable(BaseModel):
     def params(self) -> dict[str, Any]:
         """The topology's own parameters."""
         return dict(self.model_extra or {})
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Whether seeds of the simulation make other graphs."""
+        is_random = "seed" in signature(TOPOLOGIES[self.name]).parameters
+        return is_random and self.seed is None
 
     def create(self, *, seed: int) -> topologies.Topology:
         """Make the graph.

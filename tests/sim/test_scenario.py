@@ -211,6 +211,15 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
             "faults.0",
         ),
         ({"share": 3}, "share"),
+        ({"adversaries": [{"kind": "garbage", "share": 1.0}]}, "adversaries"),
+        ({"adversaries": [{"kind": "garbage", "share": 0.01}]}, "adversaries.0.share"),
+        ({"devices": [{"peers": [0, 1]}, {"share": 0.2}]}, "devices.1.share"),
+        ({"topology": {"name": "line", "nodes": 2, "relays": [0, 1]}}, "topology.relays"),
+        ({"faults": [{"kind": "heal", "at_s": 9.0}], "until_s": 8.0}, "faults.0.at_s"),
+        (
+            {"faults": [{"kind": "clog", "at_s": 0, "links": [[0, 1], [0, 2]], "for_s": 1}]},
+            "faults.0.links.1",
+        ),
         ({"availability": [{"from_s": 1.0}]}, "availability.0"),
         (
             {"availability": [{"peers": [1], "from_s": 2.0, "until_s": 1.0}]},
@@ -440,3 +449,24 @@ def test_what_is_no_scenario_is_named(given: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         load_scenario(given)
     assert caught.value.field == "scenario"
+
+
+def test_a_share_that_draws_nobody_says_how_many_peers_it_needs() -> None:
+    hostile = {"adversaries": [{"kind": "garbage", "share": 0.01}]}
+    with pytest.raises(ConfigError, match="draws none of 4 peers; write more, or have 51 peers"):
+        load_scenario(make(**hostile))
+    load_scenario(make(**hostile, topology={"name": "ring", "nodes": 51}))
+    with pytest.raises(ConfigError, match="draws none of 50 peers"):
+        load_scenario(make(**hostile, topology={"name": "ring", "nodes": 50}))
+
+
+def test_links_of_a_random_graph_are_known_with_its_seed() -> None:
+    graph = topologies.create("k-regular", nodes=8, degree=2, seed=5)
+    other = next(peer for peer in range(1, 8) if peer not in graph.neighbors(0))
+    clog = {"kind": "clog", "at_s": 0.0, "links": [[0, other]], "for_s": 1.0}
+    table = {"name": "k-regular", "nodes": 8, "degree": 2}
+    scenario = load_scenario(make(topology=table, faults=[clog]))
+    with pytest.raises(ConfigError, match=r"faults\.0\.links\.0 = .* is no edge"):
+        sim.run(scenario, seed=5)
+    with pytest.raises(ConfigError, match="is no edge"):
+        load_scenario(make(topology={**table, "seed": 5}, faults=[clog]))
