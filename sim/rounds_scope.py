@@ -40,48 +40,55 @@ def check_scope(world: Surrounding, config: RunConfig) -> None:
     """Refuse what rounds do not have.
 
     Raises:
-        ConfigError: Naming the first such field.
+        ConfigError: Of the first such field, naming all others.
     """
-    _check_world(world)
-    _check_run(config)
+    found = [*_in_world(world), *_in_run(config)]
+    if not found:
+        return
+    first, *others = found
+    more = "; ".join(f"{it.field}: {it.fix}" for it in others)
+    fix = f"{first.fix}, {_OR_MESSAGES}"
+    raise ConfigError(first.field, first.value, f"{fix}; beside it {more}" if more else fix)
 
 
-def _check_world(world: Surrounding) -> None:
+def _in_world(world: Surrounding) -> Iterator[ConfigError]:
     topology = world.topology
-    _refuse("topology.relays", topology.relays or None, "leave it out; in rounds all train")
+    if topology.relays:
+        fix = "leave it out; in rounds all train"
+        yield ConfigError("topology.relays", topology.relays, fix)
     for name in ("devices", "availability", "variants", "faults"):
         tables = [table.model_dump(exclude_unset=True) for table in getattr(world, name)]
-        _refuse(name, tables or None, "leave it out; in rounds all peers are alike and there")
+        if tables:
+            fix = "leave it out; in rounds all peers are alike and there"
+            yield ConfigError(name, tables, fix)
     for table, own, usual in (
         ("network", world.network, NetworkTable()),
         ("compute", world.compute, ComputeTable()),
     ):
         for field, value in _changed(own, usual):
-            if (table, field) == _HOW_JOBS_ARE_COMPUTED:
-                continue
-            _refuse(f"{table}.{field}", value, "leave it out; rounds take no time")
+            if (table, field) != _HOW_JOBS_ARE_COMPUTED:
+                fix = "leave it out; rounds take no time"
+                yield ConfigError(f"{table}.{field}", value, fix)
 
 
-def _check_run(config: RunConfig) -> None:
+def _in_run(config: RunConfig) -> Iterator[ConfigError]:
     if config.schedule.mode != "synchronous":
-        fix = f"write synchronous, {_OR_MESSAGES}: peers that play in rounds are in step"
-        raise ConfigError("schedule.mode", config.schedule.mode, fix)
+        fix = "write synchronous; peers that play in rounds are in step"
+        yield ConfigError("schedule.mode", config.schedule.mode, fix)
     if config.schedule.rounds_max == 0:
-        raise ConfigError("schedule.rounds_max", 0, f"write how many rounds, {_OR_MESSAGES}")
+        yield ConfigError("schedule.rounds_max", 0, "write how many rounds")
     method = METHODS.get(config.method.name)
     if method is not None and method.is_ledger:
-        fix = f"write a method whose peers send vectors, such as full, {_OR_MESSAGES}"
-        raise ConfigError("method.name", config.method.name, fix)
+        fix = "write a method whose peers send vectors, such as full"
+        yield ConfigError("method.name", config.method.name, fix)
     if config.training.device not in ("auto", CPU.type):
-        raise ConfigError(
-            "training.device", config.training.device, f"write {CPU.type}, {_OR_MESSAGES}"
-        )
+        yield ConfigError("training.device", config.training.device, f"write {CPU.type}")
     usual = RunConfig()
     for field, fix in _DEFAULT_ONLY.items():
         table, name = field.split(".")
         value = getattr(getattr(config, table), name)
         if value != getattr(getattr(usual, table), name):
-            _refuse(field, value, fix)
+            yield ConfigError(field, value, fix)
 
 
 def _changed(table: BaseModel, usual: BaseModel) -> Iterator[tuple[str, Any]]:
@@ -90,8 +97,3 @@ def _changed(table: BaseModel, usual: BaseModel) -> Iterator[tuple[str, Any]]:
         value = getattr(table, name)
         if value != getattr(usual, name):
             yield name, value
-
-
-def _refuse(field: str, value: Any, fix: str) -> None:
-    if value is not None:
-        raise ConfigError(field, value, f"{fix}, {_OR_MESSAGES}")

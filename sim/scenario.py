@@ -1,20 +1,24 @@
 """A scenario file: a run file's tables, and the world around them."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from p2pfed.config.complaints import known_fields
 from p2pfed.config.files import parse
 from p2pfed.config.model import RunConfig
 from p2pfed.config.plugins import absolute, load_plugins
 from p2pfed.errors import ConfigError
+from robust.parameters import meant
 from sim.rounds_scope import ROUNDS, check_scope
 from sim.table_checks import check_tables
-from sim.tables import Surrounding, Table
+from sim.tables import FAULT_KINDS, Surrounding, Table
+
+_GUIDE: Final = "docs/scenarios.md shows them all"
 
 
 class Scenario(Table):
@@ -31,7 +35,7 @@ class Scenario(Table):
     @property
     def name(self) -> str:
         """Name of the run, for people."""
-        return parse(self.run).run.name
+        return _parse(self.run).run.name
 
     def run_config(self, index: int, *, seed: int) -> RunConfig:
         """Return the run file of one peer; real nodes can be given it.
@@ -54,7 +58,7 @@ class Scenario(Table):
             if index in variant.peers:
                 overrides |= variant.fields
         with self.naming_variants(index):
-            return parse(self.run, overrides=overrides)
+            return _parse(self.run, overrides)
 
     @contextmanager
     def naming_variants(self, index: int) -> Iterator[None]:
@@ -95,7 +99,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     except ValidationError as error:
         raise _complaint(error) from error
     _check_run_tables(run)
-    load_plugins(parse(scenario.run).plugins.files, Path.cwd())
+    load_plugins(_parse(scenario.run).plugins.files, Path.cwd())
     check_tables(scenario.world)
     _check_variants(scenario)
     config = scenario.run_config(0, seed=0)
@@ -198,18 +202,35 @@ def _complaint(error: ValidationError) -> ConfigError:
         for it in complaints
         if it["type"] == "missing" and it["loc"][:-1] == table
     ]
-    field = ".".join(str(part) for part in first["loc"])
+    field = ".".join(map(str, _place(first["loc"])))
+    if first["type"].startswith("union_tag"):
+        kind = first["input"].get("kind") if isinstance(first["input"], Mapping) else None
+        return ConfigError(f"{field}.kind", kind, f"write one of {', '.join(FAULT_KINDS)}")
     if first["type"] == "missing":
         return ConfigError(field, None, "is missing; write it")
     if unknown and missing:
         fix = f"there is no such field, and {missing[0]} is missing; write that"
         return ConfigError(field, first["input"], fix)
+    if first["type"] == "extra_forbidden":
+        known = known_fields(Surrounding, table)
+        fix = f"remove it; there is no such field{meant(str(first['loc'][-1]), known)}"
+        return ConfigError(field, first["input"], fix)
     return ConfigError(field, first["input"], _fix(first["type"], first["msg"]))
 
 
+def _place(location: Sequence[int | str]) -> list[int | str]:
+    """Return where something stands in the file: behind a fault's number pydantic has its kind."""
+    place = list(location)
+    if place[:1] == ["faults"] and len(place) > 2 and place[2] in FAULT_KINDS:
+        del place[2]
+    return place
+
+
+def _parse(run: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    return parse(run, overrides=overrides, others=tuple(Surrounding.model_fields), shown_by=_GUIDE)
+
+
 def _fix(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "remove it; there is no such field"
     if kind.startswith("int_"):
         return "write a whole number, without quotes"
     if kind.startswith("float_"):

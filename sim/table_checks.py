@@ -11,6 +11,7 @@ from sim.tables import (
     AdversaryTable,
     ChurnTable,
     ClogTable,
+    DeviceTable,
     HealTable,
     PartitionTable,
     Surrounding,
@@ -87,19 +88,16 @@ def _check_devices(world: Surrounding) -> None:
 
 
 def _check_shares(world: Surrounding) -> None:
-    either: dict[str, tuple[object, object]] = {
-        f"devices.{k}": (it.peers, it.share) for k, it in enumerate(world.devices)
+    either: dict[str, DeviceTable | ChurnTable | AdversaryTable] = {
+        f"devices.{k}": it for k, it in enumerate(world.devices)
     }
-    either |= {
-        f"faults.{k}": (it.peers, it.share)
-        for k, it in enumerate(world.faults)
-        if isinstance(it, ChurnTable)
-    }
-    either |= {f"adversaries.{k}": (it.peer, it.share) for k, it in enumerate(world.adversaries)}
-    for field, (numbers, share) in either.items():
-        if (numbers is None) == (share is None):
-            what = "peer" if field.startswith("adversaries") else "peers"
-            raise ConfigError(field, numbers, f"write either {what} or share")
+    either |= {f"faults.{k}": it for k, it in enumerate(world.faults) if isinstance(it, ChurnTable)}
+    either |= {f"adversaries.{k}": it for k, it in enumerate(world.adversaries)}
+    for field, entry in either.items():
+        what = "peer" if isinstance(entry, AdversaryTable) else "peers"
+        if (getattr(entry, what) is None) == (entry.share is None):
+            written = entry.model_dump(exclude_unset=True)
+            raise ConfigError(field, written, f"write either {what} or share")
     shares = {
         "devices": [it.share for it in world.devices],
         "adversaries": [it.share for it in world.adversaries],

@@ -245,6 +245,10 @@ FaultTable = Annotated[
 ]
 
 
+# As `kind` says them.
+FAULT_KINDS: Final = ("crash", "restart", "partition", "heal", "clog", "slow", "churn")
+
+
 class AdversaryTable(BaseModel):
     """Hostile peers; fields not listed here are the kind's own parameters."""
 

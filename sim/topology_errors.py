@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import topologies
 from p2pfed.errors import ConfigError
+from robust.parameters import meant
 
 _OF_ONE: Final = re.compile(r"(\w+)=.*?: (.*)", re.DOTALL)
+_COMMON: Final = ("name", "nodes", "relays", "seed")  # fields of all topologies
 _UNKNOWN: Final = re.compile(r"parameters of .*: unknown \['(\w+)'.*; (besides .*)", re.DOTALL)
 
 
@@ -21,7 +23,8 @@ def table_error(table: Mapping[str, Any], error: topologies.TopologyError) -> Co
     said = str(error)
     one, unknown = _OF_ONE.match(said), _UNKNOWN.match(said)
     if unknown is not None:
-        fix = f"remove it; {table['name']} has no such parameter; {unknown[2]}"
+        near = meant(unknown[1], [*_COMMON, *re.findall(r"'(\w+)'", unknown[2])])
+        fix = f"remove it; {table['name']} has no such parameter; {unknown[2]}{near}"
         return ConfigError(f"topology.{unknown[1]}", table.get(unknown[1]), fix)
     if one is not None and one[1] in table:
         return ConfigError(f"topology.{one[1]}", table[one[1]], one[2])

@@ -1,14 +1,14 @@
 """What is wrong with a run file, said of the field as it stands there."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from p2pfed.config.model import IntegrationTable
+from p2pfed.config.model import IntegrationTable, RunConfig
 from p2pfed.errors import ConfigError
 from robust.errors import RuleError
-from robust.parameters import shown
+from robust.parameters import meant, shown
 
 _SHOULD_BE: Final = "Input should be "
 _WORDS: Final[Mapping[str, str]] = {
@@ -22,26 +22,58 @@ _WORDS: Final[Mapping[str, str]] = {
 RecordT = TypeVar("RecordT")
 
 
-def field_error(error: ValidationError, data: Mapping[str, Any]) -> ConfigError:
+def field_error(
+    error: ValidationError, data: Mapping[str, Any], *, others: Sequence[str], shown_by: str
+) -> ConfigError:
     """Name the first field of a run file that cannot be used.
 
     Args:
         error: What the model found.
         data: The file's content. Where the model allows for several types, an error has one
             complaint for each, and names the type behind the field.
+        others: Further tables that may have been meant by a misspelled one.
+        shown_by: Where all fields are to be seen.
     """
     complaints = error.errors(include_url=False)
     first = complaints[0]
     place = _in_file(first["loc"], data)
     field = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        fix = "remove it; there is no such field (p2pfed init shows them all)"
+        table = first["loc"][:-1]
+        known = [*known_fields(RunConfig, table), *(() if table else others)]
+        near = meant(str(first["loc"][-1]), known)
+        fix = f"remove it; there is no such field ({shown_by}){near}"
     elif first["type"] == "model_type":
         fix = f"input should be a table: [{field}]"
     else:
         alike = [it["msg"] for it in complaints if _in_file(it["loc"], data) == place]
         fix = _fix(list(dict.fromkeys(alike)))
     return ConfigError(field, first["input"], fix)
+
+
+def known_fields(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Return the fields of the table at a place, sorted.
+
+    Args:
+        model: What the place is in.
+        location: Names, numbers in lists, and kinds behind these, as complaints have them.
+    """
+    tables = [model]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        inside = [it.model_fields[part].annotation for it in tables if part in it.model_fields]
+        if inside:
+            tables = [found for it in inside for found in _tables_in(it)]
+        else:
+            tables = [it for it in tables if part in get_args(it.model_fields["kind"].annotation)]
+    return sorted({name for it in tables for name in it.model_fields})
+
+
+def _tables_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for it in get_args(annotation) for found in _tables_in(it)]
 
 
 def check_rule(integration: IntegrationTable) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,20 @@ def _check_task(path: Path, data: Mapping[str, Any], overrides: Mapping[str, Any
         raise ConfigError("run.task", None, fix)
 
 
-def parse(data: Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+def parse(
+    data: Mapping[str, Any],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    others: Sequence[str] = (),
+    shown_by: str = "p2pfed init shows them all",
+) -> RunConfig:
     """Check the content of a run file.
+
+    Args:
+        data: The content.
+        overrides: Values that replace those of the content, by dotted field name.
+        others: Further tables that may have been meant by a misspelled one.
+        shown_by: What errors say of where all fields are to be seen.
 
     Raises:
         ConfigError: Naming the first field that cannot be used.
@@ -64,7 +76,7 @@ def parse(data: Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        raise field_error(error, merged) from error
+        raise field_error(error, merged, others=others, shown_by=shown_by) from error
 
 
 def write(config: RunConfig, path: Path) -> None:

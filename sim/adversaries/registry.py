@@ -5,6 +5,7 @@ from inspect import signature
 from typing import Any, Final
 
 from p2pfed.errors import ConfigError
+from robust.parameters import meant
 from sim.adversaries.adversary import Adversary
 from sim.adversaries.frames import Equivocation, Garbage, Replay
 from sim.adversaries.parameters import check_number
@@ -86,7 +87,7 @@ def _fix(name: str) -> str:
     fix = f"write one of {', '.join(names())}"
     if set(name.split("+")) <= set(attack_names()):
         fix = f"a peer of a scenario does not know what this needs; sim.rounds has it; {fix}"
-    return fix
+    return f"{fix}{meant(name, names())}"
 
 
 def _scaled_difference(scale: float) -> Adversary:

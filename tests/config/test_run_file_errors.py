@@ -47,7 +47,7 @@ def nested(field: str, value: object) -> dict[str, Any]:
         (
             "integration.prioritizer.draws",
             3,
-            "remove it; there is no such field (p2pfed init shows them all)",
+            "remove it; there is no such field (p2pfed init shows them all); did you mean 'draw'?",
         ),
     ],
 )

@@ -183,9 +183,9 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"faults": [{"kind": "partition", "at_s": 0.0, "groups": [[0], [0]]}]}, "faults.0.groups"),
         (
             {"faults": [{"kind": "partition", "at_s": 0.0, "groups": [[]]}]},
-            "faults.0.partition.groups.0",
+            "faults.0.groups.0",
         ),
-        ({"faults": [{"kind": "storm", "at_s": 0.0}]}, "faults.0"),
+        ({"faults": [{"kind": "storm", "at_s": 0.0}]}, "faults.0.kind"),
         ({"topology": {"name": "torus-of-lies", "nodes": 4}}, "topology.name"),
         ({"topology": {"name": "ring", "nodes": 4, "degree": 2}}, "topology.degree"),
         ({"topology": {"name": "k-regular", "nodes": 5, "degree": 3}}, "topology.degree"),
@@ -470,3 +470,26 @@ def test_links_of_a_random_graph_are_known_with_its_seed() -> None:
         sim.run(scenario, seed=5)
     with pytest.raises(ConfigError, match="is no edge"):
         load_scenario(make(topology={**table, "seed": 5}, faults=[clog]))
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"faults": [{"kind": "heal", "at": 1.0}]}, r"faults\.0\.at = 1.0: .* at_s is missing"),
+        (
+            {"faults": [{"kind": "crash", "at_s": 1.0, "peers": [0], "quiet": True}]},
+            r"faults\.0\.quiet = true: remove it; there is no such field$",
+        ),
+        ({"faults": [{"kind": "crahs", "at_s": 1.0}]}, r"faults\.0\.kind = 'crahs': write one of"),
+        ({"network": {"latencys": 1.0}}, "network.latencys = 1.0: .*did you mean 'latency_s'"),
+        ({"until": 1.0}, r"scenarios\.md shows them all\); did you mean 'until_s'"),
+        ({"integration": {"ruel": "mean"}}, "integration.ruel = 'mean': .*did you mean 'rule'"),
+        ({"topology": {"name": "ring", "nods": 4}}, "topology.nods = 4: .*did you mean 'nodes'"),
+        ({"adversaries": [{"kind": "zero"}]}, r"adversaries\.0 = { kind = 'zero' }: write either"),
+        ({"devices": [{"speed_ratio": 2.0}]}, r"devices\.0 = { speed_ratio = 2.0 }: write either"),
+    ],
+    ids=str,
+)
+def test_what_is_misspelt_is_told_with_what_was_meant(tables: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_scenario(make(**tables))

@@ -161,3 +161,12 @@ def test_a_misspelt_topology_is_told_of_all_that_rounds_know() -> None:
     changing = {"name": "epidemix", "nodes": 4}
     with pytest.raises(ConfigError, match=r"k-regular.*; or of those that change: epidemic"):
         load_scenario(with_overrides(SCENARIO, {"topology": changing}))
+
+
+def test_all_that_rounds_do_not_have_is_told_at_once() -> None:
+    changes = {"network.latency_s": 1.0, "devices": [{"share": 0.5}], "limits.neighbors_max": 3}
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(with_overrides(SCENARIO, changes))
+    assert caught.value.field == "devices"
+    for field in ("network.latency_s", "limits.neighbors_max", 'fidelity = "messages"'):
+        assert field in caught.value.fix
