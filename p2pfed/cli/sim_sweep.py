@@ -91,7 +91,6 @@ def sweep(
     Cells that are done already are left out, so that the same command goes on after Ctrl-C.
     """
     from sim.scenario import load_scenario
-    from sim.sweeps.fitting import check_fits
     from sim.sweeps.plan import load_settings, plan_cells, plan_settings
     from sim.sweeps.running import sweep as run_sweep
 
@@ -102,9 +101,7 @@ def sweep(
     numbers = parse_seeds(seeds)
     cells = plan_cells(plan_settings(base, grid=grid, settings=listed), numbers, out)
     if only_list:
-        todo = [cell for cell in cells if not cell.is_done()]
-        check_fits(todo)
-        _list(output, scenario, todo)
+        _list(output, scenario, [cell for cell in cells if not cell.is_done()])
         return
 
     def run_all(progress: "Progress") -> "SweepResult":
@@ -175,6 +172,9 @@ def _bar(total: int, done: int) -> Iterator[_Display]:
 
 
 def _list(output: Output, scenario: Path, cells: Sequence["Cell"]) -> None:
+    from sim.sweeps.fitting import check_fits
+
+    check_fits(cells)
     commands = [shlex.join(_command(scenario, cell)) for cell in cells]
 
     def show(console: Console) -> None:

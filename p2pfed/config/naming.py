@@ -23,7 +23,6 @@ _FIELDS: Final = {
     "steps.normal_steps": "training.normal_steps",
     "steps.steps_per_round": "training.steps_per_round",
     "steps.steps_per_round_min": "training.steps_per_round_min",
-    "task": "run.task",
 }
 _TABLES: Final = {"partition": "share", "steps": "training.step_rule"}
 

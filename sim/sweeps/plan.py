@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard
 from p2pfed.config.learning import check_parts
 from p2pfed.errors import ConfigError
 from sim.documents import digest_of, document_of, with_overrides
+from sim.in_rounds.translation import scenario_fields
 from sim.run_folder import read_run
 from sim.scenario import Scenario, load_scenario
 
@@ -94,7 +95,8 @@ def plan_settings(
         for combination in itertools.product(*choices):
             overrides = {**chosen, **dict(combination)}
             checked = load_scenario(with_overrides(base, overrides))
-            check_parts(checked.run_config(0, seed=0))
+            with scenario_fields():
+                check_parts(checked.run_config(0, seed=0))
             document = document_of(checked)
             made = Setting(overrides=overrides, document=document, digest=digest_of(document))
             if made.digest in planned:
