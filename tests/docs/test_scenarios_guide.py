@@ -29,7 +29,8 @@ from sim.tables import (
     VariantTable,
 )
 
-TEXT = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 # What a scenario must not say, or says in a list of tables with a table of its own here.
 LISTS = {"Devices": DeviceTable, "Availability": AvailabilityTable, "Variants": VariantTable}
@@ -143,6 +144,13 @@ def test_every_field_of_the_result_is_explained() -> None:
 
 
 @pytest.mark.slow
+def test_the_example_of_rounds_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (program,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(program, {})  # noqa: S102 - the guide's own
+
+
+@pytest.mark.slow
 def test_example_ends_as_it_says() -> None:
     content: dict[str, Any] = tomllib.loads(EXAMPLE)
     result = sim.run(load_scenario(content), seed=0)
@@ -154,6 +162,7 @@ def test_example_ends_as_it_says() -> None:
     assert result.rejected["norm-cap"]["honest"] == result.rows_used["hostile"] == 0
     assert [report.stopped for report in result.peers[1:]] == ["rounds"] * 5
     assert [report.hostile for report in result.peers] == ["scaled-difference", *[None] * 5]
+    assert (result.peers[1].rounds, result.peers[1].scores[-1].round) == (12, 11)
     mean = result.metrics["mean_accuracy"]
     assert mean is not None
     assert mean > 0.6
