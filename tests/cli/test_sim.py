@@ -171,3 +171,13 @@ def test_a_run_without_privacy_says_nothing_of_it(p2pfed, tmp_path):
     assert [peer["privacy"] for peer in found["peers"]] == [None] * 4
     assert p2pfed("sim", "run", "short.toml") == 0
     assert "privacy" not in p2pfed.out
+
+
+def test_a_liar_that_gives_up_is_no_success_of_a_defense(p2pfed, tmp_path):
+    rate = "[[variants]]\npeers = [0]\nfields = { 'training.step_rule.learning_rate' = 1e30 }\n"
+    rounds = SCENARIO.replace("rounds_max = 2", "rounds_max = 9")
+    (tmp_path / "giving_up.toml").write_text(rounds + HOSTILE + rate)
+    found = p2pfed.json("sim", "run", "giving_up.toml", code=1)
+    assert found["metrics"]["failed"] == 0.0
+    assert found["peers"][0]["stopped"] == "failed"
+    assert found["warning"].startswith("hostile peer 0 (scaled-difference) gave up")
