@@ -148,12 +148,13 @@ def check_trace(scenario: Scenario, trace: Path | None) -> None:
         raise ConfigError("trace", str(trace), fix)
 
 
-def read_run(folder: Path) -> FinishedRun:
+def read_run(folder: str | Path) -> FinishedRun:
     """Return what a run folder says.
 
     Raises:
         ConfigError: If it is none, or its run did not come to its end.
     """
+    folder = path_of(folder, "folder")
     return FinishedRun(
         folder=folder,
         result=_object(folder, folder / RESULT_FILE),

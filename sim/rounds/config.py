@@ -145,6 +145,9 @@ class RoundsConfig:
         check_integer(self.rounds, "rounds.rounds", least=1)
         check_integer(self.gossip_steps, "rounds.gossip_steps", least=1)
         check_integer(self.seed, "rounds.seed", least=0)
+        for name in ("run_seed", "topology_seed"):
+            if getattr(self, name) is not None:
+                check_integer(getattr(self, name), f"rounds.{name}", least=0)
         check_choice(self.compute, "rounds.compute", COMPUTES)
         check_integer(self.normal_steps, "rounds.normal_steps", least=0)
         self._check_steps()

@@ -1,6 +1,6 @@
 """Whether what a `RoundsConfig` is given is of the kinds that it works with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from p2pfed.errors import ConfigError
@@ -31,6 +31,8 @@ _KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     ),
     "topology": ((str,), "give a name of topologies.names() or topologies.dynamic_names()"),
     "topology_params": ((Mapping,), _TABLE),
+    "liar_indices": ((Sequence, type(None)), "give numbers of peers, such as (0, 3), or None"),
+    "measures_spread": ((bool,), "give True or False"),
     "attack_params": ((Mapping,), _TABLE),
     "data_attack": ((str, type(None)), "give a name, or None"),
     "data_params": ((Mapping,), _TABLE),
@@ -51,6 +53,10 @@ def check_kinds(values: Mapping[str, object]) -> None:
     for name, (kinds, fix) in _KINDS.items():
         if not isinstance(values[name], kinds):
             raise ConfigError(f"rounds.{name}", values[name], fix)
+    placed = values["liar_indices"] or ()
+    assert isinstance(placed, Sequence)
+    if not all(isinstance(it, int) for it in placed):
+        raise ConfigError("rounds.liar_indices", placed, _KINDS["liar_indices"][1])
     lies = values["lies"]
     assert isinstance(lies, Mapping)
     for number, lie in lies.items():

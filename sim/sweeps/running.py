@@ -105,7 +105,8 @@ def sweep(
         ConfigError: If a setting, a seed or the engine cannot be used; nothing has run then.
         LocalError: If a folder cannot be written, or the engine is not installed.
     """
-    if jobs < 1:
+    given: object = jobs
+    if not isinstance(given, int) or jobs < 1:
         raise ConfigError("jobs", jobs, "write how many cells run at once, 1 or more")
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     place = path_of(folder, "folder")

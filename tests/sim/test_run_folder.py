@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_a_folder_may_be_named_by_text_and_by_nothing_else(tmp_path: Path) -> None:
     run_into(str(tmp_path / "text"), SHORT)
-    assert read_run(tmp_path / "text").seed == 0
+    assert read_run(str(tmp_path / "text")).seed == 0
     given: Any = 3
     with pytest.raises(ConfigError, match="folder = 3: give a path"):
         run_into(given, SHORT)

@@ -121,7 +121,8 @@ def test_a_cell_that_fails_leaves_the_others(
 
 
 @pytest.mark.parametrize(
-    ("options", "field"), [({"jobs": 0}, "jobs"), ({"engine": "steam"}, "engine")]
+    ("options", "field"),
+    [({"jobs": 0}, "jobs"), ({"jobs": "2"}, "jobs"), ({"engine": "steam"}, "engine")],
 )
 def test_options_that_cannot_be_used(tmp_path: Path, options: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as caught:
