@@ -15,6 +15,7 @@ from typing import Final
 import networkx as nx
 
 from p2pfed.core.config import UpdateFamily
+from p2pfed.core.schedule import Phase
 from p2pfed.errors import ConfigError
 from sim.cases import SAFETY_S, Case, draw_case
 from sim.checkers.invariant import InvariantError
@@ -133,10 +134,20 @@ def _finish(case: Case, world: World) -> None:
     if why_ledgers_may_differ(case) is None:
         # A relay that stops right after it published has its last, empty entry on its desk only.
         compared = [index for index in honest if index not in case.relays]
-        benches = {index: world.hosts[index].bench for index in compared}
-        digests = {index: it.digest().hex()[:8] for index, it in benches.items() if it is not None}
+        if len(set(_digests(world, compared).values())) > 1:
+            # Somebody still catches up, while the others serve; after that nobody can.
+            world.run(
+                until_s=world.now_s + LIVENESS_S,
+                stop=lambda: all(world.phase(index) is Phase.LEFT for index in honest),
+            )
+        digests = _digests(world, compared)
         if len(set(digests.values())) > 1:
             raise InvariantError("ledgers", f"differ between honest peers: {digests}")
+
+
+def _digests(world: World, peers: Sequence[int]) -> dict[int, str]:
+    benches = {index: world.hosts[index].bench for index in peers}
+    return {index: it.digest().hex()[:8] for index, it in benches.items() if it is not None}
 
 
 def _command(seed: int, cuts: Sequence[str]) -> str:
