@@ -11,15 +11,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-import sim
-from benchmarks.sim_ways import DEGREE, Marks, Moment, Span
+from benchmarks.sim_ways import DEGREE, Span, time_rounds, time_world
 from p2pfed.learn.learner import Plan
 from p2pfed.learn.reuters import reuters
 from p2pfed.learn.steps import AdamW
 from p2pfed.updates.methods import Lora
 from sim.rounds.config import RoundsConfig
-from sim.rounds.pipeline import make_pipeline
-from sim.rounds.running import Session
 
 STEPS: Final = 2
 BATCH: Final = 8
@@ -33,8 +30,7 @@ def without_torchvision() -> None:
 
 
 def messages(peers: int, rounds: int, threads: int) -> Span:
-    """Simulate every frame; what comes before the end of the first round is left out."""
-    marks = Marks(peers)
+    """Simulate the task with every frame."""
     scenario: dict[str, Any] = {
         "run": {"task": "reuters"},
         "method": {"name": "lora", **_METHOD},
@@ -46,15 +42,9 @@ def messages(peers: int, rounds: int, threads: int) -> Span:
             "device": "cpu",
             "step_rule": {"name": "adamw", "learning_rate": LEARNING_RATE},
         },
-        "schedule": {
-            "mode": "synchronous",
-            "rounds_max": rounds + 1,
-            "evaluate_every_rounds": 0,
-        },
-        "topology": {"name": "k-regular", "nodes": peers, "degree": DEGREE},
+        "schedule": {"evaluate_every_rounds": 0},
     }
-    sim.run(scenario, watchers=[marks])
-    return marks.moments[0], marks.moments[rounds]
+    return time_world(scenario, peers=peers, rounds=rounds)
 
 
 def rounds(peers: int, rounds: int, threads: int) -> Span:
@@ -72,12 +62,7 @@ def rounds(peers: int, rounds: int, threads: int) -> Span:
         rounds=rounds + 1,
         compute="sequential",
     )
-    session = Session(config, make_pipeline)
-    session.play(0)
-    start = Moment.now()
-    for round in range(1, rounds + 1):
-        session.play(round)
-    return start, Moment.now()
+    return time_rounds(config)
 
 
 def _adapted(model: nn.Module) -> nn.Module:

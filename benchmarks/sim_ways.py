@@ -81,9 +81,36 @@ class Marks(Watcher):
                 self.moments[notice.round] = Moment.now()
 
 
-def messages(peers: int, rounds: int, threads: int) -> Span:
-    """Simulate every frame; what comes before the end of the first round is left out."""
+def time_world(scenario: Mapping[str, Any], *, peers: int, rounds: int) -> Span:
+    """Simulate every frame; what comes before the end of the first round is left out.
+
+    Args:
+        scenario: All but the graph, and how long peers play in step.
+        peers: How many.
+        rounds: How many are timed.
+    """
     marks = Marks(peers)
+    played = {
+        **scenario,
+        "schedule": {"mode": "synchronous", "rounds_max": rounds + 1, **scenario["schedule"]},
+        "topology": {"name": "k-regular", "nodes": peers, "degree": DEGREE},
+    }
+    sim.run(played, watchers=[marks])
+    return marks.moments[0], marks.moments[rounds]
+
+
+def time_rounds(config: RoundsConfig) -> Span:
+    """Play a run in step; its first round is left out."""
+    session = Session(config, make_pipeline)
+    session.play(0)
+    start = Moment.now()
+    for round in range(1, config.rounds):
+        session.play(round)
+    return start, Moment.now()
+
+
+def messages(peers: int, rounds: int, threads: int) -> Span:
+    """Simulate the task with every frame."""
     scenario: dict[str, Any] = {
         "run": {"task": "benchmarks.sim_ways:drawn_digits"},
         "task": {"peers": peers},
@@ -97,15 +124,9 @@ def messages(peers: int, rounds: int, threads: int) -> Span:
             "step_rule": {"name": "sgd", "learning_rate": LEARNING_RATE},
         },
         "integration": {"rule": "mean"},
-        "schedule": {
-            "mode": "synchronous",
-            "rounds_max": rounds + 1,
-            "evaluate_every_rounds": 1_000_000,
-        },
-        "topology": {"name": "k-regular", "nodes": peers, "degree": DEGREE},
+        "schedule": {"evaluate_every_rounds": 1_000_000},
     }
-    sim.run(scenario, watchers=[marks])
-    return marks.moments[0], marks.moments[rounds]
+    return time_world(scenario, peers=peers, rounds=rounds)
 
 
 def _rounds(rule: str) -> Callable[[int, int, int], Span]:
@@ -122,12 +143,7 @@ def _rounds(rule: str) -> Callable[[int, int, int], Span]:
             rounds=rounds + 1,
             measures_spread=False,  # as scenarios have it
         )
-        session = Session(config, make_pipeline)
-        session.play(0)
-        start = Moment.now()
-        for round in range(1, rounds + 1):
-            session.play(round)
-        return start, Moment.now()
+        return time_rounds(config)
 
     return run
 
