@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import robust
+from robust.integrator import Integrator
 from robust.pre_aggregation.nearest_neighbor_mixing import nearest_mixing
 from robust.sorted_runs import Run, kept_values_in_parts
 from robust.sorting_network import sort_middle
@@ -34,6 +35,15 @@ class CrowdRule:
     rule: str
     beta_max: float
     norm_cap_ratio: float | None
+
+    @classmethod
+    def of(cls, integrator: Integrator) -> "CrowdRule":
+        """Return what has an integrator's rule and bounds; `can_integrate` says yes to the rule."""
+        return cls(
+            rule=str(integrator.rule),
+            beta_max=integrator.beta_max,
+            norm_cap_ratio=integrator.norm_cap_ratio,
+        )
 
     @property
     def is_mean(self) -> bool:

@@ -1,5 +1,6 @@
 """Integrations of many peers at once, and what their models are worth."""
 
+import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,8 @@ from robust.integrator import Integrator
 from sim.compute.crowd_rule import BLOCK_BYTES, CrowdRule, can_integrate
 from sim.compute.gathering import Gathering
 from sim.compute.stacked import Families, Family
+
+_log = logging.getLogger(__name__)
 
 _TOGETHER_MIN: Final = 2
 
@@ -179,6 +182,7 @@ class Integrations:
             if effect.test:
                 tests = family.evaluate(vectors, task.rows("test"))
         except Exception:  # whatever a model, a loss or a metric makes of a stack
+            _log.info("models of %s are evaluated one by one", task.name)
             family.is_scored = False
             for integration, _ in mixed:
                 self._started.drop(integration)
@@ -216,11 +220,7 @@ def _crowd_rule(integrator: Integrator) -> CrowdRule | None:
     )
     if is_more or not can_integrate(integrator.rule):
         return None
-    return CrowdRule(
-        rule=str(integrator.rule),
-        beta_max=integrator.beta_max,
-        norm_cap_ratio=integrator.norm_cap_ratio,
-    )
+    return CrowdRule.of(integrator)
 
 
 def _by_rule(group: Sequence[Integration]) -> Found:

@@ -115,12 +115,7 @@ def find_crowds(config: RoundsConfig, places: Sequence[Neighborhood]) -> list[Cr
         weights = tuple(place.weights[number] for number in place.honest)
         if not place.liars and weights and min(weights) > 0.0:
             groups.setdefault(weights, []).append(place)
-    integrator = robust.Integrator(config.rule, **config.integrator)
-    rule = CrowdRule(
-        rule=config.rule,
-        beta_max=integrator.beta_max,
-        norm_cap_ratio=integrator.norm_cap_ratio,
-    )
+    rule = CrowdRule.of(robust.Integrator(config.rule, **config.integrator))
     return [
         Crowd(
             [place.peer for place in group],

@@ -69,19 +69,15 @@ def neighborhoods(
     Raises:
         TopologyError: If the matrix cannot be had for this graph.
     """
-    heard = [_heard(peer, topology.neighbors(peer), liars, silent) for peer in range(len(topology))]
+    senders = [topology.neighbors(peer) for peer in range(len(topology))]
+    heard = [_heard(peer, known, liars, silent) for peer, known in enumerate(senders)]
     if mixing in MIXINGS:
-        claims = [
-            Claim(examples=count, degree=len(topology.neighbors(number)))
-            for number, count in enumerate(example_counts)
-        ]
-        weights = [_weighed(mixing, peer, heard[peer], claims) for peer in range(len(topology))]
-    else:
-        matrix = topology.mixing_matrix(mixing, sparse=True)
-        weights = [
-            {number: float(matrix[peer, number]) for number in heard[peer]}
-            for peer in range(len(topology))
-        ]
+        return _places(_weighed(mixing, heard, senders, example_counts), liars)
+    matrix = topology.mixing_matrix(mixing, sparse=True)
+    weights = [
+        {number: float(matrix[peer, number]) for number in numbers}
+        for peer, numbers in enumerate(heard)
+    ]
     return _places(weights, liars)
 
 
@@ -106,15 +102,8 @@ def round_neighborhoods(
     senders = meeting.in_neighbors()
     if mixing == "metropolis" and senders != meeting.out_neighbors:
         mixing = "uniform"
-    claims = [
-        Claim(examples=count, degree=len(senders[number]))
-        for number, count in enumerate(example_counts)
-    ]
-    weights = [
-        _weighed(mixing, peer, _heard(peer, senders[peer], liars, silent), claims)
-        for peer in range(len(meeting))
-    ]
-    return _places(weights, liars)
+    heard = [_heard(peer, known, liars, silent) for peer, known in enumerate(senders)]
+    return _places(_weighed(mixing, heard, senders, example_counts), liars)
 
 
 def pushed_neighborhoods(
@@ -163,10 +152,26 @@ def _heard(
 
 
 def _weighed(
-    mixing: str, peer: int, heard: Sequence[int], claims: Sequence[Claim]
-) -> dict[int, float]:
-    weights = MIXINGS[mixing](claims[peer], [claims[number] for number in heard])
-    return dict(zip(heard, weights, strict=True))
+    mixing: str,
+    heard: Sequence[Sequence[int]],
+    senders: Sequence[Sequence[int]],
+    example_counts: Sequence[int],
+) -> list[dict[int, float]]:
+    """Weigh what each peer hears; degrees are of all senders, those that are silent too."""
+    claims = [
+        Claim(examples=count, degree=len(known))
+        for count, known in zip(example_counts, senders, strict=True)
+    ]
+    return [
+        dict(
+            zip(
+                numbers,
+                MIXINGS[mixing](claims[peer], [claims[number] for number in numbers]),
+                strict=True,
+            )
+        )
+        for peer, numbers in enumerate(heard)
+    ]
 
 
 def _places(
