@@ -59,14 +59,14 @@ class Plan:
         """Return whether a round ends with an evaluation on test data."""
         every_rounds = self.config.schedule.test_every_rounds
         return self.evaluates and (
-            self._is_last(round_number) or _is_due(round_number, every_rounds)
+            self._is_last(round_number) or is_due(round_number, every_rounds)
         )
 
     def is_evaluated(self, round_number: int) -> bool:
         """Return whether a round ends with an evaluation on validation data."""
         every_rounds = self.config.schedule.evaluate_every_rounds
         return self.is_tested(round_number) or (
-            self.evaluates and _is_due(round_number, every_rounds)
+            self.evaluates and is_due(round_number, every_rounds)
         )
 
     def stop_reason(self, progress: Progress) -> StopReason | None:
@@ -89,5 +89,6 @@ class Plan:
         return None if self.follows_others else self.config.schedule.rounds_max
 
 
-def _is_due(round_number: int, every_rounds: int) -> bool:
+def is_due(round_number: int, every_rounds: int) -> bool:
+    """Return whether a round ends one of so many; with 0 none does."""
     return every_rounds > 0 and (round_number + 1) % every_rounds == 0

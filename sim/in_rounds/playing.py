@@ -8,6 +8,7 @@ from blake3 import blake3
 
 from p2pfed.core.events import Evaluation
 from p2pfed.core.notices import StopReason
+from p2pfed.core.plan import is_due
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import digest_of, document_of
 from sim.in_rounds.translation import rounds_config, scenario_fields
@@ -146,8 +147,8 @@ class _Game:
     def _evaluate(self, round: int) -> dict[int, Evaluation]:
         """Return what the honest peers' models are worth, if the schedule asks for it."""
         every, test_every = self._schedule.evaluate_every_rounds, self._schedule.test_every_rounds
-        is_tested = round + 1 == self._rounds or _is_due(round, test_every)
-        if not every or not (is_tested or _is_due(round, every)):
+        is_tested = round + 1 == self._rounds or is_due(round, test_every)
+        if not every or not (is_tested or is_due(round, every)):
             return {}
         found = self._scores("validation")
         tests = self._scores("test") if is_tested else {}
@@ -177,10 +178,6 @@ def rows_used(tally: Tally) -> dict[str, int]:
 def rejected(tally: Tally) -> dict[str, dict[str, int]]:
     """Return the same of rows that had none, by reason."""
     return {reason: _by_side(tally.unused[reason]) for reason in sorted(tally.unused)}
-
-
-def _is_due(round: int, every_rounds: int) -> bool:
-    return every_rounds > 0 and (round + 1) % every_rounds == 0
 
 
 def _by_side(counts: Mapping[str, int]) -> dict[str, int]:
