@@ -1,5 +1,6 @@
 """What every codec is: vectors to bytes and back, with a stated precision and a bounded size."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, final
 
@@ -154,5 +155,8 @@ def check_contractive(codec: Codec, user: str) -> None:
 
 def is_finite(vector: Tensor) -> bool:
     """Return whether no value is NaN or infinity."""
+    if not len(vector):
+        return True
     # One pass and no temporary: NaN and infinity both show in the extremes.
-    return not len(vector) or bool(torch.isfinite(torch.stack(torch.aminmax(vector))).all())
+    low, high = torch.aminmax(vector)
+    return math.isfinite(low) and math.isfinite(high)
