@@ -32,7 +32,7 @@ def draw_batches(
     orders = [
         torch.randperm(row_count, generator=generator) for _ in range(-(-needed // row_count))
     ]
-    batches: tuple[Tensor, ...] = torch.cat(orders)[:needed].split(batch_size)
+    batches: tuple[Tensor, ...] = torch.cat(orders)[:needed].view(step_count, batch_size).unbind()
     return batches
 
 
