@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from p2pfed.errors import ConfigError
 from p2pfed.updates.codec import Codec
 from p2pfed.updates.construction import Constant
+from p2pfed.updates.packing import are_packed, pack
 from p2pfed.updates.portable import initial_value
 from p2pfed.updates.specification import ParameterSpecification
 from robust.rule import Rule
@@ -43,6 +44,7 @@ class AdaptedModel:
         frozen_digest: See `base_digest`.
         fixed: Frozen factors that the method added and every peer makes for itself, by name:
             float32, on the CPU, as they were made.
+        packed: What `pack` made of the trainable parameters, if it could.
     """
 
     model: nn.Module
@@ -52,9 +54,12 @@ class AdaptedModel:
     method: "Method"
     frozen_digest: bytes
     fixed: Mapping[str, Tensor] = field(default_factory=dict)
+    packed: Tensor | None = None
 
     def vector(self) -> Tensor:
         """Copy the trainable parameters into a gossip vector, shape (d,)."""
+        if self.packed is not None and are_packed(self.trainable, self.packed):
+            return self.packed.clone()
         return self.specification.flatten(self.trainable)
 
     def load_vector(self, vector: Tensor) -> None:
@@ -63,6 +68,10 @@ class AdaptedModel:
         Raises:
             LocalError: If the vector is not one of this run.
         """
+        if self.packed is not None and are_packed(self.trainable, self.packed):
+            self.specification.check(vector)
+            self.packed.copy_(vector)
+            return
         with torch.no_grad():
             for name, tensor in self.specification.unflatten(vector).items():
                 self.trainable[name].copy_(tensor)
@@ -88,7 +97,8 @@ class AdaptedModel:
         # Between some devices, torch makes new parameters instead of moving the old ones.
         moved = dict(model.named_parameters())
         trainable = {name: moved[names[id(old)]] for name, old in self.trainable.items()}
-        return replace(self, model=model, trainable=trainable)
+        packed = pack(model, trainable)
+        return replace(self, model=model, trainable=trainable, packed=packed)
 
 
 class Method(ABC):
