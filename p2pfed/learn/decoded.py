@@ -60,9 +60,10 @@ class DecodeCache:
         """Return what is in an update if it is still here."""
         key = (header.kind, header.payload_hash)
         with self._lock:
-            if key in self._updates:
+            update = self._updates.get(key)
+            if update is not None:
                 self._updates.move_to_end(key)
-            return self._updates.get(key)
+            return update
 
     def put(self, header: UpdateHeader, update: DecodedUpdate) -> None:
         """Keep what is in an update, and forget those used longest ago if it is too much."""
@@ -94,15 +95,15 @@ def check_header(header: UpdateHeader, *, method: str, codec: Codec) -> Codec:
     Raises:
         SpecMismatch: If its kind, method or codec is another.
     """
-    kinds = [UpdateKind.FULL, *([UpdateKind.DIFFERENCE] if codec.is_for_differences else [])]
-    found = (header.method, header.codec)
-    if header.kind not in kinds or found != (method, codec.name):
+    is_full = header.kind is UpdateKind.FULL
+    is_known = is_full or (codec.is_for_differences and header.kind is UpdateKind.DIFFERENCE)
+    if not is_known or header.method != method or header.codec != codec.name:
+        kinds = [UpdateKind.FULL, *([UpdateKind.DIFFERENCE] if codec.is_for_differences else [])]
         raise SpecMismatch(
-            f"update of {header.kind}/{'/'.join(found)}, this run has "
+            f"update of {header.kind}/{header.method}/{header.codec}, this run has "
             f"{' or '.join(kinds)}/{method}/{codec.name}"
         )
-    is_exact = codec.is_for_differences and header.kind is UpdateKind.FULL
-    return FULL_CODEC if is_exact else codec
+    return FULL_CODEC if is_full and codec.is_for_differences else codec
 
 
 def main_bytes_max(codec: Codec, size: int) -> int:
