@@ -10,7 +10,6 @@ from typing_extensions import override
 
 from p2pfed.updates.codec import Codec, check_length
 from p2pfed.updates.construction import Constant
-from p2pfed.updates.specification import little_endian
 
 
 @final
@@ -39,7 +38,7 @@ class Float32(Codec):
 
     @override
     def _encode(self, vector: Tensor) -> bytes:
-        return little_endian(vector)
+        return vector.numpy().astype("<f4", copy=False).tobytes()
 
     @override
     def _decode(self, data: bytes | memoryview, size: int) -> Tensor:
