@@ -240,8 +240,9 @@ def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> Found:
     """Integrate rows of one shape, and leave out whoever has rows that may be rejected."""
     first, count = read[0][0], len(read)
     assert first.rule is not None
-    flat = torch.stack([vector for _, rows in read for vector in rows.vectors])
-    rows = flat.view(count, -1, flat.shape[1]).transpose(0, 1).contiguous()  # (n, k, d)
+    places = zip(*(rows.vectors for _, rows in read), strict=True)
+    flat = torch.stack([vector for place in places for vector in place])
+    rows = flat.view(-1, count, flat.shape[1])  # (n, k, d)
     weights = torch.tensor([_with_own(it.weights) for _, it in read], dtype=torch.float64).T
     vectors, shares = first.rule.integrate(rows, weights / weights.sum(dim=0))
     is_usual = first.rule.are_ordinary(torch.linalg.vector_norm(rows, dim=2))
