@@ -64,7 +64,9 @@ class SavedBeforeSent(Watcher):
 
     def __init__(self) -> None:
         self._last: tuple[int, bytes] = (-1, b"")
-        self._decoded: dict[int, tuple[bytes, tuple[int, int]]] = {}
+        # The last record and what it says: a peer sends much between two, but their payloads are
+        # too large to remember one of each peer.
+        self._decoded: tuple[bytes, tuple[int, int]] = (b"", (-1, 0))
         # By peer and incarnation, the last sequence that was: earlier lives' logs are passed on.
         self._saved: dict[tuple[int, int], int] = {}
 
@@ -88,13 +90,11 @@ class SavedBeforeSent(Watcher):
 
     def _newest_on_disk(self, host: Host) -> tuple[int, int]:
         record = host.disk.records.get(PROGRESS_KEY, b"")
-        cached = self._decoded.get(host.index)
-        if cached is not None and cached[0] == record:
-            return cached[1]
-        newest = (-1, 0)
-        if record:
-            progress = decode_progress(record)
-            sequence = 0 if progress.own is None else progress.own.header.sequence
-            newest = (progress.incarnation, sequence)
-        self._decoded[host.index] = (record, newest)
-        return newest
+        if record != self._decoded[0]:
+            newest = (-1, 0)
+            if record:
+                progress = decode_progress(record)
+                sequence = 0 if progress.own is None else progress.own.header.sequence
+                newest = (progress.incarnation, sequence)
+            self._decoded = (record, newest)
+        return self._decoded[1]
