@@ -289,7 +289,9 @@ class Host:
         if effect.model_job is not None and self._around.keeps_models:
             assert self.bench is not None
             model = SavedModel(job=effect.model_job, state=self.bench.save())
-        self.disk.write(effect, model)
+        assert self.core is not None
+        own = self.core.own_payload()
+        self.disk.write(effect, model, None if own is None else own.inline)
 
     # Payloads ------------------------------------------------------------------------------
 
