@@ -1,6 +1,6 @@
 """The updates that this peer signs: its incarnation, its sequence, and what it still serves."""
 
-import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -47,7 +47,7 @@ class OwnUpdates:
     Args:
         config: What this peer was told.
         identity: Signs.
-        generator: Draws incarnations.
+        draw_incarnation: Draws 64 bits; called at most once in a life.
         record: What the last life saved, None in the first.
 
     Raises:
@@ -61,12 +61,12 @@ class OwnUpdates:
         self,
         config: CoreConfig,
         identity: Signer,
-        generator: random.Random,
+        draw_incarnation: Callable[[], int],
         record: ProgressRecord | None,
     ) -> None:
         self._config = config
         self._identity = identity
-        self._random = generator
+        self._draw_incarnation = draw_incarnation
         self._served_max = _served_max(config)
         self._is_asked_for_full = False
         self._since_full = 0  # differences since the last full update, as far as they are known
@@ -74,7 +74,7 @@ class OwnUpdates:
         self._drawn_in_this_life = record is None
         self._told = 0  # the newest sequence of a restored incarnation that others can have
         if record is None:
-            self.incarnation = generator.getrandbits(64)
+            self.incarnation = draw_incarnation()
             return
         self.incarnation = record.incarnation
         if record.run_id != config.run_id:
@@ -207,7 +207,8 @@ class OwnUpdates:
         Returns:
             The hashes of payloads that need not be served any more.
         """
-        self.incarnation = self._random.getrandbits(64)
+        assert not self._drawn_in_this_life
+        self.incarnation = self._draw_incarnation()
         self._drawn_in_this_life = True
         self._since_full = 0
         before, self._served = self._served, []

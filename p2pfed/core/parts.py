@@ -6,6 +6,7 @@ wants done it puts into the outbox.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from p2pfed.core.anti_entropy import AntiEntropy
 from p2pfed.core.authors import Authors
@@ -27,7 +28,7 @@ from p2pfed.core.pacing import Pacing
 from p2pfed.core.participation import Participation
 from p2pfed.core.plan import Plan
 from p2pfed.core.progress import Progress
-from p2pfed.core.randomness import derive_random
+from p2pfed.core.randomness import derive_number, derive_random
 from p2pfed.core.recipients import Recipients
 from p2pfed.core.records import decode_progress
 from p2pfed.core.rows import Rows
@@ -99,7 +100,7 @@ def assemble(
     plan = Plan(config=config)
     jobs = Jobs(last=0 if record is None else record.job)
     outbox = Outbox()
-    own = OwnUpdates(config, identity, derive_random(entropy, "incarnation"), record)
+    own = OwnUpdates(config, identity, partial(derive_number, entropy, "incarnation"), record)
     journal = Journal(config.run_id, progress, own, jobs, outbox)
     neighbors = Neighbors(config.membership.neighbors, config.limits)
     ledger = Ledger(config.limits, config.membership, records)

@@ -1,6 +1,5 @@
 """When an author of a ledger signs a snapshot: so that what everybody keeps begins with one."""
 
-import random
 from dataclasses import replace
 
 import pytest
@@ -27,7 +26,7 @@ def snapshots(own: OwnUpdates, *, count: int) -> list[int]:
 
 def restarted(before: int) -> OwnUpdates:
     """Return the updates of an author that signed so many in its life before."""
-    own = OwnUpdates(CONFIG, ANNA, random.Random(0), None)
+    own = OwnUpdates(CONFIG, ANNA, lambda: 1, None)
     snapshots(own, count=before)
     assert own.newest is not None
     record = ProgressRecord(
@@ -38,17 +37,17 @@ def restarted(before: int) -> OwnUpdates:
         job=0,
         progress=Progress(),
     )
-    return OwnUpdates(CONFIG, ANNA, random.Random(0), record)
+    return OwnUpdates(CONFIG, ANNA, lambda: 1, record)
 
 
 def test_every_49th_entry_is_a_snapshot() -> None:
-    own = OwnUpdates(CONFIG, ANNA, random.Random(0), None)
+    own = OwnUpdates(CONFIG, ANNA, lambda: 1, None)
     assert snapshots(own, count=150) == [49, 98, 147]
 
 
 def test_a_snapshot_is_never_pushed() -> None:
     # Whoever has the log makes it of that.
-    own = OwnUpdates(CONFIG, ANNA, random.Random(0), None)
+    own = OwnUpdates(CONFIG, ANNA, lambda: 1, None)
     snapshots(own, count=49)
     assert own.newest is not None
     assert own.newest.inline is None
