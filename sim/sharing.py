@@ -1,5 +1,6 @@
 """What all simulated peers share: one copy of what is frozen, and one split of the rows."""
 
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -8,10 +9,41 @@ from torch import Tensor, nn
 from p2pfed.config.learning import peer_task
 from p2pfed.config.model import RunConfig
 from p2pfed.config.naming import run_file_fields
+from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.partition import PartitionRule, create_partition
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
+
+
+@final
+class ChosenRows:
+    """Some of the rows of all peers, which are there once: only batches are copied.
+
+    Args:
+        pool: Of all peers.
+        indices: Which, int64.
+    """
+
+    def __init__(self, pool: Rows, indices: Tensor) -> None:
+        self._pool = pool
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @property
+    def labels(self) -> Tensor:
+        """Copy the labels, shape (n, ...)."""
+        return self._pool.labels[self._indices]
+
+    def batch(self, indices: Tensor) -> Examples:
+        """Return rows by index, shape (b,), int64."""
+        return self._pool.batch(self._indices[indices])
+
+    def subset(self, indices: Tensor) -> "ChosenRows":
+        """Return the rows at these indices as rows of their own."""
+        return ChosenRows(self._pool, self._indices[indices])
 
 
 @final
@@ -43,7 +75,12 @@ class SharedRows:
             self._splits[key] = rule.split(
                 labels, self._pool.groups, seed=config.run.seed, count=share.count
             )
-        return self._pool.for_share(self._splits[key][share.index])
+        indices, groups = self._splits[key][share.index], self._pool.groups
+        return replace(
+            self._pool,
+            train=ChosenRows(self._pool.rows("train"), indices),
+            groups=None if groups is None else groups[indices],
+        )
 
 
 def share_frozen(model: nn.Module, original: nn.Module) -> None:

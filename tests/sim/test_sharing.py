@@ -108,8 +108,13 @@ def test_each_peer_has_the_rows_that_a_real_one_would_load(
     for index in range(nodes):
         config = scenario.run_config(index, seed=1)
         found, expected = rows.task_of(config), peer_task(config, pool=pool)
-        assert torch.equal(found.rows("train").labels, expected.rows("train").labels)
+        own, loaded = found.rows("train"), expected.rows("train")
+        assert torch.equal(own.labels, loaded.labels)
         assert (found.groups is None) == (expected.groups is None)
+        chosen = torch.arange(len(own) - 1, -1, -2)
+        for batch in (own.batch(chosen), own.subset(chosen).batch(torch.arange(len(chosen)))):
+            assert torch.equal(batch.inputs, loaded.batch(chosen).inputs)
+            assert torch.equal(batch.labels, loaded.batch(chosen).labels)
 
 
 def test_rows_are_split_once_for_each_way_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +137,7 @@ def test_rows_are_split_once_for_each_way_to_split(monkeypatch: pytest.MonkeyPat
 def test_payloads_that_nobody_holds_are_forgotten_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     caches: list[DecodeCache] = []
     monkeypatch.setattr(
-        "sim.running.DecodeCache", lambda: caches.append(DecodeCache()) or caches[-1]
+        "sim.running.DecodeCache", lambda *given: caches.append(DecodeCache(*given)) or caches[-1]
     )
     scenario = {**SCENARIO, "schedule": {"rounds_max": 8}}
     sim.run(scenario)
