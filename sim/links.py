@@ -8,7 +8,6 @@ a node reads in a task of its own, so that it may learn of one later than of fra
 
 import math
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -188,7 +187,8 @@ class Wire:
         self._free_ns = 0  # when the last byte accepted so far has left
         self._clogged_ns = 0  # until when nothing leaves
         self._arrival_ns = 0  # when the last thing accepted so far arrives
-        self._flying: deque[_Item] = deque()  # sent and not delivered, in order
+        # Sent and not delivered, in order: a few, and an empty deque takes 760 bytes.
+        self._flying: list[_Item] = []
         self._held = 0  # how many of them arrived while nothing got through
         # If it is the same for all messages: the network has drawn it.
         is_fixed = model.drawn is Drawn.EDGE
@@ -291,7 +291,7 @@ class Wire:
         if self.is_blocked:
             self._held += 1
             return
-        item = self._flying.popleft()  # the first, whichever of them made this moment
+        item = self._flying.pop(0)  # the first, whichever of them made this moment
         if self._down.bandwidth_bytes_per_s is None:
             item.deliver()
         else:
