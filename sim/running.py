@@ -53,6 +53,10 @@ from sim.tables import (
 from sim.watching import Watcher
 from sim.world import World
 
+# Of vectors of payloads, in bytes: one round of 10,000 small perceptrons. To decode one again is
+# cheap, and a world has their payloads anyway.
+_DECODED_BYTES_MAX: Final = 1 << 27
+
 _CALCULATORS: Final[Mapping[str, Callable[[], Calculator]]] = {
     "batched": Batched,
     "sequential": Sequential,
@@ -165,7 +169,7 @@ def _build(
     keeps_models: bool,
 ) -> World:
     net = scenario.world.topology.create(seed=seed)
-    cache = DecodeCache()
+    cache = DecodeCache(_DECODED_BYTES_MAX)
     config = scenario.run_config(0, seed=seed)
     with scenario_fields():
         rows = SharedRows(load_task(config.run.task, config.task))
