@@ -198,7 +198,7 @@ def _build(
 
     members = overlay(
         net.graph,
-        lambda index: _core_config(scenario, seed, index, first.agreement),
+        _core_configs(scenario, seed, first.agreement),
         make_bench,
         seed=seed,
         adversaries=adversaries,
@@ -249,8 +249,17 @@ def _on_machines(members: Sequence[Member], machines: Sequence[Machine]) -> list
     ]
 
 
-def _core_config(scenario: Scenario, seed: int, index: int, agreement: Agreement) -> CoreConfig:
-    return core_config(scenario.run_config(index, seed=seed), agreement)
+def _core_configs(
+    scenario: Scenario, seed: int, agreement: Agreement
+) -> Callable[[int], CoreConfig]:
+    """Return what makes the configuration of each peer; parts of equal ones are there once."""
+    known: dict[CoreConfig, CoreConfig] = {}
+
+    def make(index: int) -> CoreConfig:
+        made = core_config(scenario.run_config(index, seed=seed), agreement)
+        return known.setdefault(made, made)
+
+    return make
 
 
 def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) -> Result:
