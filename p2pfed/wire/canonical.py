@@ -7,6 +7,8 @@ timestamps among them, do not exist. Arrays are read as lists.
 """
 
 import math
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 import msgpack
@@ -16,6 +18,10 @@ from p2pfed.errors import FrameError, LimitExceeded, LocalError, RemoteError
 DEPTH_MAX: Final = 8  # containers within containers; peer records need 4, the genesis 3
 
 _PLAIN: Final = frozenset({type(None), bool, int, str, bytes})
+_ARRAYS: Final = frozenset({list, tuple})
+
+# guess: most values are smaller. The packer's own choice of 1 MiB takes longer than packing them.
+_PACKER_BYTES: Final = 1_024
 
 # All that msgpack raises on any bytes: its C and its Python implementation raise ValueError (bad
 # UTF-8, extra bytes, lengths over a maximum, map keys of another type, nesting) or a subclass of
@@ -32,12 +38,11 @@ def pack(value: object) -> bytes:
     Raises:
         LocalError: If something in it has no canonical encoding.
     """
-    ordered = _ordered(value, DEPTH_MAX)
+    ordered = value if _is_ordered(value) else _ordered(value, DEPTH_MAX)
     try:
-        packed: bytes = msgpack.packb(ordered)
+        return _packed(ordered)
     except (ValueError, OverflowError) as error:  # lone surrogates, integers above 64 bits
         raise LocalError(f"no canonical encoding: {error}") from error
-    return packed
 
 
 def unpack(data: bytes, *, bytes_max: int) -> object:
@@ -59,9 +64,9 @@ def unpack(data: bytes, *, bytes_max: int) -> object:
         value: object = msgpack.unpackb(data, max_ext_len=0)
     except _UNPACK_ERRORS as error:
         raise _frame_error(error) from error
-    _check(value, DEPTH_MAX)
+    _check(value)
     # Finds what the parser forgives: duplicate keys, numbers and lengths that are not minimal.
-    if msgpack.packb(value) != data:
+    if _packed(value) != data:
         raise FrameError("not in canonical form")
     return value
 
@@ -128,30 +133,60 @@ def _frame_error(error: Exception) -> RemoteError:
     return FrameError(f"not msgpack: {type(error).__name__} {error}".rstrip())
 
 
-def _check(value: object, depth: int) -> None:
+def _packed(value: object) -> bytes:
+    packed: bytes = msgpack.Packer(buf_size=_PACKER_BYTES).pack(value)
+    return packed
+
+
+def _check(value: object) -> None:
     """Refuse what msgpack can express and canonical form does not have."""
-    if type(value) in _PLAIN:
-        return
-    if isinstance(value, float):
-        if not math.isfinite(value) or (value == 0.0 and math.copysign(1.0, value) < 0.0):
-            raise FrameError(f"the number {value}")
-        return
-    if depth == 0:
-        raise FrameError(f"nested more than {DEPTH_MAX} deep")
-    if isinstance(value, list):
-        for item in value:
-            if type(item) not in _PLAIN:
-                _check(item, depth - 1)
-    elif isinstance(value, dict):
-        keys = list(value)
-        if not all(isinstance(key, str) for key in keys):
-            raise FrameError("a map key that is no text")
-        if keys != sorted(keys):  # by code points, which is the order of the UTF-8 bytes
-            raise FrameError("map keys out of order")
-        for item in value.values():
-            _check(item, depth - 1)
-    else:
-        raise FrameError("an extension type")
+    level, depth = [value], 0
+    while level:
+        inside: list[object] = []
+        for item in level:
+            if type(item) in _PLAIN:
+                continue
+            if isinstance(item, float):
+                _check_number(item)
+            elif depth == DEPTH_MAX:
+                raise FrameError(f"nested more than {DEPTH_MAX} deep")
+            elif isinstance(item, list):
+                inside += item
+            elif isinstance(item, dict):
+                _check_keys(list(item))
+                inside += item.values()
+            else:
+                raise FrameError("an extension type")
+        level, depth = inside, depth + 1
+
+
+def _check_number(value: float) -> None:
+    if not math.isfinite(value) or (value == 0.0 and math.copysign(1.0, value) < 0.0):
+        raise FrameError(f"the number {value}")
+
+
+def _check_keys(keys: list[object]) -> None:
+    texts = [key for key in keys if isinstance(key, str)]
+    if len(texts) != len(keys):
+        raise FrameError("a map key that is no text")
+    if texts != sorted(texts):  # by code points, which is the order of the UTF-8 bytes
+        raise FrameError("map keys out of order")
+
+
+def _is_ordered(value: object) -> bool:
+    """Return whether a value is as it is encoded: it has no map to order and no zero to mend.
+
+    Nor has it anything without an encoding, as far as types and nesting tell.
+    """
+    level: Iterable[Any] = (value,)
+    for _ in range(DEPTH_MAX + 1):
+        containers = [item for item in level if type(item) not in _PLAIN]
+        if not containers:
+            return True
+        if not _ARRAYS.issuperset(map(type, containers)):
+            return False
+        level = chain.from_iterable(containers)
+    return False
 
 
 def _ordered(value: object, depth: int) -> object:
