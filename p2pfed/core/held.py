@@ -84,7 +84,8 @@ def exchange_of(round_number: int, gossip_step: int, gossip_steps: int) -> int:
 
     A step that a round does not have here counts as its last one.
     """
-    return round_number * gossip_steps + min(gossip_step, gossip_steps) - 1
+    step = gossip_step if gossip_step < gossip_steps else gossip_steps
+    return round_number * gossip_steps + step - 1
 
 
 def _is_next(one: Held, other: Held) -> bool:
@@ -110,6 +111,7 @@ class HeldUpdates:
         self.lives = Lives()
         self._by_author: dict[PeerId, dict[bytes, Held]] = {}
         self._by_payload: dict[bytes, list[Held]] = {}
+        self._valid: dict[PeerId, list[Held]] = {}  # validated ones, each author's newest last
         self._pending: dict[int, Held] = {}  # by number
         self._last_number = 0
         self._unusable: dict[PeerId, bytes] = {}  # author to its last update of no use
@@ -129,34 +131,42 @@ class HeldUpdates:
             number=self._last_number if number is None else number,
             exchange=self.exchange(signed),
         )
-        self._by_author.setdefault(held.author, {})[signed.update_id] = held
-        self._by_payload.setdefault(held.content_hash, []).append(held)
+        header = signed.header
+        self._by_author.setdefault(header.author, {})[signed.update_id] = held
+        self._by_payload.setdefault(header.payload_hash, []).append(held)
         self._pending[held.number] = held
         return held
 
     def move(self, held: Held, stage: Stage) -> None:
         """Note that an update has come to another stage."""
+        is_lined_up = Stage.VALID in (held.stage, stage)
         held.stage = stage
-        if held.is_pending:
+        if stage in _PENDING:
             self._pending[held.number] = held
         else:
             self._pending.pop(held.number, None)
+        if is_lined_up:
+            self._line_up(held.author)
 
     def remove(self, held: Held) -> None:
         """Keep an update no longer."""
-        of_author = self._by_author[held.author]
+        author, content_hash = held.author, held.content_hash
+        of_author = self._by_author[author]
         del of_author[held.signed.update_id]
         if not of_author:
-            del self._by_author[held.author]
-        with_payload = self._by_payload[held.content_hash]
+            del self._by_author[author]
+        with_payload = self._by_payload[content_hash]
         with_payload.remove(held)
         if not with_payload:
-            del self._by_payload[held.content_hash]
+            del self._by_payload[content_hash]
         self._pending.pop(held.number, None)
+        if held.stage is Stage.VALID:
+            self._line_up(author)
 
     def get(self, signed: SignedHeader) -> Held | None:
         """Return the update with this header if it is held."""
-        return self._by_author.get(signed.header.author, {}).get(signed.update_id)
+        of_author = self._by_author.get(signed.header.author)
+        return None if of_author is None else of_author.get(signed.update_id)
 
     def of(self, author: PeerId) -> list[Held]:
         """Return the updates of an author, in order of arrival."""
@@ -196,6 +206,11 @@ class HeldUpdates:
         """Return all updates, by author in the order of their first one."""
         return [held for author in self._by_author.values() for held in author.values()]
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is an update that nothing is being done with."""
+        return bool(self._pending)
+
     def pending(self) -> list[Held]:
         """Return the updates that nothing is being done with, in line."""
         return sorted(self._pending.values(), key=attrgetter("number"))
@@ -206,14 +221,11 @@ class HeldUpdates:
 
     def authors(self) -> list[PeerId]:
         """Return the authors of validated updates, sorted."""
-        return sorted(author for author in self._by_author if self.valid(author))
+        return sorted(self._valid)
 
     def valid(self, author: PeerId) -> list[Held]:
         """Return the validated updates of an author, the newest last."""
-        valid = self._valid_from(author, 0)
-        if all(_is_next(one, other) for one, other in pairwise(valid)):
-            return valid
-        return [held for line in self.lines(author).values() for held in line]
+        return list(self._valid.get(author, ()))
 
     def lines(self, author: PeerId) -> dict[int, list[Held]]:
         """Return the validated updates of an author by incarnation, each in sequence.
@@ -231,7 +243,7 @@ class HeldUpdates:
 
     def newest(self, author: PeerId) -> SignedHeader | None:
         """Return the newest validated update of an author."""
-        valid = self.valid(author)
+        valid = self._valid.get(author)
         return valid[-1].signed if valid else None
 
     def exchange(self, signed: SignedHeader) -> int:
@@ -241,9 +253,7 @@ class HeldUpdates:
 
     def of_exchange(self, author: PeerId, exchange: int) -> SignedHeader | None:
         """Return the validated update of an exchange, or else of the next later one."""
-        later = self._valid_from(author, exchange)
-        if len(later) > 1:
-            later = [held for held in self.valid(author) if held.exchange >= exchange]
+        later = [it for it in self._valid.get(author, ()) if it.exchange >= exchange]
         return min(later, key=attrgetter("exchange")).signed if later else None
 
     def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:
@@ -253,8 +263,8 @@ class HeldUpdates:
             return  # it was integrated when a lower one came
         passed = self._passed.setdefault(author, {})
         passed[incarnation] = max(sequence, passed.get(incarnation, 0))
-        for oldest in list(passed)[:-_INCARNATIONS_MAX]:
-            del passed[oldest]
+        if len(passed) > _INCARNATIONS_MAX:
+            del passed[next(iter(passed))]
 
     def is_passed_over(self, signed: SignedHeader) -> bool:
         """Return whether a difference is not wanted any more."""
@@ -300,6 +310,17 @@ class HeldUpdates:
             if peer in held.holders:
                 held.holders.remove(peer)
 
+    def names_payload(self, content_hash: bytes) -> bool:
+        """Return whether an update names a payload."""
+        return content_hash in self._by_payload
+
+    def stored_bytes(self, content_hash: bytes) -> int | None:
+        """Return how many bytes a payload has that is in the payload store, None if it is not."""
+        for held in self._by_payload.get(content_hash, ()):
+            if held.stage in _HERE:
+                return held.signed.header.payload_bytes
+        return None
+
     def payload_bytes(self) -> int:
         """Return how many bytes the payloads take that are here or on their way."""
         sizes = {
@@ -309,13 +330,16 @@ class HeldUpdates:
         }
         return sum(sizes.values())
 
-    def _valid_from(self, author: PeerId, exchange: int) -> list[Held]:
-        """Return the validated updates of an author from an exchange on, as they arrived."""
-        of_author = self._by_author.get(author)
-        if of_author is None:
-            return []
-        return [
-            held
-            for held in of_author.values()
-            if held.stage is Stage.VALID and held.exchange >= exchange
-        ]
+    def _line_up(self, author: PeerId) -> None:
+        """Put the validated updates of an author in order, after one has come or gone.
+
+        That is the order of arrival, unless it is none of a log: then by incarnation in sequence.
+        """
+        of_author = self._by_author.get(author, {})
+        valid = [held for held in of_author.values() if held.stage is Stage.VALID]
+        if not all(_is_next(one, other) for one, other in pairwise(valid)):
+            valid = [held for line in self.lines(author).values() for held in line]
+        if valid:
+            self._valid[author] = valid
+        else:
+            self._valid.pop(author, None)

@@ -50,6 +50,7 @@ class Parts:
         outbox: Collects effects.
         neighbors: The neighbor table.
         own: Updates of this peer.
+        held: Updates of others.
         journal: Writes down its progress.
         dialing: Opens connections.
         membership: Greets, watches and bans.
@@ -66,6 +67,7 @@ class Parts:
     outbox: Outbox
     neighbors: Neighbors
     own: OwnUpdates
+    held: HeldUpdates
     journal: Journal
     dialing: Dialing
     membership: Membership
@@ -133,6 +135,7 @@ def assemble(
         outbox=outbox,
         neighbors=neighbors,
         own=own,
+        held=held,
         journal=journal,
         dialing=dialing,
         membership=membership,

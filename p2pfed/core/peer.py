@@ -207,7 +207,7 @@ class PeerCore:
         parts = self._parts
         if parts.schedule.phase is Phase.LEFT:
             return
-        while True:
+        while parts.neighbors.has_gone or parts.held.has_pending:
             for peer in parts.neighbors.take_gone():
                 parts.dissemination.forget(peer)
                 parts.anti_entropy.forget(peer)

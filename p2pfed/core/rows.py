@@ -53,6 +53,7 @@ class Rows:
         self._used: dict[PeerId, _Used] = {}
         # Neighbors that missed a deadline: not waited for until they are in step again.
         self._absent: dict[PeerId, None] = {}
+        self._missed: PeerId | None = None  # a neighbor whose row was missing when last looked for
 
     # Choosing ------------------------------------------------------------------------------
 
@@ -167,7 +168,11 @@ class Rows:
 
     def is_complete(self, exchange: int, now_s: float) -> bool:
         """Return whether no row of a synchronous exchange is still to come."""
-        return next(self._missing(exchange, now_s), None) is None
+        # Whose row was missing last is looked for first: it mostly still is.
+        entry = None if self._missed is None else self._neighbors.get(self._missed)
+        if entry is None or not self._is_missing(entry, exchange, now_s):
+            self._missed = next(self._missing(exchange, now_s), None)
+        return self._missed is None
 
     def excuse(self, peers: list[PeerId]) -> None:
         """Wait no longer for neighbors that missed the deadline."""
@@ -177,12 +182,15 @@ class Rows:
 
     def _missing(self, exchange: int, now_s: float) -> Iterator[PeerId]:
         for entry in self._neighbors.all():
-            if (
-                self._held.of_exchange(entry.peer, exchange) is None
-                and not self._ledger.is_banned(entry.peer, now_s)
-                and self._is_awaited(entry, exchange)
-            ):
+            if self._is_missing(entry, exchange, now_s):
                 yield entry.peer
+
+    def _is_missing(self, entry: Neighbor, exchange: int, now_s: float) -> bool:
+        return (
+            self._held.of_exchange(entry.peer, exchange) is None
+            and not self._ledger.is_banned(entry.peer, now_s)
+            and self._is_awaited(entry, exchange)
+        )
 
     def _authors(self) -> list[PeerId]:
         return [peer for peer in self._held.authors() if self._takes_from.is_author(peer)]
@@ -261,14 +269,16 @@ class Rows:
     def _is_awaited(self, entry: Neighbor, exchange: int) -> bool:
         if entry.peer in self._absent:
             return False
-        if self._is_on_its_way(entry, exchange):
-            return True  # also from a neighbor that has trained its last round
-        if not entry.is_active:
+        is_greeted = entry.link is Link.GREETED
+        if entry.is_active:
+            # A lost link is a dead neighbor; one never met may still be starting.
+            may_send = is_greeted or (entry.is_configured and not entry.was_greeted)
+        else:
             # What it learned last is still to come if nothing of it is here: without it the rows
             # at hand may be those of liars alone.
-            return entry.link is Link.GREETED and self._held.newest(entry.peer) is None
-        # A lost link is a dead neighbor; one never met may still be starting.
-        return entry.link is Link.GREETED or (entry.is_configured and not entry.was_greeted)
+            may_send = is_greeted and self._held.newest(entry.peer) is None
+        # What is on its way is awaited also from a neighbor that has trained its last round.
+        return may_send or self._is_on_its_way(entry, exchange)
 
     def _is_on_its_way(self, entry: Neighbor, exchange: int) -> bool:
         return any(

@@ -263,17 +263,14 @@ class Transfers:
             self._outbox.add(CancelFetch(content_hash=content_hash))
         elif held.is_here:
             self.release(content_hash)
-        if not self._held.with_payload(content_hash):
+        if not self._held.names_payload(content_hash):
             self._forget_partial(content_hash)
 
     def release(self, content_hash: bytes) -> None:
         """Drop a payload from the payload store unless somebody needs it."""
-        is_needed = (
-            self._stored_bytes(content_hash) is not None
-            or content_hash in self._in_use
-            or any(s.header.payload_hash == content_hash for s in self._validations.values())
-        )
-        if not is_needed:
+        if content_hash in self._in_use or self._stored_bytes(content_hash) is not None:
+            return
+        if all(it.header.payload_hash != content_hash for it in self._validations.values()):
             self._outbox.add(DropPayload(content_hash=content_hash))
 
     # Inside --------------------------------------------------------------------------------
@@ -285,8 +282,10 @@ class Transfers:
         """
         header = held.signed.header
         is_snapshot = self._family is UpdateFamily.LEDGER and header.builds_on is None
+        if not is_snapshot or held.is_foreign:
+            return False
         first = self._held.first_wanted(header.author, header.incarnation)
-        if not is_snapshot or held.is_foreign or not self._is_near(header.sequence, first):
+        if not self._is_near(header.sequence, first):
             return False
         coming = {
             other.signed.header.sequence
@@ -376,12 +375,7 @@ class Transfers:
 
     def _stored_bytes(self, content_hash: bytes) -> int | None:
         own_bytes = self._own.payload_bytes(content_hash)
-        if own_bytes is not None:
-            return own_bytes
-        for held in self._held.with_payload(content_hash):
-            if held.is_here:
-                return held.signed.header.payload_bytes
-        return None
+        return self._held.stored_bytes(content_hash) if own_bytes is None else own_bytes
 
     def _forget_partial(self, content_hash: bytes) -> None:
         self._outbox.cancel_timer(TimerKind.REFETCH, content_hash=content_hash)
