@@ -133,6 +133,8 @@ class AntiEntropy:
         """Compare what a neighbor saw with what was seen here."""
         for sighting in sightings:
             author = sighting.author
+            if author != self._own_peer and not self._authors.is_author(author):
+                continue  # most are of neighbors of the neighbor
             known = self._ledger.known(author, sighting.incarnation, sighting.sequence)
             if known is None or known.update_id == sighting.update_id:
                 self._want_newer(peer, sighting, now_s)

@@ -148,9 +148,11 @@ class Dissemination:
         held = self._held.get(signed)
         if held is not None:
             self._add_holder(held, peer, inline)
-        elif self._is_verified(signed) and not self.lacks(signed):
+            return
+        is_verified = self._is_verified(signed)
+        if is_verified and not self.lacks(signed):
             self._outbox.count("duplicate.update")
-        elif self._is_verified(signed) or self._admit(peer, signed):
+        elif is_verified or self._admit(peer, signed):
             self._hold(peer, signed, inline)
 
     def lacks(self, signed: SignedHeader) -> bool:
@@ -241,12 +243,12 @@ class Dissemination:
             self._outbox.count("ignored.life")
             return False
         self._reader.verify(signed)
-        before = self._ledger.known(header.author, header.incarnation, header.sequence)
         may_be_reborn = peer == header.author or not self._neighbors.is_greeted(header.author)
         is_log = self._family is UpdateFamily.LEDGER
         places = self._held.places(header.author) if is_log else None
         admission = self._ledger.admit(signed, may_be_reborn=may_be_reborn, places=places)
         if admission is Admission.EQUIVOCATION:
+            before = self._ledger.known(header.author, header.incarnation, header.sequence)
             assert before is not None
             self._equivocation.prove(before, signed)
         elif admission is not Admission.NEW and not self._is_of_use(signed):

@@ -73,14 +73,16 @@ class Inbox:
             message = self._decode(neighbor, event.frame)
             if message is None:
                 return
-            self._take_allowance(neighbor, _signatures(message), now_s)
+            signatures = _signatures(message)
+            if signatures:
+                self._take_allowance(neighbor, signatures, now_s)
             self._outbox.count(_RECEIVED[type(message)])
             self._on_message(neighbor, message, now_s, is_active=is_active)
         except RemoteError as error:
             self._membership.offend(event.peer, OffenceKind(error.kind), str(error), now_s)
 
     def _take_allowance(self, neighbor: Neighbor, amount: int, now_s: float) -> None:
-        if amount > 0 and not neighbor.frames.take(float(amount), now_s):
+        if not neighbor.frames.take(float(amount), now_s):
             raise LimitExceeded(
                 f"more than {self._limits.frames_per_s_max} frames and signatures per second"
             )

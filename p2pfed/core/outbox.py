@@ -1,5 +1,6 @@
 """Where the parts of a peer put their effects, in the order in which the driver starts them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, final, get_args
 
@@ -29,7 +30,7 @@ class Outbox:
         self._effects: list[Effect] = []
         self._running: dict[_TimerKey, Timer] = {}
         self._generation = 0
-        self.counters: dict[str, int] = {}
+        self.counters: Counter[str] = Counter()
 
     def add(self, effect: Effect) -> None:
         """Append an effect."""
@@ -43,8 +44,8 @@ class Outbox:
         """Append a `SendFrame` of the message to each peer."""
         if peers:
             frame = frames.encode(message)
-            for peer in peers:
-                self.send_frame(peer, frame, message)
+            self._effects += [SendFrame(peer=peer, frame=frame) for peer in peers]
+            self.count(_SENT[type(message)], len(peers))
 
     def send_frame(self, peer: PeerId, frame: bytes, message: Message) -> None:
         """Append a `SendFrame` of a message that is encoded already."""
@@ -55,9 +56,9 @@ class Outbox:
         """Append a `Notify`."""
         self._effects.append(Notify(notice=notice))
 
-    def count(self, what: str) -> None:
-        """Add one to a counter."""
-        self.counters[what] = self.counters.get(what, 0) + 1
+    def count(self, what: str, times: int = 1) -> None:
+        """Add to a counter."""
+        self.counters[what] += times
 
     def set_timer(
         self,

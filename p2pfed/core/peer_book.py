@@ -58,7 +58,8 @@ class PeerBook:
         if record.run_id != self._run_id or (self._own and record.peer == self._own.peer):
             return
         self._reader.verify_record(record)
-        self.forget(record.peer)
+        if known is not None:
+            self.forget(record.peer)
         self._entries[record.peer] = _Entry(record=record, source=source)
         self._told[source] += 1
         if len(self._entries) > self._records_max:
