@@ -76,8 +76,7 @@ class Dialing:
         Raises:
             RemoteError: If a record is not signed by the peer that it names.
         """
-        for record in message.records:
-            self._book.learn(record, source=peer)
+        self._book.learn(message.records, source=peer)
 
     def take_news(self) -> tuple[PeerRecord, ...]:
         """Return the records to pass on that were learned since the last call."""

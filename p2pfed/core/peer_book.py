@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, final
@@ -46,28 +46,16 @@ class PeerBook:
         self._own = record
         self.forget(record.peer)
 
-    def learn(self, record: PeerRecord, source: PeerId) -> None:
-        """Take a record that a neighbor sent, if it is newer than the one known.
+    def learn(self, records: Iterable[PeerRecord], source: PeerId) -> None:
+        """Take the records that a neighbor sent, if they are newer than those known.
 
         Raises:
-            RemoteError: If it is not signed by the peer that it names.
+            RemoteError: If one is not signed by the peer that it names.
         """
-        known = self._entries.get(record.peer)
-        if known is not None and known.record.version >= record.version:
-            return  # as most are: what is known comes from every side
-        if record.run_id != self._run_id or (self._own and record.peer == self._own.peer):
-            return
-        self._reader.verify_record(record)
-        if known is not None:
-            self.forget(record.peer)
-        self._entries[record.peer] = _Entry(record=record, source=source)
-        self._told[source] += 1
-        if len(self._entries) > self._records_max:
-            # What is pushed out would be news when it comes again: a network of more peers than
-            # are remembered would never cease to tell of them.
-            self._make_room()
-        else:
-            self._news[record.peer] = None
+        for record in records:
+            known = self._entries.get(record.peer)
+            if known is None or known.record.version < record.version:
+                self._take(record, source)  # few are: what is known comes from every side
 
     def addresses(self, peer: PeerId) -> tuple[str, ...]:
         """Return where a peer said that it can be dialed."""
@@ -116,6 +104,21 @@ class PeerBook:
         known = [self._entries[peer].record for peer in self._news if peer in self._entries]
         self._news.clear()
         return tuple(known[-PEER_RECORDS_MAX:])
+
+    def _take(self, record: PeerRecord, source: PeerId) -> None:
+        if record.run_id != self._run_id or (self._own and record.peer == self._own.peer):
+            return
+        self._reader.verify_record(record)
+        if record.peer in self._entries:
+            self.forget(record.peer)
+        self._entries[record.peer] = _Entry(record=record, source=source)
+        self._told[source] += 1
+        if len(self._entries) > self._records_max:
+            # What is pushed out would be news when it comes again: a network of more peers than
+            # are remembered would never cease to tell of them.
+            self._make_room()
+        else:
+            self._news[record.peer] = None
 
     def _make_room(self) -> None:
         # Whoever told us most loses its oldest record: a neighbor that makes up peers by the
