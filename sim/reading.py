@@ -35,8 +35,7 @@ class Recent(Generic[Key, Value]):
 
     def get(self, key: Key) -> Value | None:
         """Return what was put under a key, if it is still here."""
-        found = self._young.get(key)
-        return self._old.get(key) if found is None else found
+        return self._young[key] if key in self._young else self._old.get(key)
 
     def put(self, key: Key, value: Value, size: int = 1) -> None:
         """Remember a value."""

@@ -258,11 +258,14 @@ class HeldUpdates:
 
     def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:
         """Want nothing up to a sequence any more: it is integrated, or a full update follows."""
+        passed = self._passed.get(author)
+        if passed is not None and passed.get(incarnation, -1) >= sequence:
+            return
         lives = self.lives.of(author)
         if lives and incarnation not in lives:
             return  # it was integrated when a lower one came
         passed = self._passed.setdefault(author, {})
-        passed[incarnation] = max(sequence, passed.get(incarnation, 0))
+        passed[incarnation] = sequence
         if len(passed) > _INCARNATIONS_MAX:
             del passed[next(iter(passed))]
 
@@ -274,7 +277,8 @@ class HeldUpdates:
 
     def first_wanted(self, author: PeerId, incarnation: int) -> int:
         """Return the sequence of the first difference of an author that is wanted."""
-        return self._passed.get(author, {}).get(incarnation, 0) + 1
+        passed = self._passed.get(author)
+        return 1 if passed is None else passed.get(incarnation, 0) + 1
 
     def last_connected(self, author: PeerId, incarnation: int, line: list[SignedHeader]) -> int:
         """Return up to which sequence nothing is missing in a log.
@@ -337,7 +341,7 @@ class HeldUpdates:
         """
         of_author = self._by_author.get(author, {})
         valid = [held for held in of_author.values() if held.stage is Stage.VALID]
-        if not all(_is_next(one, other) for one, other in pairwise(valid)):
+        if len(valid) > 1 and not all(_is_next(one, other) for one, other in pairwise(valid)):
             valid = [held for line in self.lines(author).values() for held in line]
         if valid:
             self._valid[author] = valid

@@ -268,9 +268,13 @@ class Transfers:
 
     def release(self, content_hash: bytes) -> None:
         """Drop a payload from the payload store unless somebody needs it."""
-        if content_hash in self._in_use or self._stored_bytes(content_hash) is not None:
-            return
-        if all(it.header.payload_hash != content_hash for it in self._validations.values()):
+        is_needed = (
+            content_hash in self._in_use
+            or self._held.stored_bytes(content_hash) is not None
+            or self._own.payload_bytes(content_hash) is not None
+            or any(s.header.payload_hash == content_hash for s in self._validations.values())
+        )
+        if not is_needed:
             self._outbox.add(DropPayload(content_hash=content_hash))
 
     # Inside --------------------------------------------------------------------------------

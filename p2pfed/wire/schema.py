@@ -121,7 +121,9 @@ def digest(value: object, *, name: str) -> bytes:
     Raises:
         SchemaError: If it is not 32 bytes.
     """
-    return exact_bytes(value, HASH_BYTES, name=name)
+    if type(value) is bytes and len(value) == HASH_BYTES:
+        return value
+    return exact_bytes(value, HASH_BYTES, name=name)  # says what is wrong
 
 
 def public_key(value: object, *, name: str) -> bytes:
@@ -130,7 +132,9 @@ def public_key(value: object, *, name: str) -> bytes:
     Raises:
         SchemaError: If it is not 32 bytes.
     """
-    return exact_bytes(value, PUBLIC_KEY_BYTES, name=name)
+    if type(value) is bytes and len(value) == PUBLIC_KEY_BYTES:
+        return value
+    return exact_bytes(value, PUBLIC_KEY_BYTES, name=name)  # says what is wrong
 
 
 def bytes_up_to(value: object, size_max: int, *, name: str) -> bytes:

@@ -115,6 +115,13 @@ def test_of_a_life_that_does_not_count_no_place_is_kept() -> None:
     assert [held.first_wanted(BERT.peer, life) for life in (LIVES[-1], LIVES[0])] == [1, 4]
 
 
+def test_what_is_passed_over_stays_so() -> None:
+    held = HeldUpdates()
+    for sequence in (5, 3, 0):
+        held.pass_over(BERT.peer, LIVES[0], sequence)
+    assert held.first_wanted(BERT.peer, LIVES[0]) == 6
+
+
 def test_lives_of_one_author_take_none_of_another() -> None:
     peer = greeted()
     for life in LIVES:
