@@ -123,7 +123,6 @@ def assemble(
     anti_entropy = AntiEntropy(config, me, own, held, dissemination, *known, recipients, outbox)
     listeners = (membership, dialing, dissemination, anti_entropy, equivocation)
     inbox = Inbox(config.limits, neighbors, *listeners, outbox, reader)
-
     rows = Rows(config, held, authors, neighbors, ledger)
     idleness = Idleness(config, neighbors, outbox)
     credit = (standing, participation)
