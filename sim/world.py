@@ -144,13 +144,12 @@ class World:
         end_ns = nanoseconds(until_s)
         check_every = max(CHECK_EVERY_EVENTS, CHECK_EVERY_EVENTS_PER_PEER * len(self.hosts))
         while stop is None or not stop():
-            following = self.clock.next_ns()
-            if following is None or following > end_ns:
-                if following is not None:
+            if not self.clock.step(end_ns):
+                is_over = self.clock.next_ns() is None
+                if not is_over:
                     self.clock.advance(end_ns)
                 self.check()
-                return following is None
-            self.clock.step()
+                return is_over
             if self.trace.count - self._checked_at >= check_every:
                 self.check()
         self.check()

@@ -20,3 +20,49 @@ def test_what_is_not_canceled_happens_in_order() -> None:
     while clock.step():
         pass
     assert done == list(range(0, 4_000, 4))
+
+
+def test_equal_times_keep_the_order_of_scheduling() -> None:
+    clock, done = Clock(), list[str]()
+
+    def first() -> None:
+        done.append("first")
+        clock.at(5, lambda: done.append("fourth"))
+        clock.at(0, lambda: done.append("fifth"))  # past, so now
+
+    clock.at(7, lambda: done.append("last"))
+    clock.at(5, first)
+    clock.at(5, lambda: done.append("second"))
+    clock.at(5, lambda: done.append("third"))
+    while clock.step():
+        pass
+    assert done == ["first", "second", "third", "fourth", "fifth", "last"]
+    assert len(clock) == 0
+
+
+def test_steps_go_no_further_than_asked() -> None:
+    clock, done = Clock(), list[int]()
+    for time_ns in (1, 2, 3):
+        clock.at(time_ns, lambda time_ns=time_ns: done.append(time_ns))  # type: ignore[misc]
+    while clock.step(2):
+        pass
+    assert (done, clock.now_ns, clock.next_ns()) == ([1, 2], 2, 3)
+
+
+def test_time_does_not_move_to_what_is_canceled() -> None:
+    clock = Clock()
+    clock.at(1, lambda: None)
+    clock.at(2, lambda: None).cancel()
+    while clock.step():
+        pass
+    assert (clock.now_ns, clock.next_ns(), len(clock)) == (1, None, 0)
+
+
+def test_what_is_canceled_while_its_time_has_come_does_not_happen() -> None:
+    clock, done = Clock(), list[str]()
+    clock.at(1, lambda: late.cancel())
+    late = clock.at(1, lambda: done.append("late"))
+    clock.at(1, lambda: done.append("last"))
+    while clock.step():
+        pass
+    assert done == ["last"]
