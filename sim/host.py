@@ -1,7 +1,8 @@
 """One simulated machine: does what a node does for its `PeerCore`, in virtual time."""
 
-from collections.abc import Sequence
-from typing import assert_never, final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, final
 
 from p2pfed.core.effects import (
     AnswerPayload,
@@ -11,7 +12,6 @@ from p2pfed.core.effects import (
     Dial,
     Disconnect,
     DropPayload,
-    Effect,
     FetchPayload,
     Notify,
     Save,
@@ -32,7 +32,7 @@ from p2pfed.core.events import (
     PayloadFailed,
     TimerFired,
 )
-from p2pfed.core.notices import Finished, Left, Notice
+from p2pfed.core.notices import Finished, Left
 from p2pfed.core.peer import PeerCore
 from p2pfed.core.timers import Timer
 from p2pfed.identity import PeerId
@@ -54,6 +54,7 @@ class Host:
     Attributes:
         index: Number of the peer.
         member: Who it is.
+        is_honest: Whether it follows the protocol.
         disk: Survives a crash.
         core: The running core; the last one while none runs, None before the first.
         bench: The running life's bench, or the last one's.
@@ -67,6 +68,7 @@ class Host:
     def __init__(self, index: int, member: Member, surroundings: Surroundings) -> None:
         self.index = index
         self.member = member
+        self.is_honest = member.adversary is None
         self.disk = Disk()
         self.core: PeerCore | None = None
         self.bench: Bench | None = None
@@ -91,11 +93,6 @@ class Host:
     def life(self) -> int | None:
         """Which run of its process this is, from 1; None while none runs."""
         return self._life if self.power is Power.RUNNING else None
-
-    @property
-    def is_honest(self) -> bool:
-        """Whether it follows the protocol."""
-        return self.member.adversary is None
 
     @property
     def now_s(self) -> float:
@@ -189,11 +186,12 @@ class Host:
         if self.power is not Power.RUNNING:
             return
         assert self.core is not None
-        around = self._around
-        if isinstance(event, FrameReceived) and self.member.adversary is not None:
-            self.member.adversary.frame_received(event.peer, event.frame)
+        around, member = self._around, self.member
+        if member.adversary is not None and isinstance(event, FrameReceived):
+            member.adversary.frame_received(event.peer, event.frame)
         around.trace.add_event(around.clock.now_ns, self.index, event)
-        effects = self.core.handle(event, now_s=self._own_clock_s())
+        own_clock_s = around.clock.now_s * member.clock_rate_ratio + member.clock_ahead_s
+        effects = self.core.handle(event, now_s=own_clock_s)
         for event_handled in around.audience.event_handled:
             event_handled(self, event, effects)
         for effect in effects:
@@ -202,48 +200,21 @@ class Host:
                     self.crash()
                     return
                 self._effects_until_crash -= 1
-            self._begin(effect)
+            BEGINNINGS[type(effect)](self, effect)
 
-    def _own_clock_s(self) -> float:
-        """Return what the time is by the machine's own clock, in seconds."""
-        return self.now_s * self.member.clock_rate_ratio + self.member.clock_ahead_s
+    def _cancel_timer(self, effect: CancelTimer) -> None:
+        entry = self.timers.pop(effect.timer, None)
+        if entry is not None:
+            entry.cancel()
 
-    def _begin(self, effect: Effect) -> None:
-        around = self._around
-        match effect:
-            case SendFrame():
-                self._send(effect)
-            case SetTimer():
-                self._set_timer(effect)
-            case CancelTimer():
-                entry = self.timers.pop(effect.timer, None)
-                if entry is not None:
-                    entry.cancel()
-            case Dial():
-                around.network.dial(self.index, effect.peer)
-            case Disconnect():
-                around.network.disconnect(self.index, effect.peer)
-            case Save():
-                self._save(effect)
-            case StorePayload():
-                self.shelf.put(effect.content_hash, effect.payload)
-            case DropPayload():
-                self.shelf.drop(effect.content_hash)
-            case FetchPayload():
-                self._fetch(effect)
-            case CancelFetch():
-                around.transfers.cancel(self.index, effect.content_hash)
-                self._partials.pop(effect.content_hash, None)
-            case AnswerPayload():
-                around.transfers.answer(self.index, effect)
-            case StartValidation() | StartTraining() | StartIntegration() | CancelJob():
-                self._work(effect)
-            case Notify():
-                self._notify(effect.notice)
-            case _:
-                assert_never(effect)
+    def _dial(self, effect: Dial) -> None:
+        self._around.network.dial(self.index, effect.peer)
 
-    def _notify(self, notice: Notice) -> None:
+    def _disconnect(self, effect: Disconnect) -> None:
+        self._around.network.disconnect(self.index, effect.peer)
+
+    def _notify(self, effect: Notify) -> None:
+        notice = effect.notice
         self.is_done = self.is_done or isinstance(notice, Finished | Left)
         if isinstance(notice, Left):
             self.has_left = True
@@ -251,38 +222,41 @@ class Host:
         for notice_given in self._around.audience.notice_given:
             notice_given(self, notice)
 
-    def _work(self, effect: StartValidation | StartTraining | StartIntegration | CancelJob) -> None:
+    def _validate(self, effect: StartValidation) -> None:
         assert self._workshop is not None
-        match effect:
-            case StartTraining():
-                self._workshop.train(effect)
-            case StartIntegration():
-                self._workshop.integrate(effect)
-            case StartValidation():
-                self._workshop.validate(effect)
-            case CancelJob():
-                self._workshop.cancel(effect.job)
-            case _:
-                assert_never(effect)
+        self._workshop.validate(effect)
+
+    def _train(self, effect: StartTraining) -> None:
+        assert self._workshop is not None
+        self._workshop.train(effect)
+
+    def _integrate(self, effect: StartIntegration) -> None:
+        assert self._workshop is not None
+        self._workshop.integrate(effect)
+
+    def _cancel_job(self, effect: CancelJob) -> None:
+        assert self._workshop is not None
+        self._workshop.cancel(effect.job)
 
     def _send(self, effect: SendFrame) -> None:
-        for frame_sent in self._around.audience.frame_sent:
-            frame_sent(self, effect.peer, effect.frame)
-        frames: Sequence[bytes] = (effect.frame,)
-        if self.member.adversary is not None:
-            frames = self.member.adversary.frames_to_send(effect.peer, effect.frame)
-        for frame in frames:
-            self._around.network.send(self.index, effect.peer, frame)
+        around = self._around
+        peer, frame = effect.peer, effect.frame
+        for frame_sent in around.audience.frame_sent:
+            frame_sent(self, peer, frame)
+        if self.member.adversary is None:
+            around.network.send(self.index, peer, frame)
+            return
+        for other in self.member.adversary.frames_to_send(peer, frame):
+            around.network.send(self.index, peer, other)
 
     def _set_timer(self, effect: SetTimer) -> None:
-        timer = effect.timer
-
-        def fire() -> None:
-            del self.timers[timer]
-            self.deliver(TimerFired(timer=timer))
-
         delay_s = effect.delay_s / self.member.clock_rate_ratio
-        self.timers[timer] = self._around.clock.after(delay_s, fire)
+        fire = partial(self._fire, effect.timer)
+        self.timers[effect.timer] = self._around.clock.after(delay_s, fire)
+
+    def _fire(self, timer: Timer) -> None:
+        del self.timers[timer]
+        self.deliver(TimerFired(timer=timer))
 
     def _save(self, effect: Save) -> None:
         model = None
@@ -294,6 +268,12 @@ class Host:
         self.disk.write(effect, model, None if own is None else own.inline)
 
     # Payloads ------------------------------------------------------------------------------
+
+    def _store(self, effect: StorePayload) -> None:
+        self.shelf.put(effect.content_hash, effect.payload)
+
+    def _drop(self, effect: DropPayload) -> None:
+        self.shelf.drop(effect.content_hash)
 
     def _fetch(self, effect: FetchPayload) -> None:
         kept = self._partials.setdefault(effect.content_hash, [])
@@ -308,6 +288,13 @@ class Host:
                 offence=None,
             )
             self._around.clock.after(0.0, lambda: self.deliver(failed))
+
+    def _cancel_fetch(self, effect: CancelFetch) -> None:
+        self._around.transfers.cancel(self.index, effect.content_hash)
+        self._partials.pop(effect.content_hash, None)
+
+    def _answer(self, effect: AnswerPayload) -> None:
+        self._around.transfers.answer(self.index, effect)
 
     def serve(self, content_hash: bytes) -> Served | None:
         """Return what to send for a payload that the core allowed; None if it is not here."""
@@ -346,3 +333,24 @@ class Host:
                 offence=offence,
             )
         )
+
+
+# How each effect begins; one look-up, since there are dozens of them in a round of each peer.
+BEGINNINGS: Final[Mapping[type, Callable[[Host, Any], None]]] = {
+    SendFrame: Host._send,
+    SetTimer: Host._set_timer,
+    CancelTimer: Host._cancel_timer,
+    Dial: Host._dial,
+    Disconnect: Host._disconnect,
+    Save: Host._save,
+    StorePayload: Host._store,
+    DropPayload: Host._drop,
+    FetchPayload: Host._fetch,
+    CancelFetch: Host._cancel_fetch,
+    AnswerPayload: Host._answer,
+    StartValidation: Host._validate,
+    StartTraining: Host._train,
+    StartIntegration: Host._integrate,
+    CancelJob: Host._cancel_job,
+    Notify: Host._notify,
+}

@@ -106,7 +106,7 @@ def run(
 
     def is_over() -> bool:
         nonlocal unfinished
-        if world.now_s <= last_fault_s or (unfinished is not None and _is_awaited(unfinished)):
+        if (unfinished is not None and _is_awaited(unfinished)) or world.now_s <= last_fault_s:
             return False
         unfinished = next(filter(_is_awaited, world.hosts), None)
         return unfinished is None
@@ -117,8 +117,8 @@ def run(
 
 
 def _is_awaited(host: Host) -> bool:
-    lives = host.power is Power.RUNNING or host.core is None
-    return host.is_honest and lives and not host.is_done
+    may_finish = host.is_honest and not host.is_done
+    return may_finish and (host.power is Power.RUNNING or host.core is None)
 
 
 def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
