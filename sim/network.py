@@ -161,18 +161,15 @@ class Network:
                     model, clock, generator, up=ups[sender], down=downs[receiver]
                 )
         self._numbers = {peer: number for number, peer in enumerate(peers)}
-        self._connections: dict[tuple[int, int], Connection] = {}
+        # Of each end those that exist there, by the peer at the other one.
+        self._open: list[dict[PeerId, Connection]] = [{} for _ in peers]
         self._attempts: dict[tuple[int, int], _Attempt] = {}
 
     # For the driver of a peer --------------------------------------------------------------
 
     def connection(self, end: int, peer: PeerId) -> Connection | None:
         """Return the connection of an end to a peer, if it exists at that end."""
-        other = self._numbers.get(peer)
-        if other is None:
-            return None
-        found = self._connections.get(_pair(end, other))
-        return found if found is not None and found.is_open(end) else None
+        return self._open[end].get(peer)
 
     def dial(self, caller: int, peer: PeerId) -> None:
         """Connect, or answer `DialFailed`; a connection that exists already is kept."""
@@ -192,7 +189,7 @@ class Network:
 
     def send(self, sender: int, peer: PeerId, frame: bytes) -> None:
         """Send a frame on the connection to a peer; without one it is dropped."""
-        connection = self.connection(sender, peer)
+        connection = self._open[sender].get(peer)
         if connection is None or sender in connection.closing_ends:
             return
         receiver = connection.other(sender)
@@ -200,7 +197,8 @@ class Network:
         if not wire.has_room(len(frame)):
             self._overflow(connection, sender)
             return
-        wire.send(len(frame), lambda: self._frame_arrived(connection, sender, frame))
+        event = FrameReceived(peer=self.peers[sender], frame=frame)
+        wire.send(len(frame), partial(self._frame_arrived, connection, receiver, event))
 
     def disconnect(self, end: int, peer: PeerId) -> None:
         """Close a connection after what was sent has left; `PeerDisconnected` follows."""
@@ -231,8 +229,8 @@ class Network:
             resets: Whether its kernel tells the others.
         """
         for other in self._adjacent[number]:
-            connection = self._connections.get(_pair(number, other))
-            if connection is not None and connection.is_open(number):
+            connection = self._open[number].get(self.peers[other])
+            if connection is not None:
                 self._forget_end(connection, number)
                 if resets:
                     self._reset(connection, number)
@@ -327,19 +325,21 @@ class Network:
         self.endpoints[caller].deliver(DialFailed(peer=peer, reason=reason))
 
     def _establish(self, caller: int, callee: int) -> None:
-        old = self._connections.get(_pair(caller, callee))
+        old = self._open[callee].get(self.peers[caller])
         if old is not None:
             self.close_end(old, callee)  # half open: the caller has forgotten it already
         connection = Connection(callee, caller)
-        self._connections[_pair(caller, callee)] = connection
+        for end in connection.ends:
+            self._open[end][self.peers[connection.other(end)]] = connection
         for end in connection.ends:
             if connection.is_open(end):
                 self.endpoints[end].deliver(PeerConnected(peer=self.peers[connection.other(end)]))
 
-    def _frame_arrived(self, connection: Connection, sender: int, frame: bytes) -> None:
-        receiver = connection.other(sender)
-        if not self.answers_reset(connection, receiver):
-            self.endpoints[receiver].deliver(FrameReceived(peer=self.peers[sender], frame=frame))
+    def _frame_arrived(self, connection: Connection, receiver: int, event: FrameReceived) -> None:
+        if connection.is_open(receiver):
+            self.endpoints[receiver].deliver(event)
+        else:
+            self._reset(connection, receiver)
 
     def _reset(self, connection: Connection, end: int) -> None:
         """Let the kernel of an end that is gone tell the other end, unless that is gone too."""
@@ -349,15 +349,9 @@ class Network:
 
     def _forget_end(self, connection: Connection, end: int) -> None:
         connection.open_ends.discard(end)
-        pair = _pair(*connection.ends)
-        if not connection.open_ends and self._connections.get(pair) is connection:
-            del self._connections[pair]
+        del self._open[end][self.peers[connection.other(end)]]
         for tenant in self.tenants:
             tenant.end_closed(connection, end)
-
-
-def _pair(first: int, second: int) -> tuple[int, int]:
-    return (first, second) if first < second else (second, first)
 
 
 def _link_model(data: Mapping[str, float | None], default: LinkModel) -> LinkModel:
