@@ -55,8 +55,7 @@ class Trace:
     ) -> None:
         self.count += 1
         head = f"{time_ns} {index} {name} {len(content)} ".encode()
-        self._state.update(head)
-        self._state.update(content)
+        self._state.update(head + content)
         if self._keeps_lines:
             self.lines.append(f"{time_ns} {index} {name} {blake3(content).hexdigest()[:16]}")
         if self.listener is not None:
