@@ -42,13 +42,14 @@ class UniqueSequences(Watcher):
 
     def __init__(self) -> None:
         self._ids: dict[tuple[PeerId, int, int], bytes] = {}
-        self._last_frame = b""
+        self._last: tuple[int, bytes] = (-1, b"")
 
     @override
     def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
-        if not host.is_honest or frame == self._last_frame:
+        last_index, last_frame = self._last
+        if not host.is_honest or (frame == last_frame and host.index == last_index):
             return  # a peer sends the same bytes to all its neighbors
-        self._last_frame = frame
+        self._last = (host.index, frame)
         signed = carried_update(frame, host.member.reader or PLAIN)
         if signed is None or signed.header.author != host.peer:
             return
@@ -72,7 +73,8 @@ class SavedBeforeSent(Watcher):
 
     @override
     def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
-        if not host.is_honest or (host.index, frame) == self._last:
+        last_index, last_frame = self._last
+        if not host.is_honest or (frame == last_frame and host.index == last_index):
             return
         self._last = (host.index, frame)
         signed = carried_update(frame, host.member.reader or PLAIN)
