@@ -1,5 +1,6 @@
 """Payload transfers: asked for by hash, served from an offset, chunk by chunk."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final
@@ -107,8 +108,9 @@ class Transfers:
         self._network = network
         self._clock = clock
         self._idle_ns = nanoseconds(network.timing.idle_s)
-        self._fetches: dict[tuple[int, bytes], Transfer] = {}  # by client and content hash
-        self._uploads: dict[int, Transfer] = {}  # by token
+        # By client and content hash, and by server and token.
+        self._fetches: defaultdict[int, dict[bytes, Transfer]] = defaultdict(dict)
+        self._uploads: defaultdict[int, dict[int, Transfer]] = defaultdict(dict)
         self._last_token = 0
         network.tenants.append(self)
 
@@ -119,7 +121,7 @@ class Transfers:
         connection = self._network.connection(client, effect.peer)
         if connection is None:
             return False
-        known = self._fetches.get((client, effect.content_hash))
+        known = self._fetches[client].get(effect.content_hash)
         assert known is None or not known.is_wanted  # what is left may be of an earlier life
         transfer = Transfer(
             connection=connection,
@@ -130,7 +132,7 @@ class Transfers:
             done_bytes=effect.offset,
             progress_ns=self._clock.now_ns,
         )
-        self._fetches[client, effect.content_hash] = transfer
+        self._fetches[client][effect.content_hash] = transfer
         self._watch(transfer)
         wire = self._network.wires[client, transfer.server]
         wire.send(_REQUEST_BYTES, lambda: self._request_arrived(transfer))
@@ -138,13 +140,13 @@ class Transfers:
 
     def cancel(self, client: int, content_hash: bytes) -> None:
         """Stop a fetch of a client, if it runs."""
-        transfer = self._fetches.pop((client, content_hash), None)
+        transfer = self._fetches[client].pop(content_hash, None)
         if transfer is not None and transfer.is_wanted:
             self._abandon(transfer)
 
     def answer(self, server: int, effect: AnswerPayload) -> None:
         """Serve or refuse what `PayloadWanted` asked for."""
-        transfer = self._uploads.get(effect.token)
+        transfer = self._uploads[server].get(effect.token)
         if transfer is None or not transfer.connection.is_open(server):
             return
         wire = self._network.wires[server, transfer.client]
@@ -154,7 +156,7 @@ class Transfers:
             served = self.parties[server].serve(effect.content_hash)
         if served is None or effect.offset is None:
             wire.send(_ANSWER_BYTES, lambda: self._refused(transfer))
-            self._clock.after(0.0, lambda: self._stop_upload(effect.token))
+            self._clock.after(0.0, lambda: self._stop_upload(transfer))
             return
         transfer.position = effect.offset
         wire.send(_ANSWER_BYTES, lambda: self._accepted(transfer, served.size_bytes))
@@ -162,19 +164,19 @@ class Transfers:
 
     def has_arrived(self, client: int, content_hash: bytes) -> bool:
         """Return whether a fetch is over of which its client does not know yet."""
-        transfer = self._fetches.get((client, content_hash))
+        transfer = self._fetches[client].get(content_hash)
         return transfer is not None and not transfer.is_wanted
 
     # For the network -----------------------------------------------------------------------
 
     def end_closed(self, connection: Connection, end: int) -> None:
         """End the transfers of a connection at one of its ends."""
-        for transfer in [t for t in self._fetches.values() if t.connection is connection]:
-            if transfer.client == end and transfer.is_wanted:
+        for transfer in list(self._fetches[end].values()):
+            if transfer.connection is connection and transfer.is_wanted:
                 self._fail(transfer, None)
-        for token, transfer in list(self._uploads.items()):
-            if transfer.connection is connection and transfer.server == end:
-                self._stop_upload(token)
+        for transfer in list(self._uploads[end].values()):
+            if transfer.connection is connection:
+                self._stop_upload(transfer)
 
     # At the client -------------------------------------------------------------------------
 
@@ -215,11 +217,11 @@ class Transfers:
 
     def _tell_client(self, transfer: Transfer, tell: Callable[[Party], None]) -> None:
         """Tell how a fetch ended, unless it is canceled before."""
-        key = (transfer.client, transfer.content_hash)
+        fetches = self._fetches[transfer.client]
 
         def tell_once() -> None:
-            if self._fetches.get(key) is transfer:
-                del self._fetches[key]
+            if fetches.get(transfer.content_hash) is transfer:
+                del fetches[transfer.content_hash]
                 tell(self.parties[transfer.client])
 
         self._hand_on(transfer.server, transfer.client, tell_once)
@@ -243,7 +245,7 @@ class Transfers:
         self._stop_waiting(transfer)
         if transfer.connection.is_open(transfer.client):
             wire = self._network.wires[transfer.client, transfer.server]
-            wire.signal(lambda: self._stop_upload(transfer.token))
+            wire.signal(lambda: self._stop_upload(transfer))
 
     def _stop_waiting(self, transfer: Transfer) -> None:
         transfer.is_wanted = False
@@ -268,11 +270,11 @@ class Transfers:
             return
         self._last_token += 1
         transfer.token = self._last_token
-        self._uploads[transfer.token] = transfer
+        self._uploads[transfer.server][transfer.token] = transfer
         self._hand_on(transfer.client, transfer.server, lambda: self._ask(transfer))
 
     def _ask(self, transfer: Transfer) -> None:
-        if transfer.token not in self._uploads:
+        if transfer.token not in self._uploads[transfer.server]:
             return  # given up in between
         self.parties[transfer.server].deliver(
             PayloadWanted(
@@ -288,7 +290,7 @@ class Transfers:
         if not transfer.is_served:
             return
         if transfer.position >= len(source):
-            self._stop_upload(transfer.token)
+            self._stop_upload(transfer)
             return
         if transfer.flying_chunks >= WINDOW_CHUNKS:
             transfer.is_stalled = True
@@ -300,10 +302,10 @@ class Transfers:
         left_ns = wire.send(len(chunk), lambda: self._chunk_arrived(transfer, chunk, source))
         self._clock.at(left_ns, lambda: self._pump(transfer, source))
 
-    def _stop_upload(self, token: int) -> None:
-        transfer = self._uploads.pop(token, None)
-        if transfer is not None and transfer.is_served:
+    def _stop_upload(self, transfer: Transfer) -> None:
+        known = self._uploads[transfer.server].pop(transfer.token, None)
+        if known is not None and transfer.is_served:
             transfer.is_served = False
-            ended = UploadEnded(peer=self._network.peers[transfer.client], token=token)
+            ended = UploadEnded(peer=self._network.peers[transfer.client], token=transfer.token)
             server = transfer.server
             self._hand_on(transfer.client, server, lambda: self.parties[server].deliver(ended))
