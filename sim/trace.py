@@ -1,11 +1,14 @@
 """One digest over everything that was delivered: equal digests, equal runs."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from blake3 import blake3
 
 from p2pfed.core.events import Event, FrameReceived, TrainingFinished
+from sim.reading import Recent
+
+_FRAME_BYTES_MAX: Final = 1 << 24  # guess: what 10,000 peers have on their way at once
 
 # Takes an entry: time in nanoseconds, number of the peer, name, content, the event if there is one.
 TraceListener = Callable[[int, int, str, bytes, Event | None], None]
@@ -14,6 +17,8 @@ TraceListener = Callable[[int, int, str, bytes, Event | None], None]
 @final
 class Trace:
     """Folds every delivered event and every fault into one BLAKE3-256.
+
+    Frames and payloads are taken by their hashes.
 
     Args:
         keeps_lines: Whether to keep a readable line per entry, to find where two runs part.
@@ -30,6 +35,7 @@ class Trace:
         self.listener: TraceListener | None = None
         self._keeps_lines = keeps_lines
         self._state = blake3()
+        self._frames: Recent[bytes, bytes] = Recent(_FRAME_BYTES_MAX)  # hashes of the last ones
 
     @property
     def digest(self) -> bytes:
@@ -44,7 +50,7 @@ class Trace:
             index: Number of the peer.
             event: What it gets.
         """
-        self._add(time_ns, index, type(event).__name__, _content(event), event)
+        self._add(time_ns, index, type(event).__name__, self._content(event), event)
 
     def add_fault(self, time_ns: int, index: int, name: str) -> None:
         """Take something that the world did to a peer."""
@@ -61,17 +67,23 @@ class Trace:
         if self.listener is not None:
             self.listener(time_ns, index, name, content, event)
 
+    def _content(self, event: Event) -> bytes:
+        """Return bytes that tell an event from every other of its type."""
+        match event:
+            case FrameReceived():  # without the frame itself, which reaches several peers
+                return event.peer + self._frame_hash(event.frame)
+            case TrainingFinished():  # without the payload itself, which its hash stands for
+                numbers = (event.job, event.payload.size_bytes, event.loss, event.examples)
+                kind = b"" if event.is_full else b"difference"
+                return event.payload.content_hash + kind + repr(numbers).encode()
+            case _:
+                # Numbers, texts, bytes and tuples of frozen dataclasses: repr is one to one, and
+                # the same in every process.
+                return repr(event).encode()
 
-def _content(event: Event) -> bytes:
-    """Return bytes that tell an event from every other of its type."""
-    match event:
-        case FrameReceived():
-            return event.peer + event.frame
-        case TrainingFinished():  # without the payload itself, which its hash stands for
-            numbers = (event.job, event.payload.size_bytes, event.loss, event.examples)
-            kind = b"" if event.is_full else b"difference"
-            return event.payload.content_hash + kind + repr(numbers).encode()
-        case _:
-            # Numbers, texts, bytes and tuples of frozen dataclasses: repr is one to one, and the
-            # same in every process.
-            return repr(event).encode()
+    def _frame_hash(self, frame: bytes) -> bytes:
+        known = self._frames.get(frame)
+        if known is None:
+            known = blake3(frame).digest()
+            self._frames.put(frame, known, len(frame))
+        return known
