@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from p2pfed.updates.codec import Codec, check_length
 from p2pfed.updates.construction import Constant
+from p2pfed.updates.specification import little_endian
 
 
 @final
@@ -38,7 +39,7 @@ class Float32(Codec):
 
     @override
     def _encode(self, vector: Tensor) -> bytes:
-        return vector.numpy().astype("<f4", copy=False).tobytes()
+        return little_endian(vector)
 
     @override
     def _decode(self, data: bytes | memoryview, size: int) -> Tensor:
