@@ -105,6 +105,8 @@ class Clock:
         Args:
             until_ns: Entries later than this stay; None for all times.
         """
+        if until_ns is not None and until_ns < self.now_ns:
+            return False
         while True:
             while self._now:
                 entry = self._now.popleft()
@@ -145,6 +147,7 @@ class Clock:
         self._canceled -= dropped
 
     def _compact(self) -> None:
+        self._now = deque(entry for entry in self._now if entry.action is not None)
         for time_ns, entries in list(self._later.items()):
             alive = [entry for entry in entries if entry.action is not None]
             if alive:
@@ -153,5 +156,5 @@ class Clock:
                 del self._later[time_ns]
         self._times = list(self._later)
         heapq.heapify(self._times)
-        self._canceled = sum(entry.action is None for entry in self._now)
+        self._canceled = 0
         self._length = len(self._now) + sum(map(len, self._later.values()))

@@ -12,6 +12,7 @@ from p2pfed.config.plugins import load_plugins
 from p2pfed.core.config import CoreConfig
 from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
+from p2pfed.learn.learner import TaskLearner
 from p2pfed.learn.tasks import load_task
 from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import Role
@@ -194,6 +195,8 @@ def _build(
         share_frozen(made.adapted.model, first.adapted.model)
         if isinstance(made.bench, Workbench) and isinstance(first.bench, Workbench):
             share_initial(made.bench, first.bench)
+        if isinstance(made.bench, Workbench) and isinstance(made.bench.learner, TaskLearner):
+            made.bench.learner.pack()
         return made.bench
 
     members = overlay(
@@ -252,7 +255,7 @@ def _on_machines(members: Sequence[Member], machines: Sequence[Machine]) -> list
 def _core_configs(
     scenario: Scenario, seed: int, agreement: Agreement
 ) -> Callable[[int], CoreConfig]:
-    """Return what makes the configuration of each peer; parts of equal ones are there once."""
+    """Return what makes the configuration of each peer; equal ones are there once."""
     known: dict[CoreConfig, CoreConfig] = {}
 
     def make(index: int) -> CoreConfig:

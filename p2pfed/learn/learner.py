@@ -217,6 +217,11 @@ class TaskLearner:
                 placement=self.placement,
             )
 
+    def pack(self) -> None:
+        """Let the parameters that travel lie in one vector; see `AdaptedModel.in_one_piece`."""
+        self.adapted = self.adapted.in_one_piece()
+        self._known = LearnerState(self.adapted, self._optimizer)
+
     @property
     def specification(self) -> ParameterSpecification:
         """Which parameters travel."""

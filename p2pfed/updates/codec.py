@@ -158,5 +158,5 @@ def is_finite(vector: Tensor) -> bool:
     if not len(vector):
         return True
     # One pass and no temporary: NaN and infinity both show in the extremes.
-    low, high = torch.aminmax(vector)
+    low, high = torch.aminmax(vector.detach())
     return math.isfinite(low) and math.isfinite(high)

@@ -44,7 +44,7 @@ class AdaptedModel:
         frozen_digest: See `base_digest`.
         fixed: Frozen factors that the method added and every peer makes for itself, by name:
             float32, on the CPU, as they were made.
-        packed: What `pack` made of the trainable parameters, if it could.
+        packed: The memory of the trainable parameters, if they lie in one piece.
     """
 
     model: nn.Module
@@ -70,7 +70,7 @@ class AdaptedModel:
         """
         if self.packed is not None and are_packed(self.trainable, self.packed):
             self.specification.check(vector)
-            self.packed.copy_(vector)
+            self.packed.copy_(vector.detach())
             return
         with torch.no_grad():
             for name, tensor in self.specification.unflatten(vector).items():
@@ -97,8 +97,16 @@ class AdaptedModel:
         # Between some devices, torch makes new parameters instead of moving the old ones.
         moved = dict(model.named_parameters())
         trainable = {name: moved[names[id(old)]] for name, old in self.trainable.items()}
-        packed = pack(model, trainable)
-        return replace(self, model=model, trainable=trainable, packed=packed)
+        return replace(self, model=model, trainable=trainable)
+
+    def in_one_piece(self) -> "AdaptedModel":
+        """Let what trains lie in one vector, as far as it can, to be read and written at once.
+
+        For models that nobody else holds: `torch.save` of one parameter then stores all of them,
+        safetensors' `save_model` refuses them, and `load_vector` is unseen by a graph that is
+        still to be derived.
+        """
+        return replace(self, packed=pack(self.model, self.trainable))
 
 
 class Method(ABC):

@@ -36,7 +36,8 @@ def are_packed(parameters: Mapping[str, nn.Parameter], packed: Tensor) -> bool:
     """Tell whether parameters still lie where `pack` moved them, and nobody moved them since."""
     place = packed.data_ptr()
     for parameter in parameters.values():
-        if parameter.data_ptr() != place or parameter.dtype != packed.dtype:
+        is_there = parameter.data_ptr() == place and parameter.dtype == packed.dtype
+        if not (is_there and parameter.is_contiguous()):
             return False
         place += parameter.nbytes
     return True

@@ -1,5 +1,7 @@
 """What simulated peers have in common is there once: data, and frozen parameters."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -104,13 +106,16 @@ def test_each_peer_has_the_rows_that_a_real_one_would_load(
     topology = {"name": "complete", "nodes": nodes}
     scenario = load_scenario({**SCENARIO, "share": share, "topology": topology})
     pool = digits()
+    pool = replace(pool, groups=torch.arange(len(pool.rows("train"))))
     rows = SharedRows(pool)
     for index in range(nodes):
         config = scenario.run_config(index, seed=1)
         found, expected = rows.task_of(config), peer_task(config, pool=pool)
         own, loaded = found.rows("train"), expected.rows("train")
         assert torch.equal(own.labels, loaded.labels)
-        assert (found.groups is None) == (expected.groups is None)
+        assert found.groups is not None
+        assert expected.groups is not None
+        assert torch.equal(found.groups, expected.groups)
         chosen = torch.arange(len(own) - 1, -1, -2)
         for batch in (own.batch(chosen), own.subset(chosen).batch(torch.arange(len(chosen)))):
             assert torch.equal(batch.inputs, loaded.batch(chosen).inputs)

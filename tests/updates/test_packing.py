@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 def make_placed() -> AdaptedModel:
-    return Full().adapt(make_model(), seed=0).placed(CPU, torch.float32)
+    return Full().adapt(make_model(), seed=0).placed(CPU, torch.float32).in_one_piece()
 
 
 def values(model: nn.Module) -> dict[str, Tensor]:
@@ -60,6 +60,23 @@ def test_parameters_that_were_moved_since_are_still_read_and_written() -> None:
     assert adapted.specification.unflatten(adapted.vector())["head.bias"].tolist() == [5.0] * 3
     adapted.load_vector(torch.zeros(adapted.specification.size))
     assert moved.tolist() == [0.0] * 3
+
+
+def test_parameters_that_were_laid_out_anew_are_read_as_they_are() -> None:
+    adapted = make_placed()
+    weight = adapted.trainable["encoder.query.weight"]
+    weight.data = weight.data[:1].expand(weight.shape)  # where it was, but for its strides
+    assert torch.equal(adapted.vector(), adapted.specification.flatten(adapted.trainable))
+
+
+def test_a_vector_that_can_be_derived_leaves_no_graph() -> None:
+    adapted = make_placed()
+    adapted.load_vector(torch.zeros(adapted.specification.size, requires_grad=True))
+    assert not adapted.vector().requires_grad
+
+
+def test_models_are_packed_only_where_it_is_asked_for() -> None:
+    assert Full().adapt(make_model(), seed=0).placed(CPU, torch.float32).packed is None
 
 
 def test_memory_that_is_used_twice_is_left_alone() -> None:
