@@ -12,7 +12,6 @@ from p2pfed.config.plugins import load_plugins
 from p2pfed.core.config import CoreConfig
 from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
-from p2pfed.learn.learner import TaskLearner
 from p2pfed.learn.tasks import load_task
 from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import Role
@@ -41,7 +40,7 @@ from sim.overlay import overlay
 from sim.result import Recorder, Result, accuracies
 from sim.rounds_scope import ROUNDS
 from sim.scenario import Scenario, load_scenario
-from sim.sharing import SharedRows, share_frozen, share_initial
+from sim.sharing import SharedRows, in_one_piece, share_frozen, share_initial
 from sim.tables import (
     ChurnTable,
     ClogTable,
@@ -195,9 +194,7 @@ def _build(
         share_frozen(made.adapted.model, first.adapted.model)
         if isinstance(made.bench, Workbench) and isinstance(first.bench, Workbench):
             share_initial(made.bench, first.bench)
-        if isinstance(made.bench, Workbench) and isinstance(made.bench.learner, TaskLearner):
-            made.bench.learner.pack()
-        return made.bench
+        return in_one_piece(made.bench)
 
     members = overlay(
         net.graph,

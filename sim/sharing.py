@@ -10,10 +10,12 @@ from p2pfed.config.learning import peer_task
 from p2pfed.config.model import RunConfig
 from p2pfed.config.naming import run_file_fields
 from p2pfed.learn.examples import Examples, Rows
+from p2pfed.learn.learner import TaskLearner
 from p2pfed.learn.partition import PartitionRule, create_partition
 from p2pfed.learn.scoring import Scoring
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
+from sim.benches import Bench
 
 
 @final
@@ -119,3 +121,10 @@ def share_initial(bench: Workbench, original: Workbench) -> None:
         bench.initial = original.initial
         if isinstance(scoring, Scoring):
             scoring.initial = original.initial
+
+
+def in_one_piece(bench: Bench) -> Bench:
+    """Return a bench whose learner reads and writes all that trains at once, if it can."""
+    if isinstance(bench, Workbench) and isinstance(bench.learner, TaskLearner):
+        bench.learner.pack()
+    return bench
