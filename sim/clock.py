@@ -88,14 +88,12 @@ class Clock:
 
     def next_ns(self) -> int | None:
         """Return when the next thing happens, in nanoseconds, or None if nothing will."""
-        for entry in self._now:
-            if entry.action is not None:
-                return self.now_ns
+        if any(entry.action is not None for entry in self._now):
+            return self.now_ns
         while self._times:
             time_ns = self._times[0]
-            for entry in self._later[time_ns]:
-                if entry.action is not None:
-                    return time_ns
+            if any(entry.action is not None for entry in self._later[time_ns]):
+                return time_ns
             self._drop(time_ns)
         return None
 

@@ -39,11 +39,15 @@ class Disk:
     @property
     def records(self) -> dict[str, bytes]:
         """Copy all records, by key."""
-        return {key: b"".join(pieces) for key, pieces in self._pieces.items()}
+        return {key: self.read(key) for key in self._pieces}
 
     @records.setter
     def records(self, records: Mapping[str, bytes]) -> None:
         self._pieces = {key: (value,) for key, value in records.items()}
+
+    def read(self, key: str) -> bytes:
+        """Return a record, empty if there is none."""
+        return b"".join(self._pieces.get(key, ()))
 
     def write(self, save: Save, model: SavedModel | None, payload: bytes | None = None) -> None:
         """Make everything of a `Save` durable.

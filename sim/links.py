@@ -226,17 +226,13 @@ class Wire:
         size_bytes += OVERHEAD_BYTES
         self.sent_bytes += size_bytes
         now_ns = self._clock.now_ns
-        model = self.model
-        start_ns = end_ns = self._free_ns if self._free_ns > now_ns else now_ns
-        if model.bandwidth_bytes_per_s is not None:
-            end_ns += _pace_ns(size_bytes, model.bandwidth_bytes_per_s)
-        if self._up.bandwidth_bytes_per_s is not None:
-            end_ns = max(end_ns, self._up.carry(size_bytes, start_ns, now_ns=now_ns))
-        self._free_ns = end_ns
-        late_ns = self._lateness_ns(size_bytes) if model.loss_ratio > 0.0 else 0
-        latency_ns = self._latency_ns() if self._fixed_ns is None else self._fixed_ns
-        self._deliver_at(end_ns + latency_ns + late_ns, size_bytes, deliver)
-        return end_ns
+        start_ns = max(now_ns, self._free_ns)
+        bandwidth = self.model.bandwidth_bytes_per_s
+        pace_ns = 0 if bandwidth is None else _pace_ns(size_bytes, bandwidth)
+        self._free_ns = max(start_ns + pace_ns, self._up.carry(size_bytes, start_ns, now_ns=now_ns))
+        late_ns = self._lateness_ns(size_bytes) if self.model.loss_ratio > 0.0 else 0
+        self._deliver_at(self._free_ns + self._latency_ns() + late_ns, size_bytes, deliver)
+        return self._free_ns
 
     def stream_lag_s(self) -> float:
         """Draw how much later than frames something on a stream of its own is taken, in seconds."""
@@ -280,8 +276,7 @@ class Wire:
         return nanoseconds(self.model.draw_latency_s(self._random))
 
     def _deliver_at(self, time_ns: int, size_bytes: int, deliver: Action) -> None:
-        if time_ns > self._arrival_ns:
-            self._arrival_ns = time_ns
+        self._arrival_ns = max(self._arrival_ns, time_ns)
         entry = self._clock.at(self._arrival_ns, self._arrive)
         self._flying.append(_Item(size_bytes, self._free_ns, self._arrival_ns, deliver, entry))
 

@@ -189,7 +189,7 @@ class Network:
 
     def send(self, sender: int, peer: PeerId, frame: bytes) -> None:
         """Send a frame on the connection to a peer; without one it is dropped."""
-        connection = self._open[sender].get(peer)
+        connection = self.connection(sender, peer)
         if connection is None or sender in connection.closing_ends:
             return
         receiver = connection.other(sender)
@@ -229,7 +229,7 @@ class Network:
             resets: Whether its kernel tells the others.
         """
         for other in self._adjacent[number]:
-            connection = self._open[number].get(self.peers[other])
+            connection = self.connection(number, self.peers[other])
             if connection is not None:
                 self._forget_end(connection, number)
                 if resets:
@@ -325,7 +325,7 @@ class Network:
         self.endpoints[caller].deliver(DialFailed(peer=peer, reason=reason))
 
     def _establish(self, caller: int, callee: int) -> None:
-        old = self._open[callee].get(self.peers[caller])
+        old = self.connection(callee, self.peers[caller])
         if old is not None:
             self.close_end(old, callee)  # half open: the caller has forgotten it already
         connection = Connection(callee, caller)
@@ -336,10 +336,8 @@ class Network:
                 self.endpoints[end].deliver(PeerConnected(peer=self.peers[connection.other(end)]))
 
     def _frame_arrived(self, connection: Connection, receiver: int, event: FrameReceived) -> None:
-        if connection.is_open(receiver):
+        if not self.answers_reset(connection, receiver):
             self.endpoints[receiver].deliver(event)
-        else:
-            self._reset(connection, receiver)
 
     def _reset(self, connection: Connection, end: int) -> None:
         """Let the kernel of an end that is gone tell the other end, unless that is gone too."""

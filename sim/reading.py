@@ -8,7 +8,7 @@ from p2pfed.messages import Deliver, Message, PeerRecord, PeerRecords, SignedHea
 from p2pfed.wire.reading import PLAIN
 from sim.payloads import PayloadPool
 
-_FRAME_BYTES_MAX: Final = 1 << 24  # guess: what 10,000 peers have on their way at once
+FRAME_BYTES_MAX: Final = 1 << 24  # guess: what 10,000 peers have on their way at once
 _SIGNATURES_MAX: Final = 1 << 15
 _RECORDS_MAX: Final = 1 << 15  # as many peers
 
@@ -59,7 +59,7 @@ class SharedReader:
         pool: Payloads of the world, whose hashes are known to be right.
     """
 
-    def __init__(self, frame_bytes_max: int = _FRAME_BYTES_MAX) -> None:
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self.pool = PayloadPool()
         self._messages: Recent[bytes, Message] = Recent(frame_bytes_max)
         self._signed: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_SIGNATURES_MAX)

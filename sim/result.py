@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from typing_extensions import override
 
 from p2pfed.core.effects import Effect
-from p2pfed.core.events import Event, JobFailed, Verdict
+from p2pfed.core.events import Event, Verdict
 from p2pfed.core.notices import (
     Finished,
     Notice,
@@ -185,8 +185,6 @@ class Recorder(Watcher):
 
     @override
     def event_handled(self, host: Host, event: Event, effects: list[Effect]) -> None:
-        if not isinstance(event, JobFailed):
-            return
         reason = trouble_of(event, effects)
         if reason is not None:
             report = self.reports[host.index]

@@ -57,7 +57,9 @@ class SharedRows:
     """
 
     def __init__(self, pool: Task) -> None:
-        self._pool = pool
+        rows = pool.rows("train")
+        # Its subsets, which are the peers' rows, copy none.
+        self._pool = replace(pool, train=ChosenRows(rows, torch.arange(len(rows))))
         self._splits: dict[tuple[PartitionRule, int, int], list[Tensor]] = {}
 
     @run_file_fields()
@@ -77,12 +79,7 @@ class SharedRows:
             self._splits[key] = rule.split(
                 labels, self._pool.groups, seed=config.run.seed, count=share.count
             )
-        indices, groups = self._splits[key][share.index], self._pool.groups
-        return replace(
-            self._pool,
-            train=ChosenRows(self._pool.rows("train"), indices),
-            groups=None if groups is None else groups[indices],
-        )
+        return self._pool.for_share(self._splits[key][share.index])
 
 
 def share_frozen(model: nn.Module, original: nn.Module) -> None:

@@ -1,14 +1,13 @@
 """One digest over everything that was delivered: equal digests, equal runs."""
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import final
 
 from blake3 import blake3
 
 from p2pfed.core.events import Event, FrameReceived, TrainingFinished
-from sim.reading import Recent
-
-_FRAME_BYTES_MAX: Final = 1 << 24  # guess: what 10,000 peers have on their way at once
+from p2pfed.wire.hashes import content_hash
+from sim.reading import FRAME_BYTES_MAX, Recent
 
 # Takes an entry: time in nanoseconds, number of the peer, name, content, the event if there is one.
 TraceListener = Callable[[int, int, str, bytes, Event | None], None]
@@ -35,7 +34,7 @@ class Trace:
         self.listener: TraceListener | None = None
         self._keeps_lines = keeps_lines
         self._state = blake3()
-        self._frames: Recent[bytes, bytes] = Recent(_FRAME_BYTES_MAX)  # hashes of the last ones
+        self._frames: Recent[bytes, bytes] = Recent(FRAME_BYTES_MAX)  # hashes of the last ones
 
     @property
     def digest(self) -> bytes:
@@ -84,6 +83,6 @@ class Trace:
     def _frame_hash(self, frame: bytes) -> bytes:
         known = self._frames.get(frame)
         if known is None:
-            known = blake3(frame).digest()
+            known = content_hash(frame)
             self._frames.put(frame, known, len(frame))
         return known

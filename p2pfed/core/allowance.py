@@ -23,8 +23,8 @@ class Allowance:
 
     def take(self, amount: float, now_s: float) -> bool:
         """Use up an amount if there is so much; return whether there was."""
-        left = self.left + (now_s - self.since_s) * self.per_s
-        self.left = left if left < self.amount_max else self.amount_max
+        refill = (now_s - self.since_s) * self.per_s
+        self.left = min(self.left + refill, self.amount_max)
         self.since_s = now_s
         if amount > self.left:
             return False

@@ -84,8 +84,7 @@ def exchange_of(round_number: int, gossip_step: int, gossip_steps: int) -> int:
 
     A step that a round does not have here counts as its last one.
     """
-    step = gossip_step if gossip_step < gossip_steps else gossip_steps
-    return round_number * gossip_steps + step - 1
+    return round_number * gossip_steps + min(gossip_step, gossip_steps) - 1
 
 
 def _is_next(one: Held, other: Held) -> bool:
@@ -141,7 +140,7 @@ class HeldUpdates:
         """Note that an update has come to another stage."""
         is_lined_up = Stage.VALID in (held.stage, stage)
         held.stage = stage
-        if stage in _PENDING:
+        if held.is_pending:
             self._pending[held.number] = held
         else:
             self._pending.pop(held.number, None)
@@ -321,7 +320,7 @@ class HeldUpdates:
     def stored_bytes(self, content_hash: bytes) -> int | None:
         """Return how many bytes a payload has that is in the payload store, None if it is not."""
         for held in self._by_payload.get(content_hash, ()):
-            if held.stage in _HERE:
+            if held.is_here:
                 return held.signed.header.payload_bytes
         return None
 

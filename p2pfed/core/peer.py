@@ -115,8 +115,7 @@ class PeerCore:
                 must not fall silent because somebody corrects the time of day. A time before the
                 last one is taken to be the last one.
         """
-        if now_s > self._now_s:
-            self._now_s = float(now_s)
+        self._now_s = max(self._now_s, float(now_s))
         was_active = self._parts.schedule.is_active
         self._dispatch(event, was_active=was_active)
         self._settle()

@@ -109,8 +109,7 @@ class PeerBook:
         if record.run_id != self._run_id or (self._own and record.peer == self._own.peer):
             return
         self._reader.verify_record(record)
-        if record.peer in self._entries:
-            self.forget(record.peer)
+        self.forget(record.peer)
         self._entries[record.peer] = _Entry(record=record, source=source)
         self._told[source] += 1
         if len(self._entries) > self._records_max:

@@ -270,8 +270,7 @@ class Transfers:
         """Drop a payload from the payload store unless somebody needs it."""
         is_needed = (
             content_hash in self._in_use
-            or self._held.stored_bytes(content_hash) is not None
-            or self._own.payload_bytes(content_hash) is not None
+            or self._stored_bytes(content_hash) is not None
             or any(s.header.payload_hash == content_hash for s in self._validations.values())
         )
         if not is_needed:

@@ -1,8 +1,9 @@
 """The one training or integration job that a peer may have under way."""
 
+from dataclasses import replace
 from typing import final
 
-from p2pfed.core.effects import CancelJob, IntegrationRow, StartIntegration, StartTraining
+from p2pfed.core.effects import CancelJob, StartIntegration, StartTraining
 from p2pfed.core.idleness import Idleness
 from p2pfed.core.jobs import Jobs
 from p2pfed.core.neighbors import Neighbors
@@ -121,15 +122,7 @@ class Work:
         places = self._standing.places(rows)
         importances = self._participation.importances([row.peer for row in rows])
         rows = tuple(
-            IntegrationRow(
-                peer=row.peer,
-                header=row.header,
-                staleness=row.staleness,
-                before=row.before,
-                importance=importance,
-                mass_max=place.mass_max,
-                is_probed=place.is_probed,
-            )
+            replace(row, importance=importance, mass_max=place.mass_max, is_probed=place.is_probed)
             for row, place, importance in zip(rows, places, importances, strict=True)
         )
         self._transfers.begin_use(

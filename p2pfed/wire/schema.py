@@ -121,9 +121,7 @@ def digest(value: object, *, name: str) -> bytes:
     Raises:
         SchemaError: If it is not 32 bytes.
     """
-    if type(value) is bytes and len(value) == HASH_BYTES:
-        return value
-    return exact_bytes(value, HASH_BYTES, name=name)  # says what is wrong
+    return exact_bytes(value, HASH_BYTES, name=name)
 
 
 def public_key(value: object, *, name: str) -> bytes:
@@ -132,9 +130,7 @@ def public_key(value: object, *, name: str) -> bytes:
     Raises:
         SchemaError: If it is not 32 bytes.
     """
-    if type(value) is bytes and len(value) == PUBLIC_KEY_BYTES:
-        return value
-    return exact_bytes(value, PUBLIC_KEY_BYTES, name=name)  # says what is wrong
+    return exact_bytes(value, PUBLIC_KEY_BYTES, name=name)
 
 
 def bytes_up_to(value: object, size_max: int, *, name: str) -> bytes:

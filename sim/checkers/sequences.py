@@ -46,8 +46,7 @@ class UniqueSequences(Watcher):
 
     @override
     def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
-        last_index, last_frame = self._last
-        if not host.is_honest or (frame == last_frame and host.index == last_index):
+        if not host.is_honest or (host.index, frame) == self._last:
             return  # a peer sends the same bytes to all its neighbors
         self._last = (host.index, frame)
         signed = carried_update(frame, host.member.reader or PLAIN)
@@ -73,8 +72,7 @@ class SavedBeforeSent(Watcher):
 
     @override
     def frame_sent(self, host: Host, peer: PeerId, frame: bytes) -> None:
-        last_index, last_frame = self._last
-        if not host.is_honest or (frame == last_frame and host.index == last_index):
+        if not host.is_honest or (host.index, frame) == self._last:
             return
         self._last = (host.index, frame)
         signed = carried_update(frame, host.member.reader or PLAIN)
@@ -91,7 +89,7 @@ class SavedBeforeSent(Watcher):
             )
 
     def _newest_on_disk(self, host: Host) -> tuple[int, int]:
-        record = host.disk.records.get(PROGRESS_KEY, b"")
+        record = host.disk.read(PROGRESS_KEY)
         if record != self._decoded[0]:
             newest = (-1, 0)
             if record:
