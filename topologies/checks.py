@@ -1,21 +1,19 @@
 """Whether a matrix is one with which peers can average."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import networkx as nx
 import numpy as np
 
 from topologies.errors import TopologyError
-from topologies.parameters import check_number
-
-if TYPE_CHECKING:
-    from topologies.spectrum import Matrix
+from topologies.matrices import Matrix, check_matrix
+from topologies.parameters import check_flag, check_number, shown
 
 _WITHIN: Final = 1e-9  # of a sum or a difference; rounding makes less than 1e-12
 
 
 def check_mixing_matrix(
-    matrix: "Matrix",
+    matrix: Matrix,
     graph: nx.Graph | None = None,
     *,
     symmetric: bool = True,
@@ -37,10 +35,9 @@ def check_mixing_matrix(
         TopologyError: Naming the first row, column or entry that is wrong, and its value.
     """
     within = check_number("within", within, least=0.0, most=1.0)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
-        raise TopologyError(f"matrix of shape {matrix.shape}: use one of shape (n, n)")
-    if not np.isfinite(matrix.sum()):
-        raise TopologyError("matrix: has entries that are no finite numbers; use shares of 1")
+    symmetric = check_flag("symmetric", symmetric)
+    doubly_stochastic = check_flag("doubly_stochastic", doubly_stochastic)
+    check_matrix(matrix)
     if matrix.min() < -within:
         _complain_of_entry(matrix < -within, matrix, "is negative; use shares of 1")
     _check_sums(matrix, "row", within)
@@ -52,7 +49,7 @@ def check_mixing_matrix(
         _check_support(matrix, graph)
 
 
-def _check_sums(matrix: "Matrix", kind: str, within: float) -> None:
+def _check_sums(matrix: Matrix, kind: str, within: float) -> None:
     sums = np.asarray(matrix.sum(axis=1 if kind == "row" else 0)).ravel()  # (n,)
     (wrong,) = np.nonzero(np.abs(sums - 1.0) > within)
     if len(wrong):
@@ -61,7 +58,10 @@ def _check_sums(matrix: "Matrix", kind: str, within: float) -> None:
         )
 
 
-def _check_support(matrix: "Matrix", graph: nx.Graph) -> None:
+def _check_support(matrix: Matrix, graph: nx.Graph) -> None:
+    given: object = graph
+    if not isinstance(given, nx.Graph):
+        raise TopologyError(f"graph={shown(given)}: use a networkx.Graph, or leave it out")
     if matrix.shape[0] != len(graph):
         raise TopologyError(
             f"matrix of shape {matrix.shape}: the graph has {len(graph)} nodes; use as many rows"
@@ -74,7 +74,7 @@ def _check_support(matrix: "Matrix", graph: nx.Graph) -> None:
             )
 
 
-def _complain_of_entry(wrong: "Matrix", matrix: "Matrix", complaint: str) -> None:
+def _complain_of_entry(wrong: Matrix, matrix: Matrix, complaint: str) -> None:
     rows, columns = wrong.nonzero()
     row, column = int(rows[0]), int(columns[0])
     raise TopologyError(

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import ParseError
 import networkx as nx
 
 from topologies.errors import TopologyError
-from topologies.parameters import check_count
+from topologies.parameters import check_count, check_path, shown
 from topologies.topology import Topology, from_graph
 
 BYTES_MAX: Final = 64 * 1024 * 1024  # some millions of edges; more is a mistake
@@ -59,8 +59,7 @@ def file(*, nodes: int, path: str) -> nx.Graph:
 
 
 def _read(path: str | os.PathLike[str]) -> nx.Graph:
-    if not isinstance(path, str | os.PathLike):
-        raise TopologyError(f"path={path!r}: use the name of a file")
+    check_path(path)
     try:
         place = Path(path)
         if place.stat().st_size > BYTES_MAX:
@@ -116,7 +115,7 @@ def _from_json(content: bytes) -> nx.Graph:
         else:
             attributes, ends = {}, edge if isinstance(edge, list) else []
         if len(ends) != 2:
-            raise TopologyError(f"edge {edge!r}: write two labels, such as [0, 1]")
+            raise TopologyError(f"edge {shown(edge)}: write two labels, such as [0, 1]")
         first, second = map(_label, ends)
         graph.add_edge(first, second)
         graph.edges[first, second].update(attributes)
@@ -133,7 +132,7 @@ def _node_count(nodes: object, edges: list[Any]) -> int:
 
 def _label(value: object) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TopologyError(f"label {value!r}: use a whole number or a text")
+        raise TopologyError(f"label {shown(value)}: use a whole number or a text")
     return value
 
 

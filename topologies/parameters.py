@@ -1,28 +1,37 @@
 """Checks of what a caller asks for."""
 
 import operator
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from inspect import Parameter, signature
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+import numpy as np
 
 from topologies.errors import TopologyError
 
 Made = TypeVar("Made")
+
+# The widest that is asked for are seeds, of at most 128 bits.
+_COUNT_MAX: Final = 2**128 - 1
+_SHOWN_MAX: Final = 80  # characters of a wrong value that an error repeats
 
 
 def check_count(name: str, value: object, *, least: int) -> int:
     """Return `value` as an int.
 
     Raises:
-        TopologyError: If it is not a whole number or is below `least`.
+        TopologyError: If it is not a whole number, is below `least`, or has more than 128 bits.
     """
     try:
         count = operator.index(value)  # type: ignore[arg-type]  # what it refuses is the point
     except TypeError:
-        raise TopologyError(f"{name}={value!r}: use a whole number") from None
+        raise TopologyError(f"{name}={shown(value)}: use a whole number") from None
     if count < least or isinstance(value, bool):
-        raise TopologyError(f"{name}={value!r}: use a whole number of at least {least}")
+        raise TopologyError(f"{name}={shown(value)}: use a whole number of at least {least}")
+    if count > _COUNT_MAX:
+        raise TopologyError(f"{name}={shown(value)}: use a whole number of at most 128 bits")
     return count
 
 
@@ -39,7 +48,59 @@ def check_number(name: str, value: object, *, least: float, most: float) -> floa
             number = float("inf")
         if least <= number <= most:
             return number
-    raise TopologyError(f"{name}={value!r}: use a number from {least:g} to {most:g}")
+    raise TopologyError(f"{name}={shown(value)}: use a number from {least:g} to {most:g}")
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return `value` as a bool.
+
+    Raises:
+        TopologyError: If it is neither true nor false: a text such as "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TopologyError(f"{name}={shown(value)}: use True or False")
+    return bool(value)
+
+
+def check_text(name: str, value: object) -> str:
+    """Return `value`.
+
+    Raises:
+        TopologyError: If it is no text.
+    """
+    if not isinstance(value, str):
+        raise TopologyError(f"{name}={shown(value)}: use a text")
+    return value
+
+
+def check_choice(name: str, value: object, known: Collection[str]) -> str:
+    """Return `value`.
+
+    Raises:
+        TopologyError: If it is none of the texts `known`.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise TopologyError(f"{name}={shown(value)}: use one of {sorted(known)}")
+    return value
+
+
+def check_path(value: object) -> None:
+    """Complain about what can be no name of a file.
+
+    Raises:
+        TopologyError: If it is neither a text nor a path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TopologyError(f"path={shown(value)}: use the name of a file")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error repeats it: in a line, however large it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no whole numbers of some sizes
+        text = f"(a {type(value).__name__})"
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
 
 
 def call_by_name(
@@ -49,7 +110,8 @@ def call_by_name(
     nodes: int,
     seed: int,
     params: Mapping[str, Any],
-    hint: str = "",
+    others: Collection[str],
+    hint: str,
 ) -> Made:
     """Call the function of a table with the parameters that it takes.
 
@@ -59,15 +121,17 @@ def call_by_name(
         nodes: Handed on as it is; the function checks it.
         seed: At least 0; handed on to those that take one.
         params: All others.
-        hint: What to say of a name that is not in the table.
+        others: Names of another table.
+        hint: What to say of one of those.
 
     Raises:
         TopologyError: If the name or a parameter is unknown, or one is missing or out of range.
     """
-    if name not in table:
-        raise TopologyError(
-            f"name={name!r}: unknown topology; use one of {', '.join(sorted(table))}{hint}"
-        )
+    given: object = name
+    if not isinstance(given, str) or name not in table:
+        known = ", ".join(sorted(table))
+        more = f"; {hint}" if isinstance(given, str) and name in others else ""
+        raise TopologyError(f"name={shown(name)}: unknown topology; use one of {known}{more}")
     accepted = signature(table[name]).parameters
     own_params = sorted(set(accepted) - {"nodes", "seed"})
     unknown = sorted(set(params) - set(own_params))

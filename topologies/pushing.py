@@ -1,19 +1,18 @@
 """Averages although some peers' rows count for more than others'."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from topologies.checks import check_mixing_matrix
 from topologies.errors import TopologyError
+from topologies.matrices import Matrix
+from topologies.parameters import shown
 
-if TYPE_CHECKING:
-    from topologies.spectrum import Matrix
 
-
-def push_sum(values: NDArray[Any], shares: "Iterable[Matrix]") -> NDArray[np.float64]:
+def push_sum(values: NDArray[Any], shares: Iterable[Matrix]) -> NDArray[np.float64]:
     """Let every peer give away shares of its value and of a weight, and divide one by the other.
 
     Peers need not know who hears them, nor how many: the ratio comes to the mean of all values
@@ -36,15 +35,15 @@ def push_sum(values: NDArray[Any], shares: "Iterable[Matrix]") -> NDArray[np.flo
     Differs: nothing.
     Cost: O(edges d) per round.
     """
-    sums = np.array(values, dtype=np.float64)
+    sums = _numbers(values)
     if sums.ndim not in (1, 2) or len(sums) == 0:
         raise TopologyError(f"values of shape {sums.shape}: use (n,) or (n, d)")
     rest = (1,) * (sums.ndim - 1)
     weights = np.ones((len(sums), *rest))
     checked = None
-    for matrix in shares:
-        if matrix is not checked:
-            check_mixing_matrix(matrix, symmetric=False, doubly_stochastic=False)
+    for number, matrix in enumerate(_iterated(shares)):
+        if number == 0 or matrix is not checked:
+            _check_shares(matrix, number)
             checked = matrix
         if matrix.shape[0] != len(sums):
             raise TopologyError(
@@ -55,3 +54,24 @@ def push_sum(values: NDArray[Any], shares: "Iterable[Matrix]") -> NDArray[np.flo
         node = int(np.argmin(weights.ravel()))
         raise TopologyError(f"shares: node {node} is given nothing; let every node keep a share")
     return sums / weights
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[np.float64]:
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise TopologyError(f"values={shown(values)}: use an array of numbers") from None
+
+
+def _iterated(shares: Iterable[Matrix]) -> Iterable[Matrix]:
+    try:
+        return iter(shares)
+    except TypeError:
+        raise TopologyError(f"shares={shown(shares)}: use a list of matrices") from None
+
+
+def _check_shares(matrix: Matrix, number: int) -> None:
+    try:
+        check_mixing_matrix(matrix, symmetric=False, doubly_stochastic=False)
+    except TopologyError as error:
+        raise TopologyError(f"shares of round {number}: {error}") from error

@@ -70,6 +70,13 @@ def create(name: str, *, nodes: int, seed: int = 0, **params: Any) -> Topology:
         TopologyError: If the name or a parameter is unknown, missing or out of range, or no
             connected graph was found.
     """
-    hint = "; it changes from round to round: create_dynamic knows it" if name in CHANGING else ""
-    graph = call_by_name(TOPOLOGIES, name, nodes=nodes, seed=seed, params=params, hint=hint)
+    graph = call_by_name(
+        TOPOLOGIES,
+        name,
+        nodes=nodes,
+        seed=seed,
+        params=params,
+        others=CHANGING,
+        hint="it changes from round to round: create_dynamic knows it",
+    )
     return from_graph(graph, name=name)

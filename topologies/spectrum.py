@@ -1,19 +1,17 @@
 """What a mixing matrix promises: how fast peers agree, and how many of them an average is worth."""
 
 from math import ceil, log
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from topologies.errors import TopologyError
+from topologies.matrices import Matrix, check_matrix
 from topologies.parameters import check_count, check_number
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-# An array, or a scipy.sparse.csr_array.
-Matrix: TypeAlias = "NDArray[np.float64] | csr_array"
 
 _DENSE_NODES_MAX: Final = 32  # below, the sparse solvers cost more than they save, or refuse
 _SYMMETRIC_WITHIN: Final = 1e-12
@@ -27,7 +25,7 @@ _DECAY_MAX: Final = 0.999  # more takes too long of sparse matrices
 _FORGOTTEN: Final = 1e-6  # share of the sum that the rest of it may have
 
 
-def slowest_factor(matrix: "Matrix") -> float:
+def slowest_factor(matrix: Matrix) -> float:
     """Compute max(|lambda_2|, |lambda_n|): what is left of disagreement after a round, in the end.
 
     If the matrix is symmetric, no round leaves more.
@@ -38,6 +36,9 @@ def slowest_factor(matrix: "Matrix") -> float:
     Returns:
         0 to 1; 0 for a lone node.
 
+    Raises:
+        TopologyError: If `matrix` is no such matrix.
+
     Source: Xiao and Boyd 2004, "Fast linear iterations for distributed averaging", the asymptotic
         convergence factor.
     Differs: nothing.
@@ -45,6 +46,7 @@ def slowest_factor(matrix: "Matrix") -> float:
         O(edges / sqrt(gap)) by Lanczos's method, to within 1e-7; where that takes too long, or is
         not exact enough, by factors of the shifted matrix, which are thin for rings and trees.
     """
+    check_matrix(matrix)
     matrix = _dense_if_small(matrix)
     if matrix.shape[0] == 1:
         return 0.0
@@ -80,7 +82,7 @@ def rounds_to(ratio: float, factor: float, *, steps: int = 1) -> int:
     return max(1, ceil(log(ratio) / (steps * log(factor)) - 1e-9))
 
 
-def effective_neighbors(matrix: "Matrix", *, decay: float = 0.9) -> float:
+def effective_neighbors(matrix: Matrix, *, decay: float = 0.9) -> float:
     """Compute how many peers' noise a peer's model averages over, while old noise is forgotten.
 
     Each round every peer adds noise of its own, mixes, and forgets a part. Alone, the noise of a
@@ -99,7 +101,7 @@ def effective_neighbors(matrix: "Matrix", *, decay: float = 0.9) -> float:
         20 / sqrt(n) percent.
 
     Raises:
-        TopologyError: If `decay` is out of range.
+        TopologyError: If `decay` is out of range, or `matrix` is no such matrix.
 
     Source: Vogels, Hendrikx and Jaggi 2022, "Beyond spectral gap: the role of the topology in
         decentralized learning", the definition of the effective number of neighbors n_W(gamma):
@@ -109,6 +111,7 @@ def effective_neighbors(matrix: "Matrix", *, decay: float = 0.9) -> float:
     Cost: O(n^3) time for symmetric arrays, at most O(edges / (1 - decay)) for sparse ones.
     """
     decay = check_number("decay", decay, least=0.0, most=_DECAY_MAX)
+    check_matrix(matrix)
     matrix = _dense_if_small(matrix)
     count, alone = matrix.shape[0], 1.0 / (1.0 - decay)
     if not isinstance(matrix, np.ndarray):
@@ -122,9 +125,7 @@ def effective_neighbors(matrix: "Matrix", *, decay: float = 0.9) -> float:
     return float(alone * count / (alone + _variance_beside_consensus(matrix, probes, decay)))
 
 
-def _variance_beside_consensus(
-    matrix: "Matrix", probes: NDArray[np.float64], decay: float
-) -> float:
+def _variance_beside_consensus(matrix: Matrix, probes: NDArray[np.float64], decay: float) -> float:
     """Add up what is left of the noise of all rounds before, beside the mean.
 
     Args:
@@ -145,13 +146,13 @@ def _variance_beside_consensus(
         weight *= decay
 
 
-def _dense_if_small(matrix: "Matrix") -> "Matrix":
+def _dense_if_small(matrix: Matrix) -> Matrix:
     if isinstance(matrix, np.ndarray) or matrix.shape[0] > _DENSE_NODES_MAX:
         return matrix
     return cast(NDArray[np.float64], matrix.toarray())
 
 
-def _is_symmetric(matrix: "Matrix") -> bool:
+def _is_symmetric(matrix: Matrix) -> bool:
     return float(abs(matrix - matrix.T).max()) <= _SYMMETRIC_WITHIN
 
 

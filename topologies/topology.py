@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from topologies.errors import TopologyError
 from topologies.mixing import MIXING_MATRICES, to_dense, to_sparse
-from topologies.parameters import check_count
+from topologies.parameters import check_choice, check_count, check_flag, check_text, shown
 from topologies.spectrum import effective_neighbors, rounds_to, slowest_factor
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Topology:
             TopologyError: If there is no such node.
         """
         if node not in self.graph:
-            raise TopologyError(f"node={node}: the nodes are 0 to {len(self) - 1}")
+            raise TopologyError(f"node={shown(node)}: the nodes are 0 to {len(self) - 1}")
         return sorted(self.graph[node])
 
     @overload
@@ -83,9 +83,9 @@ class Topology:
             TopologyError: If `kind` is unknown or cannot be had for this graph, or `steps` is out
                 of range.
         """
-        if kind not in MIXING_MATRICES:
-            raise TopologyError(f"kind={kind!r}: use one of {sorted(MIXING_MATRICES)}")
+        kind = check_choice("kind", kind, MIXING_MATRICES)
         steps = check_count("steps", steps, least=1)
+        sparse = check_flag("sparse", sparse)
         entries = MIXING_MATRICES[kind](self.graph)
         if not sparse:
             dense = to_dense(entries, len(self))
@@ -167,6 +167,7 @@ def from_graph(graph: nx.Graph, *, name: str = "custom") -> Topology:
         TopologyError: If the graph is not as described.
     """
     _check_graph(graph)
+    check_text("name", name)
     number = {label: node for node, label in enumerate(_in_order(graph))}
     copy = nx.Graph()
     copy.graph.update(graph.graph)
@@ -183,7 +184,9 @@ def from_graph(graph: nx.Graph, *, name: str = "custom") -> Topology:
 def _check_graph(graph: nx.Graph) -> None:
     given: object = graph
     if not isinstance(given, nx.Graph):
-        raise TopologyError(f"graph={given!r}: use a networkx.Graph, such as nx.Graph([(0, 1)])")
+        raise TopologyError(
+            f"graph={shown(given)}: use a networkx.Graph, such as nx.Graph([(0, 1)])"
+        )
     if graph.is_directed() or graph.is_multigraph():
         raise TopologyError(f"graph of type {type(graph).__name__}: convert it by nx.Graph(graph)")
     if len(graph) == 0:

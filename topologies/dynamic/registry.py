@@ -40,5 +40,12 @@ def create_dynamic(name: str, *, nodes: int, seed: int = 0, **params: Any) -> Dy
     Raises:
         TopologyError: If the name or a parameter is unknown, missing or out of range.
     """
-    hint = "; it stays as it is: create knows it" if name in TOPOLOGIES else ""
-    return call_by_name(DYNAMIC_TOPOLOGIES, name, nodes=nodes, seed=seed, params=params, hint=hint)
+    return call_by_name(
+        DYNAMIC_TOPOLOGIES,
+        name,
+        nodes=nodes,
+        seed=seed,
+        params=params,
+        others=TOPOLOGIES,
+        hint="it stays as it is: create knows it",
+    )

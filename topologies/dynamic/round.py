@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topologies.mixing import Entries, to_dense, to_sparse
+from topologies.parameters import check_flag
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -74,7 +75,11 @@ class Round:
         Source: as `topologies.mixing.metropolis_hastings` and `uniform`. On directed rounds:
             de Vos et al. 2023, "Epidemic learning: boosting decentralized learning with randomized
             communication", algorithm 1.
+
+        Raises:
+            TopologyError: If `sparse` is neither true nor false.
         """
+        sparse = check_flag("sparse", sparse)
         heard = self.in_neighbors()
         degrees = np.array(list(map(len, heard)), dtype=np.float64)
         receivers, senders = _pairs(heard)
@@ -95,7 +100,11 @@ class Round:
 
         Returns:
             Shape (n, n), rows summing to 1: row i says which share node i gives to each.
+
+        Raises:
+            TopologyError: If `sparse` is neither true nor false.
         """
+        sparse = check_flag("sparse", sparse)
         degrees = np.array(list(map(len, self.out_neighbors)), dtype=np.float64)
         senders, receivers = _pairs(self.out_neighbors)
         weights = 1.0 / (1.0 + degrees[senders])

@@ -11,7 +11,7 @@ import networkx as nx
 from topologies.dynamic.topology import DynamicTopology
 from topologies.errors import TopologyError
 from topologies.files import BYTES_MAX
-from topologies.parameters import check_count
+from topologies.parameters import check_count, check_path, check_text, shown
 
 _EXAMPLE: Final = '{"rounds": [[[0, 1], [2, 3]], [[1, 2]]]}'
 
@@ -28,9 +28,8 @@ def from_trace(graphs: Iterable[nx.Graph], *, name: str = "trace") -> DynamicTop
     Raises:
         TopologyError: If graphs are not as described.
     """
-    given = list(graphs)
-    if not given:
-        raise TopologyError("graphs: there are none; use at least one")
+    given = _listed(graphs)
+    check_text("name", name)
     count = len(given[0])
     for number, graph in enumerate(given):
         if graph.is_multigraph() or set(graph) != set(range(count)) or count == 0:
@@ -39,6 +38,19 @@ def from_trace(graphs: Iterable[nx.Graph], *, name: str = "trace") -> DynamicTop
             raise TopologyError(f"graphs[{number}] has self-loops: remove nx.selfloop_edges(graph)")
     rounds = [tuple(tuple(graph.adj[node]) for node in range(count)) for graph in given]
     return _repeat(rounds, count, name)
+
+
+def _listed(graphs: Iterable[nx.Graph]) -> list[nx.Graph]:
+    try:
+        given = list(graphs)
+    except TypeError:
+        raise TopologyError(f"graphs={shown(graphs)}: use a list of networkx.Graph") from None
+    if not given:
+        raise TopologyError("graphs: there are none; use at least one")
+    for number, graph in enumerate(given):
+        if not isinstance(graph, nx.Graph):
+            raise TopologyError(f"graphs[{number}]={shown(graph)}: use a networkx.Graph")
+    return given
 
 
 def trace(*, nodes: int, path: str) -> DynamicTopology:
@@ -59,6 +71,7 @@ def trace(*, nodes: int, path: str) -> DynamicTopology:
     Cost: O(bytes) once.
     """
     nodes = check_count("nodes", nodes, least=1)
+    check_path(path)
     try:
         found = _load(path)
         kind = nx.DiGraph if found.get("directed", False) is True else nx.Graph
