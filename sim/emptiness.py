@@ -1,4 +1,4 @@
-"""What a scenario says without any effect: nobody drawn, nobody honest, nothing hit in time."""
+"""What a scenario says without any effect: nobody drawn or honest, nothing that comes in time."""
 
 import math
 
@@ -18,6 +18,26 @@ def check_effects(world: Surrounding) -> None:
         if fault.at_s > world.until_s:
             fix = f"all ends at until_s = {world.until_s:g}; write less, or a later end"
             raise ConfigError(f"faults.{k}.at_s", fault.at_s, fix)
+
+
+def check_presences(world: Surrounding) -> None:
+    """Refuse what is no availability, and tables none of whose peers comes in time.
+
+    A trace may go on after the end.
+
+    Raises:
+        ConfigError: Naming the first such table.
+    """
+    for k, (table, presences) in enumerate(world.presences()):
+        first_s = min(it.from_s for it in presences)
+        if first_s < world.until_s:
+            continue
+        end = f"all ends at until_s = {world.until_s:g}"
+        if table.path is None:
+            fix = f"{end}; write less, or a later end"
+            raise ConfigError(f"availability.{k}.from_s", first_s, fix)
+        fix = f"begins at {first_s:g} s, and {end}; name another trace, or write a later end"
+        raise ConfigError(f"availability.{k}.path", table.path, fix)
 
 
 def check_links(world: Surrounding, *, seed: int) -> None:

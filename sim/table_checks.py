@@ -5,7 +5,7 @@ from typing import Final
 import topologies
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
-from sim.emptiness import check_effects, check_links
+from sim.emptiness import check_effects, check_links, check_presences
 from sim.rounds_scope import ROUNDS
 from sim.tables import (
     AdversaryTable,
@@ -32,7 +32,7 @@ def check_tables(world: Surrounding) -> None:
     _check_churn(world)
     _check_shares(world)
     _check_devices(world)
-    world.presences()
+    check_presences(world)
     _check_names(world)
     check_effects(world)
     if world.fidelity != ROUNDS and not world.topology.depends_on_seed:

@@ -225,6 +225,10 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
             {"availability": [{"peers": [1], "from_s": 2.0, "until_s": 1.0}]},
             "availability.0.until_s",
         ),
+        (
+            {"availability": [{"peers": [1], "from_s": 8.0}], "until_s": 8.0},
+            "availability.0.from_s",
+        ),
         ({"availability": [{"peers": [4]}]}, "availability.0.peers"),
         ({"availability": [{"peers": [1]}, {"peers": [1]}]}, "availability.1"),
         ({"availability": [{"path": "none.csv"}]}, "availability.0.path"),
@@ -428,6 +432,17 @@ def test_a_trace_that_cannot_be_used_names_its_line(tmp_path: Path, text: str) -
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"line \d+ is no interval|has no interval") as caught:
         load_scenario(make(availability=[{"path": str(path)}]))
+    assert caught.value.field == "availability.0.path"
+
+
+def test_a_trace_may_be_longer_than_the_run_but_not_begin_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "late.csv"
+    path.write_text("peer,from_s,until_s\n1,10,\n2,30,\n", encoding="utf-8")
+    table = {"path": str(path)}
+    load_scenario(make(availability=[table], until_s=20.0))
+    fix = "begins at 10 s, and all ends at until_s = 10; name another trace, or write a later end"
+    with pytest.raises(ConfigError, match=fix) as caught:
+        load_scenario(make(availability=[table], until_s=10.0))
     assert caught.value.field == "availability.0.path"
 
 
