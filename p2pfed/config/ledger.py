@@ -38,6 +38,7 @@ from p2pfed.updates.registry import create_codec
 from p2pfed.updates.seed_ledger.zeroth_order import ZerothOrder
 
 _STEP_RULE: Final = "training.step_rule"
+_DEFENSELESS: Final[Mapping[str, str]] = {"rule": "mean", "norm_cap_ratio": "off"}
 
 
 @final
@@ -95,23 +96,26 @@ def check_for_ledger(config: RunConfig, method: LedgerMethod) -> None:
 
 
 def _check_integration(table: IntegrationTable, method: LedgerMethod) -> None:
-    """Refuse a defense that would not be there.
+    """Refuse a defense that would not be there, and weights of what nobody mixes.
 
     What a run file has by itself is no wish, and a mean without a cap is none either: tables that
     compare methods give it to all of them.
     """
-    unset = IntegrationTable()
-    fix = (
-        f"leave it out: under {method.name} nobody mixes, all logs add up; what bounds a liar is "
-        "method.budget"
-    )
-    if table.rule not in (unset.rule, "mean"):
-        raise ConfigError("integration.rule", table.rule, fix)
-    for name in ("params", "beta_max", "gamma"):
-        if getattr(table, name) != getattr(unset, name):
-            raise ConfigError(f"integration.{name}", getattr(table, name), fix)
-    if table.prioritizer.enabled:
-        raise ConfigError("integration.prioritizer.enabled", True, fix)
+    unset = _fields(IntegrationTable())
+    for field, value in _fields(table).items():
+        if value not in (unset[field], _DEFENSELESS.get(field, unset[field])):
+            fix = (
+                f"leave it out: under {method.name} nobody mixes, all logs add up; what bounds a "
+                "liar is method.budget"
+            )
+            raise ConfigError(f"integration.{field}", value, fix)
+
+
+def _fields(table: IntegrationTable) -> dict[str, Any]:
+    """Return the values of all fields by their dotted names."""
+    found = table.model_dump()
+    inner = found.pop("prioritizer")
+    return found | {f"prioritizer.{name}": value for name, value in inner.items()}
 
 
 def ledger_codec(config: RunConfig, method: LedgerMethod) -> Codec | None:
