@@ -58,7 +58,8 @@ class PeerReport:
 
     Attributes:
         hostile: Name of its attack, None for an honest peer.
-        rounds: Rounds finished, those repeated after a restart counted again.
+        rounds: Rounds finished, those repeated after a restart counted again; in rounds without
+            those in which training diverged.
         stopped: Why it stopped training, None if it has not.
         scores: Its evaluations in order.
         offences_seen: Offences of others that it counted.
@@ -77,7 +78,7 @@ class PeerReport:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it gave up training."""
+        """Whether it gave up training, or in rounds diverged."""
         return self.stopped == StopReason.FAILED
 
 
@@ -93,7 +94,8 @@ class Result:
             scores (None where nothing was tested, or a score is no number), `hostile_weight_mass`
             (mean weight of hostile rows in the integrations that had any, None without),
             `finished` (share of honest peers that stopped training and did not give up), `failed`
-            (share of those that gave up), `virtual_s`, `events` (both None in rounds).
+            (share of those that gave up, or in rounds diverged), `virtual_s`, `events` (both None
+            in rounds).
         peers: One report per peer.
         rows_used: How many rows had a part in honest peers' integrations, by whose they were:
             `honest` and `hostile`.
@@ -231,7 +233,8 @@ class Recorder(Watcher):
         follows may look like a defense.
         """
         given_up = sum(it.has_failed for it in self.reports if it.hostile is None)
-        found = (self._troubles.warning(given_up), self._row_use.warning(), self._given_up_liars())
+        troubles = self._troubles.warning(f"{given_up} of which gave up training")
+        found = (troubles, self._row_use.warning(), self._given_up_liars())
         return "; ".join(said for said in found if said) or None
 
     def _given_up_liars(self) -> str | None:

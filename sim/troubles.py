@@ -37,16 +37,16 @@ class Troubles:
         is_known = reason in self._reasons or len(self._reasons) < _REASONS_MAX
         self._reasons[reason if is_known else _OTHER] += 1
 
-    def warning(self, given_up: int) -> str | None:
+    def warning(self, outcome: str) -> str | None:
         """Say how many jobs failed, and the most frequent reason; None if none did.
 
         Args:
-            given_up: How many honest peers gave up training for it.
+            outcome: What became of these peers, to be said behind how many they are.
         """
         if not self._reasons:
             return None
         jobs, peers = self._reasons.total(), len(self._peers)
         said = f"{jobs} job{'s' if jobs > 1 else ''} failed at {peers} peer"
-        said += f"{'s' if peers > 1 else ''}, {given_up} of which gave up training"
+        said += f"{'s' if peers > 1 else ''}, {outcome}"
         ((reason, _),) = self._reasons.most_common(1)
         return f"{said}: {reason}"

@@ -89,7 +89,10 @@ class _Game:
         """Play a round, evaluate if it is time to, and tell the watchers."""
         for peer in self._session.play(round):
             self._troubles.add(peer, _DIVERGED)
-            self._reports[peer].trouble = _DIVERGED
+            report = self._reports[peer]
+            # With messages it would give up: the same job fails as often as it is repeated.
+            report.stopped, report.trouble = str(StopReason.FAILED), _DIVERGED
+            report.rounds -= 1
         evaluations = self._evaluate(round)
         for peer, it in evaluations.items():
             score = Score(round=round, at_s=None, score=it.score, test_score=it.test_score)
@@ -121,7 +124,9 @@ class _Game:
             if score.test_score is not None
         ]
         digests = session.digests()
-        warnings = (self._troubles.warning(0), _unused(tally))
+        warnings = (self._troubles.warning("which count as failed"), _unused(tally))
+        failed = sum(self._reports[peer].has_failed for peer in session.honest)
+        failed_share = failed / len(session.honest)
         return Result(
             scenario=self._scenario.name,
             seed=self._seed,
@@ -129,8 +134,8 @@ class _Game:
             metrics={
                 **accuracies(tested),
                 "hostile_weight_mass": tally.liar_weight(),
-                "finished": 1.0,
-                "failed": 0.0,
+                "finished": 1.0 - failed_share,
+                "failed": failed_share,
                 "virtual_s": None,
                 "events": None,
             },

@@ -25,19 +25,17 @@ def test_a_spent_budget_is_none() -> None:
 
 
 def test_nothing_is_said_where_nothing_failed() -> None:
-    assert Troubles().warning(0) is None
+    assert Troubles().warning("gone") is None
 
 
 def test_one_job_is_told_of_in_the_singular() -> None:
     troubles = Troubles()
     troubles.add(3, "out of memory")
-    assert (
-        troubles.warning(0) == "1 job failed at 1 peer, 0 of which gave up training: out of memory"
-    )
+    assert troubles.warning("gone") == "1 job failed at 1 peer, gone: out of memory"
 
 
 def test_the_most_frequent_reason_is_told() -> None:
     troubles = Troubles()
     for peer, reason in enumerate(["rare", "frequent", "frequent"]):
         troubles.add(peer, reason)
-    assert troubles.warning(1) == "3 jobs failed at 3 peers, 1 of which gave up training: frequent"
+    assert troubles.warning("gone") == "3 jobs failed at 3 peers, gone: frequent"

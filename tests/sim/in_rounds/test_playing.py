@@ -220,13 +220,19 @@ def test_watchers_are_told_of_every_round() -> None:
     assert [bool(it.evaluations) for it in watcher.played] == [False, True, False, True, True]
 
 
-def test_who_diverges_is_named_in_a_warning() -> None:
+def test_who_diverges_has_failed_as_with_messages() -> None:
     steep = with_overrides(SMALL, {"training.step_rule.learning_rate": 1e38, "adversaries": []})
     result = sim.run(steep)
+    diverged = "training diverged; lower the rate"
+    said = f"30 jobs failed at 6 peers, which count as failed: {diverged}"
     assert result.warning is not None
-    assert "6 peers" in result.warning
-    assert "diverged" in result.warning
-    assert result.peers[0].trouble == "training diverged; lower the rate"
+    assert result.warning.startswith(said)
+    assert (result.peers[0].stopped, result.peers[0].trouble) == ("failed", diverged)
+    with_messages = sim.run({**steep, "fidelity": "messages"})
+    for name in ("finished", "failed"):
+        assert result.metrics[name] == with_messages.metrics[name]
+    for one, other in zip(result.peers, with_messages.peers, strict=True):
+        assert (one.stopped, one.rounds) == (other.stopped, other.rounds)
 
 
 class Branching(nn.Module):
