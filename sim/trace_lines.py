@@ -10,17 +10,16 @@ from typing import Any, Final, final
 from blake3 import blake3
 from typing_extensions import override
 
-from p2pfed.core.events import Event, FrameReceived, TimerFired, TrainingFinished
-from p2pfed.errors import ConfigError, RemoteError
+from p2pfed.core.events import Event
+from p2pfed.errors import ConfigError
 from p2pfed.identity import PeerId
-from p2pfed.wire import frames
 from sim.line_files import read_lines
+from sim.trace_words import words_of
 from sim.watching import Watcher
 from sim.world import World
 
 CONTEXT_ENTRIES: Final = 3  # shown before and after where two traces part
 _DIGEST_CHARACTERS: Final = 16  # as in the kept lines of a trace
-_TEXT_CHARACTERS_MAX: Final = 120  # of what people read of an entry
 
 Entry = Mapping[str, Any]
 
@@ -59,20 +58,9 @@ class TraceRecorder(Watcher):
                 "peer": peer,
                 "name": name,
                 "content": blake3(content).hexdigest()[:_DIGEST_CHARACTERS],
-                "what": "" if event is None else self._what(event),
+                "what": "" if event is None else words_of(event, self._numbers),
             }
         )
-
-    def _what(self, event: Event) -> str:
-        match event:
-            case FrameReceived():
-                return f"{_message_of(event.frame)} from peer {self._numbers.get(event.peer)}"
-            case TrainingFinished():
-                return f"job {event.job}, loss {event.loss}, {event.payload.size_bytes} bytes"
-            case TimerFired():
-                return str(event.timer.kind)
-            case _:
-                return repr(event)[:_TEXT_CHARACTERS_MAX]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +149,3 @@ def parting_of(first: Iterable[Entry], second: Iterable[Entry]) -> Parting | Non
     for entry in second:
         comparer.take(entry)
     return comparer.finish()
-
-
-def _message_of(frame: bytes) -> str:
-    try:
-        return type(frames.decode(frame)).__name__
-    except RemoteError as error:
-        return f"{len(frame)} bytes that are no message ({error.kind})"
