@@ -15,10 +15,13 @@ from typing import Any, Final
 from scipy.stats import t
 
 from p2pfed.errors import ConfigError
+from robust.parameters import shown
 from sim.run_folder import FinishedRun, is_run, read_run
 from sim.sweeps.table import MEASURES, measures_of
 
 _SEEDS_SHOWN: Final = 10  # in an error; more say no more
+_FIELDS_SHOWN: Final = 3
+_NAMES_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +91,7 @@ def compare(first: Path, second: Path, *, confidence: float = 0.95) -> list[Comp
     elif one.keys() == two.keys():
         names = [(name, name, name) for name in one]
     else:
-        alone = ", ".join(sorted(one.keys() ^ two.keys()))
-        fix = f"compare folders of one setting each; only one of them has {alone}"
-        raise ConfigError("folders", f"{first}, {second}", fix)
+        raise _no_equal_settings((first, one), (second, two))
     return [
         _compare(name, (first, one[here]), (second, two[there]), confidence)
         for name, here, there in names
@@ -178,12 +179,58 @@ def _settings(folder: Path) -> dict[str, dict[int, FinishedRun]]:
 
 
 def _by_seed(folder: Path, runs: Sequence[FinishedRun]) -> dict[int, FinishedRun]:
-    found = {run.seed: run for run in runs}
-    digests = {run.scenario_digest for run in runs}
-    if len(found) != len(runs) or len(digests) > 1:
-        fix = "its runs are of several scenarios or have one seed twice; one folder per scenario"
-        raise ConfigError("folder", str(folder), fix)
+    found: dict[int, FinishedRun] = {}
+    for run in runs:
+        if run.scenario_digest != runs[0].scenario_digest:
+            names = f"{runs[0].folder.name} and {run.folder.name}"
+            said = f"{names} differ in {_fields_of(_changed(runs[0], run))}"
+            fix = f"holds several scenarios; have one folder for each: {said}"
+            raise ConfigError("folder", str(folder), fix)
+        if run.seed in found:
+            twice = f"{found[run.seed].folder.name} and {run.folder.name}"
+            fix = f"has seed {run.seed} twice, in {twice}; move one of them elsewhere"
+            raise ConfigError("folder", str(folder), fix)
+        found[run.seed] = run
     return found
+
+
+def _no_equal_settings(
+    first: tuple[Path, Mapping[str, Mapping[int, FinishedRun]]],
+    second: tuple[Path, Mapping[str, Mapping[int, FinishedRun]]],
+) -> ConfigError:
+    """Return that two sweeps are of other settings: which one alone has, and how they differ."""
+    (place, one), (other_place, two) = first, second
+    alone = {place: sorted(one.keys() - two.keys()), other_place: sorted(two.keys() - one.keys())}
+    said = [f"only {folder} has {_listed(names)}" for folder, names in alone.items() if names]
+    if len(said) == 2:
+        here, there = (names[0] for names in alone.values())
+        changed = _changed(one[here][min(one[here])], two[there][min(two[there])])
+        said.append(
+            f"{here or place.name} and {there or other_place.name} differ in {_fields_of(changed)}"
+        )
+    fix = f"compare one setting with one, or sweeps of the same settings; {'; '.join(said)}"
+    return ConfigError("folders", f"{place}, {other_place}", fix)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    # A folder may hold the runs of its only setting itself.
+    shown_names = ", ".join(name or "runs of its own" for name in names[:_NAMES_SHOWN])
+    return f"{shown_names} and {more} more" if more > 0 else shown_names
+
+
+def _fields_of(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """Say which fields differ, and both values."""
+    fields = ", ".join(
+        f"{field} ({_written(one)}, {_written(two)})"
+        for field, (one, two) in list(changed.items())[:_FIELDS_SHOWN]
+    )
+    more = len(changed) - _FIELDS_SHOWN
+    return f"{fields} and {more} more" if more > 0 else fields
+
+
+def _written(value: Any) -> str:
+    return "unset" if value is None else shown(value)
 
 
 def _changed(first: FinishedRun, second: FinishedRun) -> dict[str, tuple[Any, Any]]:

@@ -84,15 +84,44 @@ def test_sweeps_are_compared_setting_by_setting(tmp_path: Path) -> None:
     assert [it.name for it in found] == ["mean-1", "median-2"]
     assert [of_accuracy(it).difference for it in found] == [0.25, 0.25]
     assert found[0].changed == {}
-    with pytest.raises(ConfigError, match="one setting each"):
+    with pytest.raises(ConfigError, match="compare one setting with one, or sweeps of the same"):
         compare(tmp_path / "before", tmp_path / "after" / "mean-1")
 
 
-def test_a_folder_of_several_scenarios_is_no_setting(tmp_path: Path) -> None:
+def test_sweeps_of_unlike_scenarios_say_what_differs(tmp_path: Path) -> None:
+    later = {"network.latency_s": 0.5}
+    for place, digest, own in (("before", "1a", {}), ("after", "2b", later)):
+        for name, overrides in (("mean", {}), ("median", MEDIAN)):
+            folder = tmp_path / place / f"{name}-{digest}" / "seed-0"
+            write_run(folder, seed=0, accuracy=0.5, overrides={**own, **overrides})
+    before, after = tmp_path / "before", tmp_path / "after"
+    with pytest.raises(ConfigError) as caught:
+        compare(before, after)
+    assert caught.value.fix == (
+        "compare one setting with one, or sweeps of the same settings; "
+        f"only {before} has mean-1a, median-1a; only {after} has mean-2b, median-2b; "
+        "mean-1a and mean-2b differ in network.latency_s (0.02, 0.5)"
+    )
+
+
+def test_a_folder_of_several_scenarios_says_what_differs(tmp_path: Path) -> None:
     write_run(tmp_path / "mixed" / "one", seed=0, accuracy=0.5)
-    write_run(tmp_path / "mixed" / "two", seed=1, accuracy=0.5, overrides=MEDIAN)
-    with pytest.raises(ConfigError, match="several scenarios"):
+    fields = {"membership.ban_s": 9.0, "network.upload_bytes_per_s": 1e6, "run.seed": 7, **MEDIAN}
+    write_run(tmp_path / "mixed" / "two", seed=1, accuracy=0.5, overrides=fields)
+    with pytest.raises(ConfigError) as caught:
         compare(tmp_path / "mixed", tmp_path / "mixed")
+    assert caught.value.fix == (
+        "holds several scenarios; have one folder for each: one and two differ in "
+        "integration.rule ('mean', 'median'), membership.ban_s (60.0, 9.0), "
+        "network.upload_bytes_per_s (unset, 1000000.0) and 1 more"
+    )
+
+
+def test_a_seed_that_a_folder_has_twice(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_run(tmp_path / "twice" / name, seed=3, accuracy=0.5)
+    with pytest.raises(ConfigError, match="has seed 3 twice, in one and two; move one of them"):
+        compare(tmp_path / "twice", tmp_path / "twice")
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])
