@@ -12,6 +12,7 @@ from p2pfed.config.complaints import known_fields
 from p2pfed.config.files import parse
 from p2pfed.config.model import RunConfig
 from p2pfed.config.plugins import absolute, load_plugins
+from p2pfed.config.wording import fix_of
 from p2pfed.errors import ConfigError
 from robust.parameters import meant
 from sim.rounds_scope import ROUNDS, check_scope
@@ -215,7 +216,7 @@ def _complaint(error: ValidationError) -> ConfigError:
         known = known_fields(Surrounding, table)
         fix = f"remove it; there is no such field{meant(str(first['loc'][-1]), known)}"
         return ConfigError(field, first["input"], fix)
-    return ConfigError(field, first["input"], _fix(first["type"], first["msg"]))
+    return ConfigError(field, first["input"], fix_of([first], field))
 
 
 def _place(location: Sequence[int | str]) -> list[int | str]:
@@ -228,11 +229,3 @@ def _place(location: Sequence[int | str]) -> list[int | str]:
 
 def _parse(run: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
     return parse(run, overrides=overrides, others=tuple(Surrounding.model_fields), shown_by=_GUIDE)
-
-
-def _fix(kind: str, message: str) -> str:
-    if kind.startswith("int_"):
-        return "write a whole number, without quotes"
-    if kind.startswith("float_"):
-        return "write a number, without quotes"
-    return message[:1].lower() + message[1:]

@@ -1,23 +1,15 @@
 """What is wrong with a run file, said of the field as it stands there."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from p2pfed.config.model import IntegrationTable, RunConfig
+from p2pfed.config.wording import fix_of
 from p2pfed.errors import ConfigError
 from robust.errors import RuleError
 from robust.parameters import meant, shown
-
-_SHOULD_BE: Final = "Input should be "
-_WORDS: Final[Mapping[str, str]] = {
-    "a valid boolean": "true or false",
-    "a valid integer": "an integer",
-    "a valid number": "a number",
-    "a valid string": "text",
-    "a valid dictionary": "a table: { name = value }",
-}
 
 RecordT = TypeVar("RecordT")
 
@@ -43,11 +35,8 @@ def field_error(
         known = [*known_fields(RunConfig, table), *(() if table else others)]
         near = meant(str(first["loc"][-1]), known)
         fix = f"remove it; there is no such field ({shown_by}){near}"
-    elif first["type"] == "model_type":
-        fix = f"input should be a table: [{field}]"
     else:
-        alike = [it["msg"] for it in complaints if _in_file(it["loc"], data) == place]
-        fix = _fix(list(dict.fromkeys(alike)))
+        fix = fix_of([it for it in complaints if _in_file(it["loc"], data) == place], field)
     return ConfigError(field, first["input"], fix)
 
 
@@ -172,14 +161,3 @@ def _in_file(location: Sequence[int | str], data: object) -> tuple[int | str, ..
         data = inner[part]
         place.append(part)
     return tuple(place)
-
-
-def _fix(messages: Sequence[str]) -> str:
-    if not all(message.startswith(_SHOULD_BE) for message in messages):
-        return messages[0][:1].lower() + messages[0][1:]
-    wanted = [message.removeprefix(_SHOULD_BE) for message in messages]
-    if {"a valid number", "a finite number"} & set(wanted):  # which a whole one is
-        wanted = [it for it in wanted if it != "a valid integer"]
-    *others, last = (_WORDS.get(it, it) for it in wanted)
-    choice = f"{', '.join(others)} or {last}" if others else last
-    return f"input should be {choice}"

@@ -34,7 +34,7 @@ def own_tasks(tmp_path):
 @pytest.mark.parametrize(
     ("words", "field", "value", "fix"),
     [
-        (("--set", "schedule.rounds_max=many"), "schedule.rounds_max", "many", "integer"),
+        (("--set", "schedule.rounds_max=many"), "schedule.rounds_max", "many", "whole number"),
         (("--set", "schedule.rounds=3"), "schedule.rounds", 3, "no such field"),
         (("--set", "rounds"), "set", "rounds", "name=value"),
         (("--set", "a=1", "--set", "a=2"), "set", "a=2", "twice"),
@@ -61,13 +61,13 @@ def own_tasks(tmp_path):
             ("--set", "integration.prioritizer.model_count_max=0"),
             "integration.prioritizer.model_count_max",
             0,
-            "greater than or equal to 1",
+            "at least 1",
         ),
         (
             ("--set", "integration.prioritizer.exploration_ratio=1.5"),
             "integration.prioritizer.exploration_ratio",
             1.5,
-            "less than or equal to 1",
+            "at most 1",
         ),
         (
             ("--set", "integration.prioritizer.draw=furthest"),
