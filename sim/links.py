@@ -165,7 +165,8 @@ class Wire:
     Attributes:
         model: How it behaves.
         is_blocked: Whether nothing gets through now; what arrives waits for the end of that.
-        sent_bytes: Everything sent so far with its overhead, retransmissions not counted.
+        sent_bytes: Everything sent so far with its overhead; retransmissions, and what was thrown
+            away before its last byte had left, not counted.
     """
 
     def __init__(
@@ -253,7 +254,9 @@ class Wire:
         """Forget what waits to be sent, as when its connection is reset."""
         now_ns = self._clock.now_ns
         while self._flying and self._flying[-1].left_ns > now_ns:
-            self._flying.pop().entry.cancel()
+            item = self._flying.pop()
+            item.entry.cancel()
+            self.sent_bytes -= item.size_bytes
         # What comes next waits for what is on its way, and no longer for what is not.
         self._arrival_ns = self._flying[-1].arrival_ns if self._flying else 0
         self._free_ns = min(self._free_ns, max(now_ns, self._clogged_ns))

@@ -169,6 +169,17 @@ def test_what_was_thrown_away_takes_no_time() -> None:
     assert arrivals == [2.0]
 
 
+def test_what_was_thrown_away_does_not_count_as_sent() -> None:
+    clock = Clock()
+    wire = make_wire(clock, bandwidth_bytes_per_s=100.0)
+    wire.send(100 - OVERHEAD_BYTES, lambda: None)
+    wire.send(200 - OVERHEAD_BYTES, lambda: None)
+    clock.after(1.0, wire.throw_away)  # when the first has left
+    while clock.step():
+        pass
+    assert wire.sent_bytes == 100
+
+
 def test_a_partition_holds_frames_and_keeps_their_order() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=1.0)
@@ -335,6 +346,7 @@ def test_a_full_queue_resets_the_connection_and_loses_what_waited() -> None:
     net.network.send(0, PEERS[1], bytes(900))
     net.run()
     assert net.ends[1].frames() == [bytes(900)]
+    assert net.network.sent_bytes() == (900 + OVERHEAD_BYTES, 0, 0)
 
 
 def test_what_has_left_takes_no_room_in_the_queue() -> None:
