@@ -105,7 +105,8 @@ def bands(series: Series) -> Bands:
     """Return how values are spread, each peer's newest one at every place.
 
     Args:
-        series: Places, which do not fall, and values, by peer. A peer counts from its first one on.
+        series: Places and values, by peer. A peer counts from its first one on. A place that falls,
+            as rounds do after a lost disk, counts as the one before.
     """
     if not series:
         return Bands(at=[], least=[], low=[], median=[], high=[], most=[], counts=[])
@@ -114,7 +115,7 @@ def bands(series: Series) -> Bands:
         places = np.linspace(places[0], places[-1], _POINTS_MAX)
     values = np.full((len(series), len(places)), np.nan)
     for row, points in zip(values, series.values(), strict=True):
-        known = np.array([at for at, _ in points])
+        known = np.maximum.accumulate([at for at, _ in points])
         newest = np.searchsorted(known, places, side="right") - 1
         has_one = newest >= 0
         row[has_one] = np.array([value for _, value in points])[newest[has_one]]

@@ -92,6 +92,12 @@ def test_bands_hold_each_peers_newest_value() -> None:
     assert found.most == [0.0, 2.0, 4.0]
 
 
+def test_bands_hold_the_newest_value_where_places_fall() -> None:
+    found = bands({0: [(1.0, 0.0), (3.0, 4.0), (2.0, 5.0), (4.0, 6.0)]})
+    assert found.at == [1.0, 2.0, 3.0, 4.0]
+    assert found.median == [0.0, 0.0, 5.0, 6.0]
+
+
 def test_bands_of_nobody_are_empty() -> None:
     assert bands({}).at == bands({}).median == []
 
