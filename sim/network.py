@@ -161,15 +161,16 @@ class Network:
                     model, clock, generator, up=ups[sender], down=downs[receiver]
                 )
         self._numbers = {peer: number for number, peer in enumerate(peers)}
-        # Of each end those that exist there, by the peer at the other one.
-        self._open: list[dict[PeerId, Connection]] = [{} for _ in peers]
+        # Of each end the latest ones, open or not, by the peer at the other one.
+        self._latest: list[dict[PeerId, Connection]] = [{} for _ in peers]
         self._attempts: dict[tuple[int, int], _Attempt] = {}
 
     # For the driver of a peer --------------------------------------------------------------
 
     def connection(self, end: int, peer: PeerId) -> Connection | None:
         """Return the connection of an end to a peer, if it exists at that end."""
-        return self._open[end].get(peer)
+        latest = self._latest[end].get(peer)
+        return latest if latest is not None and latest.is_open(end) else None
 
     def dial(self, caller: int, peer: PeerId) -> None:
         """Connect, or answer `DialFailed`; a connection that exists already is kept."""
@@ -330,7 +331,7 @@ class Network:
             self.close_end(old, callee)  # half open: the caller has forgotten it already
         connection = Connection(callee, caller)
         for end in connection.ends:
-            self._open[end][self.peers[connection.other(end)]] = connection
+            self._latest[end][self.peers[connection.other(end)]] = connection
         for end in connection.ends:
             if connection.is_open(end):
                 self.endpoints[end].deliver(PeerConnected(peer=self.peers[connection.other(end)]))
@@ -346,8 +347,7 @@ class Network:
             self.wires[end, other].signal(lambda: self.close_end(connection, other))
 
     def _forget_end(self, connection: Connection, end: int) -> None:
-        connection.open_ends.discard(end)
-        del self._open[end][self.peers[connection.other(end)]]
+        connection.open_ends.remove(end)
         for tenant in self.tenants:
             tenant.end_closed(connection, end)
 
