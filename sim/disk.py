@@ -1,6 +1,5 @@
 """What one simulated machine has on disk."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -36,14 +35,9 @@ class Disk:
         self.best: SavedModel | None = None
         self._pieces: dict[str, tuple[bytes, ...]] = {}  # of each record
 
-    @property
     def records(self) -> dict[str, bytes]:
-        """Copy all records, by key."""
+        """Return a copy of all records, by key."""
         return {key: self.read(key) for key in self._pieces}
-
-    @records.setter
-    def records(self, records: Mapping[str, bytes]) -> None:
-        self._pieces = {key: (value,) for key, value in records.items()}
 
     def read(self, key: str) -> bytes:
         """Return a record, empty if there is none."""

@@ -111,7 +111,7 @@ class Host:
         generator = random_for(around.seed, f"compute/{self.index}/{self._life}")
         self._life += 1
         self.core = self.member.make_core(
-            self.member.config, self.member.identity, entropy, self.disk.records
+            self.member.config, self.member.identity, entropy, self.disk.records()
         )
         self.bench = self.member.make_bench()
         if self.disk.last is not None:

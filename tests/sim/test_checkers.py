@@ -1,6 +1,7 @@
 """Every checker can fail: a core or a host that is broken on purpose trips exactly its own."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
 from typing import Any, final
@@ -95,11 +96,11 @@ def test_a_number_that_is_used_twice() -> None:
     world = make_spoiled_world()
     world.run(until_s=4.0)
     host = world.hosts[0]
-    records, model = dict(host.disk.records), host.disk.last
+    backup = deepcopy(host.disk)
     world.run(until_s=8.0)
     for number in range(3):
         world.crash(number)
-        host.disk.records, host.disk.last = records, model
+    host.disk = backup
     with pytest.raises(InvariantError, match=r"^UniqueSequences: peer 0 reused sequence"):
         _restart_and_run(world)
 

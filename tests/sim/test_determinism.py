@@ -89,8 +89,8 @@ def test_jobs_computed_together_give_one_trace_under_every_hash_seed() -> None:
 def test_two_worlds_in_one_process_share_nothing() -> None:
     first, second = play(draw_case(3)), play(draw_case(3))
     assert first.trace.digest == second.trace.digest
-    assert [host.disk.records for host in first.hosts] == [
-        host.disk.records for host in second.hosts
+    assert [host.disk.records() for host in first.hosts] == [
+        host.disk.records() for host in second.hosts
     ]
 
 

@@ -29,9 +29,9 @@ def saved(value: bytes | None) -> Save:
 def test_a_record_is_read_as_it_was_written(value: bytes, payload: bytes | None) -> None:
     disk = Disk()
     disk.write(saved(value), None, payload)
-    assert disk.records == {"progress": value}
+    assert disk.records() == {"progress": value}
     disk.write(saved(None), None, payload)
-    assert disk.records == {}
+    assert disk.records() == {}
 
 
 def test_a_payload_in_a_record_is_not_copied() -> None:

@@ -1,5 +1,6 @@
 """Crashes, lost disks, dark machines, partitions and slow machines."""
 
+from copy import deepcopy
 from statistics import fmean
 from typing import Any
 
@@ -101,10 +102,10 @@ def test_an_old_backup_starts_a_new_incarnation(make_world: Any, payload_bytes: 
     world.watch(witness)
     world.run(until_s=4.0)
     host = world.hosts[1]
-    backup = dict(host.disk.records), host.disk.last
+    backup = deepcopy(host.disk)
     world.run(until_s=9.0)
     world.crash(1)
-    host.disk.records, host.disk.last = backup
+    host.disk = backup
     world.restart(1)
     assert world.run(until_s=300.0, stop=world.all_done)
     assert witness.kinds().count(IncarnationStarted) == 1

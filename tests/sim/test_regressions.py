@@ -1,5 +1,6 @@
 """Bugs that a simulation found, each with the case that showed it."""
 
+from copy import deepcopy
 from typing import Any
 
 import topologies
@@ -155,11 +156,11 @@ def test_a_backup_that_caught_up_unseen_starts_a_new_incarnation() -> None:
     world = stub_world(net.graph, ScheduleConfig(rounds_max=60, linger_s=60.0))
     host = world.hosts[0]
     world.run(until_s=4.0)
-    backup = dict(host.disk.records), host.disk.last
+    backup = deepcopy(host.disk)
     world.run(until_s=9.0)
     reached = world.status(0).sequence
     world.crash(0)
-    host.disk.records, host.disk.last = backup
+    host.disk = backup
     world.partition([[0]])
     world.restart(0)
     world.run(until_s=45.0, stop=lambda: world.status(0).sequence == reached)
