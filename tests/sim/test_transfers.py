@@ -9,11 +9,11 @@ from p2pfed.core.events import Event, OffenceKind, PayloadWanted, UploadEnded
 from p2pfed.identity import PeerId
 from sim.clock import Clock
 from sim.links import LinkModel
-from sim.network import Network, NetworkTiming, Power
+from sim.network import Connection, Network, NetworkTiming, Power
 from sim.payloads import PayloadPool, PayloadShelf
 from sim.transfers import CHUNK_BYTES, Served, Transfer, Transfers
 
-PEERS = [PeerId(bytes([number]) * 32) for number in range(2)]
+PEERS = [PeerId(bytes([number]) * 32) for number in range(3)]
 PAYLOAD = bytes(range(256)) * 1024  # four chunks
 HASH = blake3(PAYLOAD).digest()
 
@@ -56,12 +56,12 @@ class Party:
 
 
 class Pair:
-    """A client, 0, connected to a server, 1."""
+    """A client, 0, connected to a server, 1; both could connect to a bystander, 2."""
 
     def __init__(self, reordering_s: float = 0.0) -> None:
         self.clock = Clock()
         self.network = Network(
-            nx.path_graph(2),
+            nx.complete_graph(3),
             PEERS,
             self.clock,
             default=LinkModel(latency_s=0.01, bandwidth_bytes_per_s=1e5, reordering_s=reordering_s),
@@ -69,11 +69,11 @@ class Pair:
             seed=0,
         )
         self.transfers = Transfers(self.network, self.clock)
-        self.client, self.server = Party(), Party()
-        for party in (self.client, self.server):
+        self.client, self.server, _ = parties = [Party(), Party(), Party()]
+        for party in parties:
             party.transfers = self.transfers
-        self.network.endpoints.extend([self.client, self.server])
-        self.transfers.parties.extend([self.client, self.server])
+        self.network.endpoints.extend(parties)
+        self.transfers.parties.extend(parties)
         self.network.dial(0, PEERS[1])
         self.run()
 
@@ -151,6 +151,22 @@ def test_a_lost_connection_keeps_what_arrived(pair: Pair) -> None:
     assert done_bytes % CHUNK_BYTES == 0
     assert offence is None
     assert pair.upload_ended()
+
+
+def test_the_end_of_another_connection_leaves_a_transfer_alone(pair: Pair) -> None:
+    for end in (0, 1):
+        pair.network.dial(end, PEERS[2])
+    pair.run()
+    start_s = pair.clock.now_s
+    pair.fetch()
+    pair.run(start_s + 1.5)
+    for end in (0, 1):
+        pair.network.disconnect(end, PEERS[2])
+        pair.transfers.end_closed(Connection(1, 0), end)  # an earlier one of the same two
+    assert not pair.upload_ended()
+    pair.run()
+    assert pair.client.received == [PAYLOAD]
+    assert pair.client.failed == []
 
 
 def test_a_canceled_fetch_frees_the_server(pair: Pair) -> None:
