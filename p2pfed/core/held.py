@@ -112,6 +112,7 @@ class HeldUpdates:
         self._by_payload: dict[bytes, list[Held]] = {}
         self._valid: dict[PeerId, list[Held]] = {}  # validated ones, each author's newest last
         self._pending: dict[int, Held] = {}  # by number
+        self._payload_bytes: int | None = 0  # None until it is summed again after a change
         self._last_number = 0
         self._unusable: dict[PeerId, bytes] = {}  # author to its last update of no use
         # Author and incarnation to the last sequence of what is not wanted any more.
@@ -139,6 +140,8 @@ class HeldUpdates:
     def move(self, held: Held, stage: Stage) -> None:
         """Note that an update has come to another stage."""
         is_lined_up = Stage.VALID in (held.stage, stage)
+        if Stage.WAITING in (held.stage, stage):
+            self._payload_bytes = None
         held.stage = stage
         if held.is_pending:
             self._pending[held.number] = held
@@ -159,6 +162,8 @@ class HeldUpdates:
         if not with_payload:
             del self._by_payload[content_hash]
         self._pending.pop(held.number, None)
+        if held.stage is not Stage.WAITING:
+            self._payload_bytes = None
         if held.stage is Stage.VALID:
             self._line_up(author)
 
@@ -326,12 +331,14 @@ class HeldUpdates:
 
     def payload_bytes(self) -> int:
         """Return how many bytes the payloads take that are here or on their way."""
-        sizes = {
-            held.content_hash: held.signed.header.payload_bytes
-            for held in self.all()
-            if held.stage is not Stage.WAITING
-        }
-        return sum(sizes.values())
+        if self._payload_bytes is None:
+            sizes = {
+                held.content_hash: held.signed.header.payload_bytes
+                for held in self.all()
+                if held.stage is not Stage.WAITING
+            }
+            self._payload_bytes = sum(sizes.values())
+        return self._payload_bytes
 
     def _line_up(self, author: PeerId) -> None:
         """Put the validated updates of an author in order, after one has come or gone.

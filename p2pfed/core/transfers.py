@@ -349,8 +349,8 @@ class Transfers:
             len(self._fetches) < self._limits.fetches_max
             and held.content_hash not in self._fetches
             and not self._outbox.has_timer(TimerKind.REFETCH, content_hash=held.content_hash)
-            and not any(other.is_under_way for other in self._held.of(held.author))
             and self._has_room(held)
+            and not any(other.is_under_way for other in self._held.of(held.author))
         )
 
     def _may_fetch_from(self, peer: PeerId) -> bool:
