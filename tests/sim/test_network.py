@@ -152,6 +152,20 @@ def test_what_waited_for_a_partition_comes_with_the_next_retransmission() -> Non
     assert arrivals == [pytest.approx(5.0 + 1.0 + RETRANSMISSION_S_MIN)]
 
 
+def test_a_second_partition_ends_for_what_waited_for_it_alone() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=1.0)
+    for begin_s in (0.0, 10.0):
+        clock.after(begin_s, lambda: setattr(wire, "is_blocked", True))
+        clock.after(begin_s, lambda: wire.send(1, lambda: arrivals.append(clock.now_s)))
+        clock.after(begin_s + 5.0, wire.unblock)
+    clock.after(16.0, lambda: wire.send(1, lambda: arrivals.append(clock.now_s)))
+    while clock.step():
+        pass
+    pause_s = 1.0 + RETRANSMISSION_S_MIN
+    assert arrivals == pytest.approx([5.0 + pause_s, 15.0 + pause_s, 17.0])
+
+
 def test_a_frame_has_room_with_what_carries_it_or_not_at_all() -> None:
     wire = make_wire(Clock(), queue_bytes_max=1_000)
     assert wire.has_room(1_000 - OVERHEAD_BYTES)
@@ -404,13 +418,31 @@ def test_a_dark_machine_lets_a_dial_time_out(net: Net) -> None:
 
 def test_a_disconnect_flushes_first(net: Net) -> None:
     net.connect()
+    at_s = net.clock.now_s
     net.network.send(0, PEERS[1], b"goodbye")
     net.network.disconnect(0, PEERS[1])
     net.network.send(0, PEERS[1], b"too late")
     net.run()
-    assert net.ends[0].kinds() == [PeerDisconnected]
+    assert net.ends[0].events == [(at_s, PeerDisconnected(peer=PEERS[1]))]  # it had left at once
     assert net.ends[1].kinds() == [FrameReceived, PeerDisconnected]
     assert net.ends[1].frames() == [b"goodbye"]
+
+
+def test_a_disconnect_waits_no_longer_than_it_may_for_what_is_queued(net: Net) -> None:
+    net.connect()
+    net.network.clog([(0, 1)], net.clock.now_ns + round(60e9))
+    net.network.send(0, PEERS[1], b"goodbye")
+    net.network.disconnect(0, PEERS[1])
+    at_s = net.clock.now_s + net.network.timing.flush_s
+    net.run()
+    assert net.ends[0].events == [(at_s, PeerDisconnected(peer=PEERS[1]))]
+
+
+def test_a_dial_ends_with_its_process(net: Net) -> None:
+    net.network.dial(0, PEERS[1])
+    net.network.drop_machine(0, resets=True)  # and the next one runs already
+    net.run()
+    assert net.ends[0].events == net.ends[1].events == []
 
 
 def test_a_process_that_ends_resets_its_connections(net: Net) -> None:
