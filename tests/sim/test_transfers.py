@@ -11,7 +11,7 @@ from sim.clock import Clock
 from sim.links import LinkModel
 from sim.network import Connection, Network, NetworkTiming, Power
 from sim.payloads import PayloadPool, PayloadShelf
-from sim.transfers import CHUNK_BYTES, Served, Transfer, Transfers
+from sim.transfers import CHUNK_BYTES, WINDOW_CHUNKS, Served, Transfer, Transfers
 
 PEERS = [PeerId(bytes([number]) * 32) for number in range(3)]
 PAYLOAD = bytes(range(256)) * 1024  # four chunks
@@ -58,13 +58,14 @@ class Party:
 class Pair:
     """A client, 0, connected to a server, 1; both could connect to a bystander, 2."""
 
-    def __init__(self, reordering_s: float = 0.0) -> None:
+    def __init__(self, **link: float) -> None:
+        model = {"latency_s": 0.01, "bandwidth_bytes_per_s": 1e5, **link}
         self.clock = Clock()
         self.network = Network(
             nx.complete_graph(3),
             PEERS,
             self.clock,
-            default=LinkModel(latency_s=0.01, bandwidth_bytes_per_s=1e5, reordering_s=reordering_s),
+            default=LinkModel(**model),
             timing=NetworkTiming(),
             seed=0,
         )
@@ -81,9 +82,9 @@ class Pair:
         while (following := self.clock.next_ns()) is not None and following <= until_s * 1e9:
             self.clock.step()
 
-    def fetch(self, offset: int = 0) -> bool:
+    def fetch(self, offset: int = 0, size_bytes: int = len(PAYLOAD)) -> bool:
         effect = FetchPayload(
-            peer=PEERS[1], content_hash=HASH, size_bytes=len(PAYLOAD), offset=offset
+            peer=PEERS[1], content_hash=HASH, size_bytes=size_bytes, offset=offset
         )
         return self.transfers.fetch(0, effect)
 
@@ -103,6 +104,27 @@ def test_a_payload_arrives_at_the_pace_of_the_edge(pair: Pair) -> None:
     assert pair.client.received == [PAYLOAD]
     assert pair.clock.now_s - start_s == pytest.approx(len(PAYLOAD) / 1e5 + 0.02, rel=0.01)
     assert pair.upload_ended()
+
+
+def test_no_more_than_a_window_is_on_its_way() -> None:
+    pair = Pair(latency_s=1.0, bandwidth_bytes_per_s=1e12)
+    payload = bytes(2 * WINDOW_CHUNKS * CHUNK_BYTES + 1)
+    pair.server.serves = Served(size_bytes=len(payload), payload=payload)
+    start_s = pair.clock.now_s
+    pair.fetch(size_bytes=len(payload))
+    pair.run()
+    assert pair.client.received == [payload]
+    # The request, two full windows and one chunk, each of which follows the first one before it.
+    assert pair.clock.now_s - start_s == pytest.approx(4.0, rel=0.01)
+
+
+def test_a_slow_transfer_takes_its_time() -> None:
+    pair = Pair(bandwidth_bytes_per_s=1e4)
+    start_s = pair.clock.now_s
+    pair.fetch()
+    pair.run()
+    assert pair.client.received == [PAYLOAD]
+    assert pair.clock.now_s - start_s > pair.network.timing.idle_s
 
 
 def test_a_transfer_goes_on_at_its_offset(pair: Pair) -> None:
