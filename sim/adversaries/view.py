@@ -45,5 +45,5 @@ class View:
     honest_history: tuple[tuple[Tensor, ...], ...] = ()
 
 
-# What this attacker sends to this target, (d,); the view is never changed.
+# What this attacker sends to this target, (d,); ours never change the view.
 Attack: TypeAlias = Callable[[View], Tensor]

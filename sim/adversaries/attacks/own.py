@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import Parameter, Signature
 from typing import Any, final
 
@@ -20,6 +20,10 @@ from sim.adversaries.view import View
 class OwnAttack:
     """A function of one's own, whose mistakes are told from a defense that works.
 
+    What it is shown of this round, and what it returns, are copies: whatever it writes to its
+    tensors, the simulation's own stay as they are. Earlier rounds are too many to copy and are
+    the liars' alone; they must not be changed.
+
     Args:
         name: What errors call it.
         function: Of a `View` and its parameters; returns what the liar sends, shape (d,), of the
@@ -35,21 +39,30 @@ class OwnAttack:
         """Return what the function returned.
 
         Raises:
-            ConfigError: If it failed, or if that is no row that a peer could send here: honest
-                peers would turn it away, and the run would look like a successful defense.
+            ConfigError: If it failed, changed what it was shown of earlier rounds, or returned no
+                row that a peer could send here: honest peers would turn it away, and the run would
+                look like a successful defense.
         """
-        lie = self._returned(view)
-        wanted = f"shape {tuple(view.own.shape)} and {view.own.dtype}, as view.own is"
+        past = _past(view)
+        versions = [row._version for row in past]  # torch counts in-place changes by it
+        returned = self._returned(_with_copies(view))
+        if [row._version for row in past] != versions:
+            fix = "it changed a row of an earlier round; let it change a copy, row.clone()"
+            raise ConfigError("attack", self.name, fix)
+        return self._checked(returned, view.own)
+
+    def _checked(self, lie: object, own: Tensor) -> Tensor:
+        wanted = f"shape {tuple(own.shape)} and {own.dtype}, as view.own is"
         if not isinstance(lie, Tensor):
             fix = f"it returned {shown(lie)}; let it return a tensor of {wanted}"
             raise ConfigError("attack", self.name, fix)
-        if lie.shape != view.own.shape or lie.dtype != view.own.dtype:
+        if lie.shape != own.shape or lie.dtype != own.dtype:
             found = f"shape {tuple(lie.shape)} and {lie.dtype}"
             raise ConfigError("attack", self.name, f"it returned {found}; let it return {wanted}")
-        if bool(torch.isfinite(view.own).all()) and not bool(torch.isfinite(lie).all()):
+        if bool(torch.isfinite(own).all()) and not bool(torch.isfinite(lie).all()):
             fix = "it returned NaN or infinity, which no codec encodes; let it return finite values"
             raise ConfigError("attack", self.name, fix)
-        return lie
+        return lie.detach().clone()  # it may fill the same tensor for every target
 
     def _returned(self, view: View) -> object:
         try:
@@ -58,6 +71,23 @@ class OwnAttack:
             raise
         except Exception as error:  # the edge to the user's own code, which may fail in any way
             raise ConfigError("attack", self.name, f"mend {failure_of(error)}") from error
+
+
+def _with_copies(view: View) -> View:
+    """Return a view whose rows of this round are nobody else's memory."""
+    return replace(
+        view,
+        honest=view.honest.clone(),
+        honest_before=view.honest_before.clone(),
+        own=view.own.clone(),
+        honest_weights=view.honest_weights.clone(),
+    )
+
+
+def _past(view: View) -> list[Tensor]:
+    """Return all rows of earlier rounds."""
+    earlier = (row for rows in view.honest_history for row in rows)
+    return [*view.history, *view.own_history, *earlier]
 
 
 @final

@@ -151,9 +151,10 @@ def register_attack(name: str, function: Callable[..., object]) -> None:
     Args:
         name: Small letters, digits and hyphens, beginning with a letter; none that is taken.
         function: Is called as `function(view, **params)` with a `sim.adversaries.view.View`, which
-            it must not change, and its own parameters, which may have defaults. It returns what
-            the liar sends to this target: a tensor of the shape (d,) and the type of `view.own`;
-            anything else is an error. In a scenario file the view knows no row but the own one.
+            shows it copies of the rows of this round, and its own parameters, which may have
+            defaults. It returns what the liar sends to this target: a tensor of the shape (d,) and
+            the type of `view.own`; anything else is an error, and so are changes to rows of earlier
+            rounds. In a scenario file the view knows no row but the own one.
 
     Raises:
         ConfigError: If the name is taken or no name, or the function cannot be called like this. A
