@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from p2pfed.errors import ConfigError
+from robust.parameters import meant, shown
 from sim.faults import Crash, Fault, Restart
 
 _FIELDS: Final = ("peer", "from_s", "until_s")
@@ -48,6 +49,9 @@ def read_trace(path: Path, *, field: str, nodes: int) -> list[Presence]:
     read = _read_json if path.suffix == ".jsonl" else _read_csv
     found = []
     for number, entry in read(lines):
+        for key in sorted(entry.keys() - _FIELDS):
+            fix = f"line {number} has the unknown key {shown(key)}; write {', '.join(_FIELDS)}"
+            raise ConfigError(field, str(path), f"{fix}{meant(key, _FIELDS)}")
         presence = _presence(entry, nodes)
         if presence is None:
             fix = (

@@ -440,6 +440,16 @@ def test_a_trace_that_cannot_be_used_names_its_line(tmp_path: Path, text: str) -
     assert caught.value.field == "availability.0.path"
 
 
+def test_an_unknown_key_of_a_trace_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "phones.jsonl"
+    path.write_text('{"peer": 2, "from_s": 0}\n{"peer": 1, "from_s": 0, "until": 2}\n', "utf-8")
+    fix = "line 2 has the unknown key 'until'; write peer, from_s, until_s; did you mean 'until_s'?"
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(make(availability=[{"path": str(path)}]))
+    found = caught.value
+    assert (found.field, found.value, found.fix) == ("availability.0.path", str(path), fix)
+
+
 def test_a_trace_may_be_longer_than_the_run_but_not_begin_after_it(tmp_path: Path) -> None:
     path = tmp_path / "late.csv"
     path.write_text("peer,from_s,until_s\n1,10,\n2,30,\n", encoding="utf-8")
