@@ -82,12 +82,27 @@ def _registered() -> tuple[str, ...]:
 
 
 def _fix(name: str) -> str:
-    from sim.adversaries.attacks import attack_names
-
     fix = f"write one of {', '.join(names())}"
-    if set(name.split("+")) <= set(attack_names()):
-        fix = f"a peer of a scenario does not know what this needs; sim.rounds has it; {fix}"
-    return f"{fix}{meant(name, names())}"
+    reason = _why_in_rounds(name)
+    if reason is None:
+        return f"{fix}{meant(name, names())}"
+    return f'with messages, {reason}; write fidelity = "rounds", which has it, or {fix}'
+
+
+def _why_in_rounds(name: str) -> str | None:
+    """Return why what rounds have is not there with messages; None for a wrong name."""
+    from sim.adversaries.attacks import attack_names, data_attack_names
+
+    parts = set(name.split("+"))
+    if name == "silent":
+        return "a peer that sends nothing is one of [[faults]], a crash"
+    if name in data_attack_names():
+        return "liars train on the rows that they have"
+    if not parts <= set(attack_names()):
+        return None
+    if "non-finite" in parts:
+        return "no codec encodes NaN or infinity"
+    return "a liar knows no row but its own, and this needs those of others"
 
 
 def _scaled_difference(scale: float) -> Adversary:

@@ -10,15 +10,16 @@ from torch import Tensor
 from p2pfed.errors import ConfigError
 from p2pfed.learn.examples import Examples
 from p2pfed.learn.task import Task
+from robust.parameters import meant
 from sim.adversaries.attacks import (
     attack_names,
     create_attack,
     create_data_attack,
     data_attack_names,
-    rank_attack_names,
 )
 from sim.adversaries.attacks.data import Backdoor, DataAttack
 from sim.adversaries.attacks.own import OwnAttack
+from sim.adversaries.registry import ADVERSARIES
 from sim.adversaries.scaled_difference import SCALE
 from sim.adversaries.view import Attack
 from sim.rounds.model import Model
@@ -140,9 +141,11 @@ def lie_of_kind(kind: str, params: Mapping[str, Any]) -> Lie:
             `adversaries.` with the name of a parameter.
     """
     data_names = data_attack_names()
-    known = sorted([*attack_names(), *rank_attack_names(), *data_names, SCALED_DIFFERENCE, SILENT])
+    known = sorted([*attack_names(), *data_names, SCALED_DIFFERENCE, SILENT])
     if not set(kind.split("+")) <= set(known):
-        fix = f"in rounds there are no frames to lie with; write one of {', '.join(known)}"
+        fix = f"write one of {', '.join(known)}{meant(kind, known)}"
+        if kind in ADVERSARIES:
+            fix = f'in rounds there are no frames; write fidelity = "messages", or {fix}'
         raise ConfigError("adversaries.kind", kind, fix)
     if kind in data_names:
         lie = Lie(data_attack=kind, data_params=params)

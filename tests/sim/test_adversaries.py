@@ -10,6 +10,7 @@ from p2pfed.errors import ConfigError
 from sim.adversaries import registry
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES, StubBench
 from sim.host import Host
+from sim.rounds.threat import lie_of_kind
 from sim.watching import Watcher
 from sim.world import World
 
@@ -100,7 +101,20 @@ def test_every_attack_has_its_name() -> None:
         registry.create("unknown", seed=0, index=1)
 
 
-@pytest.mark.parametrize("name", ["min-max", "sleeper+alie"])
-def test_an_attack_that_needs_more_than_a_peer_knows_is_said_to_be_elsewhere(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"sim\.rounds has it; write one of delta-free-rider"):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("min-max", "a liar knows no row but its own, and this needs those of others"),
+        ("sleeper+alie", "a liar knows no row but its own, and this needs those of others"),
+        ("non-finite", "no codec encodes NaN or infinity"),
+        ("mirror-labels", "liars train on the rows that they have"),
+        ("silent", "a peer that sends nothing is one of [[faults]], a crash"),
+    ],
+)
+def test_what_rounds_have_alone_is_refused_with_reason_and_fix(name: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         registry.create(name, seed=0, index=1)
+    fix = 'write fidelity = "rounds", which has it, or write one of delta-free-rider, '
+    assert caught.value.fix.startswith(f"with messages, {reason}; {fix}")
+    params = {"class_count": 10} if name == "mirror-labels" else {}
+    lie_of_kind(name, params)  # rounds do have it

@@ -71,11 +71,21 @@ def test_bounds_that_nobody_reaches_and_defaults_are_not(field: str, value: Any)
     load_scenario(with_overrides(SCENARIO, {field: value}))
 
 
-@pytest.mark.parametrize("kind", ["garbage", "replay", "equivocation", "wrong-bytes", "unknown"])
-def test_lies_about_frames_are_refused(kind: str) -> None:
-    with pytest.raises(ConfigError, match="frames") as caught:
+@pytest.mark.parametrize(
+    ("kind", "fix"),
+    [
+        ("garbage", 'in rounds there are no frames; write fidelity = "messages", or write one of'),
+        ("replay", 'in rounds there are no frames; write fidelity = "messages", or write one of'),
+        ("edge-control", "write one of adaptive-blend, "),  # no peer sends rankings
+        ("sign-flipp", "write one of adaptive-blend, "),
+    ],
+)
+def test_lies_that_rounds_do_not_have_are_refused(kind: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         load_scenario(with_overrides(SCENARIO, {"adversaries": [{"peer": 1, "kind": kind}]}))
     assert (caught.value.field, caught.value.value) == ("adversaries.0.kind", kind)
+    assert caught.value.fix.startswith(fix)
+    assert kind != "sign-flipp" or caught.value.fix.endswith("did you mean 'sign-flip'?")
 
 
 @pytest.mark.parametrize(
