@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
+from typer.main import get_command
 
 from p2pfed import __version__
 from p2pfed.cli import data, demo, doctor, export, init, node, sim, topology
@@ -19,6 +20,7 @@ from p2pfed.cli.output import (
     EXIT_NETWORK,
     EndedError,
     print_json,
+    with_brackets,
 )
 from p2pfed.errors import ConfigError, P2PFedError, RemoteError, TransportError
 from p2pfed.node.interruption import EXIT_INTERRUPTED
@@ -96,7 +98,8 @@ def _run(words: list[str]) -> int:
     _let_tasks_be_found()
     try:
         # What is returned here is the code of typer.Exit, or whatever a command returned.
-        code = app(words, prog_name="p2pfed", standalone_mode=False)
+        command = with_brackets(get_command(app))
+        code = command(words, prog_name="p2pfed", standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # newer versions of typer make this of KeyboardInterrupt
             raise KeyboardInterrupt
     except EndedError as end:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from p2pfed.node.interruption import EXIT_INTERRUPTED
@@ -122,3 +123,18 @@ def examples(*lines: str) -> str:
     # Rich joins lines that no empty line keeps apart.
     head = "Example:" if len(lines) == 1 else "Examples:"
     return "\n\n".join([head, *lines])
+
+
+def with_brackets(command: Any) -> Any:
+    """Let the help of a command, and of those below it, show brackets: to rich they are markup.
+
+    Args:
+        command: That typer has made; changed in place.
+    """
+    for shown in (command, *command.params):
+        for name in ("help", "short_help", "epilog"):
+            if text := getattr(shown, name, None):
+                setattr(shown, name, escape(text))
+    for below in getattr(command, "commands", {}).values():
+        with_brackets(below)
+    return command
