@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sim.checkers.invariant import InvariantError as InvariantError
+    from sim.host import Host as Host
     from sim.identities import identity_of as identity_of
     from sim.result import Result as Result
     from sim.rounds.config import RoundsConfig as RoundsConfig
@@ -25,18 +26,23 @@ if TYPE_CHECKING:
     from sim.stubs import stub_world as stub_world
     from sim.sweeps.running import SweepResult as SweepResult
     from sim.sweeps.running import sweep as sweep
+    from sim.watching import RoundPlayed as RoundPlayed
+    from sim.watching import Watcher as Watcher
     from sim.world import World as World
 
 __p2pfed__: Final = True
 
 # Public name -> the module that defines it.
 _PUBLIC: Final = {
-    "InvariantError": "sim.checkers.invariant",
     "FinishedRun": "sim.run_folder",
+    "Host": "sim.host",
+    "InvariantError": "sim.checkers.invariant",
     "Result": "sim.result",
+    "RoundPlayed": "sim.watching",
     "RoundsConfig": "sim.rounds.config",
     "RoundsResult": "sim.rounds.result",
     "SweepResult": "sim.sweeps.running",
+    "Watcher": "sim.watching",
     "World": "sim.world",
     "identity_of": "sim.identities",
     "load_scenario": "sim.scenario",

@@ -20,7 +20,7 @@ from sim.rounds_scope import ROUNDS
 from sim.running import run
 from sim.scenario import Scenario, load_scenario, path_of, read_file
 from sim.trace_lines import TraceRecorder
-from sim.watching import Watcher
+from sim.watching import Watcher, check_watchers
 
 SCENARIO_FILE: Final = "scenario.toml"
 PROGRAM_FILE: Final = "program.json"
@@ -106,12 +106,13 @@ def run_into(
             folder, where one of an earlier run is removed.
 
     Raises:
-        ConfigError: If the scenario cannot be used.
+        ConfigError: If the scenario or a watcher cannot be used.
         LocalError: If a file cannot be written.
         InvariantError: If the protocol did what it must never do.
     """
     folder = path_of(folder, "folder")
     trace = None if trace is None else path_of(trace, "trace")
+    check_watchers(watchers)
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     check_trace(checked, trace)
     with _writing(folder):

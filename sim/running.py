@@ -50,7 +50,7 @@ from sim.tables import (
     RestartTable,
     SlowTable,
 )
-from sim.watching import Watcher
+from sim.watching import Watcher, check_watchers
 from sim.world import World
 
 # Of vectors of payloads, in bytes: one round of 10,000 small perceptrons. To decode one again is
@@ -79,10 +79,11 @@ def run(
             `rounds`, of `round_played` alone.
 
     Raises:
-        ConfigError: If the scenario cannot be used.
+        ConfigError: If the scenario or a watcher cannot be used.
         InvariantError: If the protocol did what it must never do.
         LocalError: If rounds evaluate on rows that the task has not.
     """
+    check_watchers(watchers)
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     # Of a scenario that another process made, this one has not run them.
     load_plugins(checked.run_config(0, seed=seed).plugins.files, Path.cwd())

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, final
 from p2pfed.core.effects import Effect
 from p2pfed.core.events import Evaluation, Event
 from p2pfed.core.notices import Notice
+from p2pfed.errors import ConfigError
 from p2pfed.identity import PeerId
 
 # A `sim.host.Host` and a `sim.world.World`. Both know their watchers, so this module cannot know
@@ -66,6 +67,23 @@ class Watcher:
 
     def round_played(self, played: RoundPlayed) -> None:
         """Take that a round is over, where there are rounds and no world."""
+
+
+def check_watchers(watchers: object) -> None:
+    """Refuse what cannot watch, before anything has happened.
+
+    Raises:
+        ConfigError: If it is no list, or an element does not derive from `Watcher`.
+    """
+    if not isinstance(watchers, Sequence) or isinstance(watchers, str | bytes):
+        raise ConfigError("watchers", watchers, "give a list of them, such as [watcher]")
+    for number, watcher in enumerate(watchers):
+        if isinstance(watcher, type) and issubclass(watcher, Watcher):
+            fix = f"give an object of this class, such as {watcher.__name__}()"
+            raise ConfigError(f"watchers.{number}", watcher, fix)
+        if not isinstance(watcher, Watcher):
+            fix = "give an object of a class that derives from sim.Watcher"
+            raise ConfigError(f"watchers.{number}", watcher, fix)
 
 
 @final

@@ -144,10 +144,18 @@ def test_every_field_of_the_result_is_explained() -> None:
 
 
 @pytest.mark.slow
-def test_the_example_of_rounds_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("program", re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))
+def test_the_examples_in_python_run(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (program,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     exec(program, {})  # noqa: S102 - the guide's own
+
+
+def test_every_method_of_a_watcher_is_listed_with_its_arguments() -> None:
+    methods = {name: it for name, it in vars(sim.Watcher).items() if not name.startswith("_")}
+    expected = [
+        f"`{name}({', '.join([*signature(it).parameters][1:])})`" for name, it in methods.items()
+    ]
+    assert [row[0] for row in rows("Watching a run")] == expected
 
 
 @pytest.mark.slow
