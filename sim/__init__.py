@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sim.checkers.invariant import InvariantError as InvariantError
+    from sim.comparing import Comparison as Comparison
+    from sim.comparing import compare as compare
     from sim.host import Host as Host
     from sim.identities import identity_of as identity_of
     from sim.result import Result as Result
@@ -34,6 +36,7 @@ __p2pfed__: Final = True
 
 # Public name -> the module that defines it.
 _PUBLIC: Final = {
+    "Comparison": "sim.comparing",
     "FinishedRun": "sim.run_folder",
     "Host": "sim.host",
     "InvariantError": "sim.checkers.invariant",
@@ -44,6 +47,7 @@ _PUBLIC: Final = {
     "SweepResult": "sim.sweeps.running",
     "Watcher": "sim.watching",
     "World": "sim.world",
+    "compare": "sim.comparing",
     "identity_of": "sim.identities",
     "load_scenario": "sim.scenario",
     "read_run": "sim.run_folder",

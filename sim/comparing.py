@@ -17,6 +17,7 @@ from scipy.stats import t
 from p2pfed.errors import ConfigError
 from robust.parameters import shown
 from sim.run_folder import FinishedRun, is_run, read_run
+from sim.scenario import path_of
 from sim.sweeps.table import MEASURES, measures_of
 
 _SEEDS_SHOWN: Final = 10  # in an error; more say no more
@@ -65,7 +66,7 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def compare(first: Path, second: Path, *, confidence: float = 0.95) -> list[Comparison]:
+def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) -> list[Comparison]:
     """Compare the runs of two folders, pair by pair.
 
     Each folder is a run folder, one with a run folder per seed, or that of a sweep. Where both hold
@@ -85,6 +86,7 @@ def compare(first: Path, second: Path, *, confidence: float = 0.95) -> list[Comp
     """
     if not 0.0 < confidence < 1.0:
         raise ConfigError("confidence", confidence, "write a number above 0 and below 1")
+    first, second = path_of(first, "first"), path_of(second, "second")
     one, two = _settings(first), _settings(second)
     if len(one) == len(two) == 1:
         names = [("", *one, *two)]

@@ -60,7 +60,7 @@ def value_of(document: Mapping[str, Any], field: str) -> Any:
     place: Any = document
     for name in field.split("."):
         if isinstance(place, list):
-            place = place[_entry(place, name, field)]
+            place = dict(enumerate(place)).get(int(name)) if name.isdecimal() else None
         else:
             place = place.get(name) if isinstance(place, Mapping) else None
     return place

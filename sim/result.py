@@ -22,9 +22,9 @@ from p2pfed.core.notices import (
 )
 from p2pfed.core.rejections import Rejections
 from p2pfed.core.row_use import RowUse
-from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from p2pfed.plain_json import finite
+from sim.frames import frame_of
 from sim.host import Host
 from sim.troubles import Troubles, trouble_of
 from sim.watching import Watcher
@@ -136,19 +136,13 @@ class Result:
         Raises:
             LocalError: If pandas is not installed.
         """
-        try:
-            import pandas
-        except ModuleNotFoundError as error:
-            fix = "python -m pip install 'p2pfed[pandas]'"
-            raise LocalError(f"to_dataframe needs pandas; install it: {fix}") from error
         rows = [
             {"peer": number, "hostile": report.hostile, **asdict(score)}
             for number, report in enumerate(self.peers)
             for score in report.scores
         ]
         columns = ["peer", "hostile", *(it.name for it in fields(Score))]
-        frame = pandas.DataFrame(rows, columns=columns)
-        return frame.astype({"at_s": float, "score": float, "test_score": float})
+        return frame_of(rows, columns, numbers=("at_s", "score", "test_score"))
 
 
 def accuracies(tested: Sequence[float]) -> dict[str, float | None]:

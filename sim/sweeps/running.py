@@ -5,16 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from p2pfed.errors import ConfigError, cannot_write
+from sim.documents import value_of
+from sim.frames import frame_of
 from sim.run_folder import FinishedRun, read_run
 from sim.scenario import Scenario, load_scenario, path_of
 from sim.sweeps.engines import engine_of
 from sim.sweeps.fitting import check_fits
 from sim.sweeps.jobs import Ended
 from sim.sweeps.plan import Cell, Setting, plan_cells, plan_settings
-from sim.sweeps.table import Spread, spreads
+from sim.sweeps.table import MEASURES, Spread, measures_of, spreads
+
+if TYPE_CHECKING:
+    import pandas
 
 SWEEP_FILE: Final = "sweep.json"
 
@@ -25,13 +30,18 @@ class Row:
 
     Attributes:
         setting: Which.
-        seeds: Those with a result.
-        measures: The numbers over these seeds; see `sim.sweeps.table`.
+        runs: The numbers of each seed with a result; see `sim.sweeps.table`.
+        measures: The same over all of these seeds.
     """
 
     setting: Setting
-    seeds: tuple[int, ...]
+    runs: Mapping[int, Mapping[str, float | None]]
     measures: Mapping[str, Spread | None]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those with a result."""
+        return tuple(self.runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +85,29 @@ class SweepResult:
             ],
             "programs": list(self.programs),
         }
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return all runs: a row for each, by setting and in order.
+
+        Columns: `setting` (its name), every field that some setting overrides, as each of them has
+        it (None where it does not say it), `seed`, and the measures of `sim.sweeps.table` (NaN
+        where a run has none).
+
+        Raises:
+            LocalError: If pandas is not installed.
+        """
+        fields = dict.fromkeys(field for row in self.rows for field in row.setting.overrides)
+        rows = [
+            {
+                "setting": row.setting.name,
+                **{field: value_of(row.setting.document, field) for field in fields},
+                "seed": seed,
+                **measures,
+            }
+            for row in self.rows
+            for seed, measures in row.runs.items()
+        ]
+        return frame_of(rows, ["setting", *fields, "seed", *MEASURES], numbers=MEASURES)
 
 
 def sweep(
@@ -143,7 +176,7 @@ def _sum_up(
     rows = [
         Row(
             setting=setting,
-            seeds=tuple(run.seed for run in runs[setting.digest]),
+            runs={run.seed: measures_of(run.result) for run in runs[setting.digest]},
             measures=spreads(runs[setting.digest]),
         )
         for setting in settings

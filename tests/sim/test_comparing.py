@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+import sim
 from p2pfed.errors import ConfigError
 from sim.comparing import Comparison, Difference, compare, t_interval
 from sim.documents import digest_of
@@ -40,6 +41,13 @@ def test_differences_are_of_equal_seeds(tmp_path: Path) -> None:
     assert found.difference == pytest.approx(0.2)
     assert found.low == pytest.approx(0.2 - 4.302653 * 0.1 / 3**0.5)
     assert found.high == pytest.approx(0.2 + 4.302653 * 0.1 / 3**0.5)
+
+
+def test_folders_may_be_given_as_text(tmp_path: Path) -> None:
+    first, second = write_pairs(tmp_path, [0.5, 0.7], [0.6, 0.9])
+    assert sim.compare(str(first), str(second)) == compare(first, second)
+    with pytest.raises(ConfigError, match="second = 3: give a path"):
+        sim.compare(first, 3)  # type: ignore[arg-type]
 
 
 def test_a_single_pair_has_no_interval(tmp_path: Path) -> None:
