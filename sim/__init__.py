@@ -1,17 +1,35 @@
 """Simulated networks of peers: virtual time, faults, adversaries and checkers, on one machine.
 
-    result = sim.run("scenarios/digits-ring.toml", seed=0)
-    result.metrics["mean_accuracy"]
+What is public, by what it is for:
 
-`sim.rounds` is the fast fidelity, for sweeps: learning in step, without frames or time.
+* One simulation: `run` plays a scenario, which is a file or a mapping, and returns a `Result`;
+  `load_scenario` only checks it. `run_into` keeps everything in a folder, of which `read_run` makes
+  a `FinishedRun`.
+* Many of them: `sweep` plays settings and seeds and returns a `SweepResult`, and `compare` says by
+  how much the runs of two folders differ: a `Comparison` for each setting.
+* Looking on: a `Watcher` is told what happens at each `Host` of a `World`, or of a `RoundPlayed`.
+* Without frames and time: `rounds` is the fast fidelity, for sweeps; its `run` takes a
+  `RoundsConfig` and returns a `RoundsResult`.
+* Tests of the protocol: `stub_world` makes a world of peers that learn nothing, `identity_of` says
+  who a peer is, and an `InvariantError` is of something that must never happen.
+
+A simulation of three peers on digits:
+
+>>> import sim
+>>> scenario = {"topology": {"name": "ring", "nodes": 3}, "schedule": {"rounds_max": 2}}
+>>> result = sim.run(scenario, seed=0)
+>>> result.metrics["finished"], [peer.rounds for peer in result.peers]
+(1.0, [2, 2, 2])
 
 Importing this package is light. Public names load their module when they are first used.
+docs/scenarios.md is the guide.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from sim import rounds as rounds
     from sim.checkers.invariant import InvariantError as InvariantError
     from sim.comparing import Comparison as Comparison
     from sim.comparing import compare as compare
@@ -57,9 +75,16 @@ _PUBLIC: Final = {
     "sweep": "sim.sweeps.running",
 }
 
+# Public packages inside this one.
+_PACKAGES: Final = ("rounds",)
+
+__all__ = [*_PUBLIC, *_PACKAGES]
+
 
 def __getattr__(name: str) -> Any:
     """Load the module of a public name on its first use."""
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
@@ -68,4 +93,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted(__all__)

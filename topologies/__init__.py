@@ -1,10 +1,28 @@
 """Who talks to whom: connected graphs and their mixing matrices. Needs networkx and NumPy only.
 
-    net = topologies.create("k-regular", nodes=16, degree=4, seed=0)
-    net.neighbors(3)
-    net.mixing_matrix()
+What is public, by what it is for:
+
+* A graph that stays: `create` makes a `Topology` by a name of `names()`, `from_graph` takes any
+  graph of networkx, and `from_file` reads one.
+* A graph for each round: `create_dynamic` makes a `DynamicTopology` by a name of `dynamic_names()`,
+  and `from_trace` takes the graphs that it is given. Each of them is a `Round`.
+* Which one to take: `recommend` compares those with few enough neighbors, and returns a
+  `Recommendation` with its reasons.
+* Averaging: `check_mixing_matrix` complains about weights with which gossip would not come to the
+  mean, and `push_sum` comes to it where edges have directions.
+* Errors: a `TopologyError` names the parameter, its value, and what to do.
+
+A ring, and a graph that changes:
+
+>>> import topologies
+>>> ring = topologies.create("ring", nodes=5)
+>>> ring.neighbors(3), round(ring.spectral_gap(), 2)
+([2, 4], 0.46)
+>>> topologies.create_dynamic("one-peer-exponential", nodes=8).at(1).in_neighbors()[0]
+(6,)
 
 Importing this package is light. Public names load their module when they are first used.
+docs/topologies.md is the guide.
 """
 
 import importlib
@@ -48,6 +66,8 @@ _PUBLIC: Final = {
     "recommend": "topologies.recommendation",
 }
 
+__all__ = list(_PUBLIC)
+
 
 def __getattr__(name: str) -> Any:
     """Load the module of a public name on its first use."""
@@ -59,4 +79,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted(__all__)
