@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from p2pfed.config.learning import peer_task
 from p2pfed.config.model import RunConfig
 from p2pfed.config.naming import run_file_fields
+from p2pfed.errors import ConfigError
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.learner import TaskLearner
 from p2pfed.learn.partition import PartitionRule, create_partition
@@ -91,7 +92,15 @@ def share_frozen(model: nn.Module, original: nn.Module) -> None:
     Args:
         model: Changed in place.
         original: Of the same architecture; keeps its memory.
+
+    Raises:
+        ConfigError: If the two are one model, as from a task of one's own that makes only one: what
+            one peer learns, the other would have learned too.
     """
+    trained = {id(it) for it in original.parameters() if it.requires_grad}
+    if any(id(it) in trained for it in model.parameters()):
+        fix = "it returned the same model twice; let it make a new one for each peer"
+        raise ConfigError("task.create_model", type(model).__name__, fix)
     known = {
         name: parameter.data
         for name, parameter in original.named_parameters()

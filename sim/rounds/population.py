@@ -77,7 +77,7 @@ class Sequential(Population):
         method: Which parameters train.
 
     Raises:
-        ConfigError: If the model keeps running statistics.
+        ConfigError: If the model keeps running statistics, or peers would share one.
     """
 
     def __init__(
@@ -92,9 +92,10 @@ class Sequential(Population):
         self._learners: list[TaskLearner] = []
         for task, name in zip(tasks, names, strict=True):
             learner = TaskLearner(task, method, plan=plan, seed=seed, peer=name)
-            self._learners.append(learner)
             # At once: all copies of a large frozen model would not fit beside each other.
-            share_frozen(learner.adapted.model, self._learners[0].adapted.model)
+            if self._learners:
+                share_frozen(learner.adapted.model, self._learners[0].adapted.model)
+            self._learners.append(learner)
         self._model = Model(self._learners[0].adapted)
 
     @property

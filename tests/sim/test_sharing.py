@@ -10,6 +10,7 @@ import sim
 from p2pfed.config.learning import peer_task
 from p2pfed.core.effects import Effect
 from p2pfed.core.events import Event, TrainingFinished
+from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.digits import digits
 from p2pfed.learn.partition import Dirichlet, Iid
@@ -47,6 +48,26 @@ class Trained(Watcher):
         if isinstance(event, TrainingFinished):
             self.models.append(host.bench.learner.adapted.model)
             self.benches.append(host.bench)
+
+
+def digits_with_one_model() -> Task:
+    model = digits().create_model()
+    return replace(digits(), create_model=lambda: model)
+
+
+@pytest.mark.parametrize("fidelity", ["messages", "rounds"])
+def test_a_task_that_makes_only_one_model_is_refused(fidelity: str) -> None:
+    scenario = {
+        "run": {"task": "tests.sim.test_sharing:digits_with_one_model"},
+        "fidelity": fidelity,
+        "schedule": {"mode": "synchronous", "rounds_max": 1},
+        "topology": {"name": "line", "nodes": 2},
+        "compute": {"jobs": "sequential"},
+    }
+    with pytest.raises(
+        ConfigError, match=r"task\.create_model = 'Sequential': it returned the same"
+    ):
+        sim.run(scenario)
 
 
 @pytest.mark.slow
