@@ -21,6 +21,9 @@ Inputs = Tensor | Mapping[str, Tensor]
 class Model:
     """One model for the vectors of all peers.
 
+    It is asked about the same rows for one peer after the other, so that model, metric and loss,
+    which may be a user's own, get copies of them.
+
     Args:
         adapted: With every parameter trainable. It is put into evaluation mode: dropout is off,
             as in real learners.
@@ -51,7 +54,7 @@ class Model:
     def outputs(self, vector: Tensor, inputs: Inputs) -> Any:
         """Return the outputs for rows of inputs under a vector of shape (d,)."""
         with torch.no_grad():
-            return self.call(self.specification.unflatten(vector), inputs)
+            return self.call(self.specification.unflatten(vector), _copy(inputs))
 
     def classes(self, vector: Tensor, inputs: Inputs) -> Tensor:
         """Return the class that a vector takes each row for, shape (rows,)."""
@@ -60,15 +63,22 @@ class Model:
     def measure(self, vector: Tensor, task: Task, rows: Examples) -> tuple[float, float]:
         """Return the task's metric and its loss on rows."""
         outputs = self.outputs(vector, rows.inputs)
-        return float(task.metric(outputs, rows.labels)), float(task.loss(outputs, rows.labels))
+        score = task.metric(outputs, rows.labels.clone())
+        return float(score), float(task.loss(outputs, rows.labels.clone()))
 
     def loss(self, vector: Tensor, task: Task, rows: Examples) -> float:
         """Return the task's loss on rows."""
-        return float(task.loss(self.outputs(vector, rows.inputs), rows.labels))
+        return float(task.loss(self.outputs(vector, rows.inputs), rows.labels.clone()))
 
     def score(self, vector: Tensor, task: Task, rows: Examples) -> float:
         """Return the task's metric on rows."""
-        return float(task.metric(self.outputs(vector, rows.inputs), rows.labels))
+        return float(task.metric(self.outputs(vector, rows.inputs), rows.labels.clone()))
+
+
+def _copy(inputs: Inputs) -> Inputs:
+    if isinstance(inputs, Tensor):
+        return inputs.clone()
+    return {name: tensor.clone() for name, tensor in inputs.items()}
 
 
 @final

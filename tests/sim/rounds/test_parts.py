@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import topologies
 from p2pfed.errors import ConfigError
 from p2pfed.learn.learner import Plan, TaskLearner
-from p2pfed.learn.task import Task, accuracy
+from p2pfed.learn.task import Task, accuracy, cross_entropy
 from p2pfed.updates.methods import Full
 from sim.adversaries.view import View
 from sim.rounds.coalition import Coalition
@@ -150,6 +150,29 @@ def test_a_vector_scores_as_its_model_does(blobs: Task) -> None:
     assert isinstance(rows.inputs, Tensor)
     expected = float(blobs.metric(adapted.model(rows.inputs), rows.labels))
     assert Model(adapted).score(adapted.vector(), blobs, rows) == expected
+
+
+def test_a_task_that_writes_to_its_rows_reaches_no_other_peers_scores(blobs: Task) -> None:
+    def metric(outputs: Any, labels: Tensor) -> Tensor:
+        found = accuracy(outputs, labels)
+        labels.zero_()
+        return found
+
+    def loss(outputs: Any, labels: Tensor) -> Tensor:
+        found = cross_entropy(outputs, labels)
+        labels.zero_()
+        return found
+
+    task = replace(blobs, metric=metric, loss=loss)
+    adapted = Full().adapt(nn.Sequential(nn.ReLU(inplace=True), blobs.create_model()), seed=0)
+    model, vector = Model(adapted), adapted.vector()
+    rows, asked = (task.rows("test").batch(torch.arange(400)) for _ in range(2))
+    for _ in range(2):
+        assert model.measure(vector, task, asked) == model.measure(vector, blobs, rows)
+        assert model.score(vector, task, asked) == model.score(vector, blobs, rows)
+        assert model.loss(vector, task, asked) == model.loss(vector, blobs, rows)
+    fresh = task.rows("test").batch(torch.arange(400))
+    assert torch.equal(torch.as_tensor(asked.inputs), torch.as_tensor(fresh.inputs))
 
 
 def test_too_many_liars_are_told_as_they_were_given() -> None:
