@@ -60,6 +60,7 @@ class Host:
         bench: The running life's bench, or the last one's.
         power: Whether the process runs.
         is_done: Whether the running life has stopped training, or the last one had.
+        has_given_up: Whether it did so without an end that its disk knows: another life trains on.
         has_left: Whether the peer said goodbye; its process ends once that is on its way.
         shelf: The payload store; survives a crash.
         timers: Running timers.
@@ -74,6 +75,7 @@ class Host:
         self.bench: Bench | None = None
         self.power = Power.REFUSING
         self.is_done = False
+        self.has_given_up = False
         self.has_left = False
         self.shelf = PayloadShelf(surroundings.pool)
         self.timers: dict[Timer, Entry] = {}
@@ -131,7 +133,7 @@ class Host:
         )
         self._workshop.speed_ratio = self._speed_ratio
         self._partials.clear()
-        self.is_done = self.has_left = False
+        self.is_done = self.has_given_up = self.has_left = False
         self.power = Power.RUNNING
         self.deliver(CommandGiven(command=Command.START))
 
@@ -216,6 +218,8 @@ class Host:
     def _notify(self, effect: Notify) -> None:
         notice = effect.notice
         self.is_done = self.is_done or isinstance(notice, Finished | Left)
+        if isinstance(notice, Finished):
+            self.has_given_up = notice.reason.is_failure
         if isinstance(notice, Left):
             self.has_left = True
             self._around.clock.after(self._around.network.timing.flush_s, self._leave)

@@ -94,8 +94,8 @@ class Result:
             scores (None where nothing was tested, or a score is no number), `hostile_weight_mass`
             (mean weight of hostile rows in the integrations that had any, None without),
             `finished` (share of honest peers that stopped training and did not give up), `failed`
-            (share of those that gave up, or in rounds diverged), `virtual_s`, `events` (both None
-            in rounds).
+            (share of those that gave up, or in rounds diverged), `virtual_s` (when the last honest
+            peer had stopped training, or the scenario's end), `events` (both None in rounds).
         peers: One report per peer.
         rows_used: How many rows had a part in honest peers' integrations, by whose they were:
             `honest` and `hostile`.

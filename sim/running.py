@@ -28,14 +28,13 @@ from sim.compute.calculator import Calculator, Sequential
 from sim.devices import Machine, machines_of
 from sim.documents import digest_of, document_of
 from sim.emptiness import check_links
+from sim.ending import Ending
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
-from sim.host import Host
 from sim.identities import identity_of, random_for
 from sim.in_rounds.playing import play
 from sim.in_rounds.translation import scenario_fields
 from sim.jobs import ComputeModel
 from sim.member import Member
-from sim.network import Power
 from sim.overlay import overlay
 from sim.result import Recorder, Result, accuracies
 from sim.rounds_scope import ROUNDS
@@ -69,7 +68,9 @@ def run(
     *,
     watchers: Sequence[Watcher] = (),
 ) -> Result:
-    """Simulate a scenario until every honest peer that runs has stopped training.
+    """Simulate a scenario until every honest peer that runs or will run has stopped training.
+
+    Faults that let nobody train any more are not waited for.
 
     Args:
         scenario: Path of a scenario file, its content, or what `load_scenario` made of it.
@@ -101,25 +102,11 @@ def run(
     faults = draw_faults(checked, seed)
     world = _build(checked, seed, adversaries, [recorder, *watchers], keeps_models=bool(faults))
     plan_faults(world, faults)
-    last_fault_s = max((fault.at_s for fault in faults), default=0.0)
-
-    unfinished: Host | None = None  # one of them; asked after each event, so not all are looked at
-
-    def is_over() -> bool:
-        nonlocal unfinished
-        if (unfinished is not None and _is_awaited(unfinished)) or world.now_s <= last_fault_s:
-            return False
-        unfinished = next(filter(_is_awaited, world.hosts), None)
-        return unfinished is None
-
+    until_s = checked.world.until_s
+    ending = Ending(world, faults, until_s=until_s)
     with collecting_seldom():
-        world.run(until_s=checked.world.until_s, stop=is_over)
+        world.run(until_s=until_s, stop=ending.is_reached)
     return _summarize(checked, seed, world, recorder)
-
-
-def _is_awaited(host: Host) -> bool:
-    may_finish = host.is_honest and not host.is_done
-    return may_finish and (host.power is Power.RUNNING or host.core is None)
 
 
 def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:

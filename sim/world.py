@@ -51,6 +51,7 @@ class World:
         clock: Virtual time.
         network: The connections.
         hosts: The machines, by number.
+        starts_s: Peers, by number, that start at a time of their own, in virtual seconds.
         trace: Digest of all that was delivered.
         pool: Payloads that somebody holds.
         audience: Is told what happens.
@@ -107,11 +108,12 @@ class World:
         self.network.endpoints.extend(self.hosts)
         transfers.parties.extend(self.hosts)
         generator = random_for(seed, "start")
+        self.starts_s = dict(starts_s or {})
         for host in self.hosts:
             drawn_s = start_spread_s * generator.random()
-            if host.index not in (starts_s or {}):
+            if host.index not in self.starts_s:
                 self.clock.after(drawn_s, host.start)
-        for number, start_s in (starts_s or {}).items():
+        for number, start_s in self.starts_s.items():
             self.clock.after(start_s, lambda number=number: self.restart(number))  # type: ignore[misc]
         self._checked_at = 0
         for watcher in self.audience.watchers:

@@ -18,6 +18,11 @@ class StopReason(StrEnum):
     FAILED = "failed"
     NEIGHBORS = "neighbors"  # those that it had to wait for did not come
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the peer gave up; started again, it tries again."""
+        return self in (StopReason.FAILED, StopReason.NEIGHBORS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeighborJoined:

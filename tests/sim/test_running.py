@@ -143,13 +143,3 @@ def test_what_parts_refuse_is_named_as_in_the_scenario(
     with pytest.raises(ConfigError) as caught:
         sim.run(scenario)
     assert caught.value.field == field
-
-
-def test_a_run_ends_when_the_last_fault_has_happened() -> None:
-    at_s = 40.0  # long after all have finished
-    fault = {"kind": "restart", "at_s": at_s, "peers": [0], "lose_disk": True}
-    alone, result = sim.run(SHORT), sim.run({**SHORT, "faults": [fault]})
-    ends_s = [it.metrics["virtual_s"] for it in (alone, result)]
-    assert [it is not None and it > at_s for it in ends_s] == [False, True]
-    assert result.metrics["finished"] == 1.0
-    assert result.peers[0].rounds == 4  # both of its lives' two
