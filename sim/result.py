@@ -200,6 +200,7 @@ class Recorder(Watcher):
             case PeerOffended():
                 report.offences_seen += 1
             case UpdateRejected() if report.hostile is None:
+                self._row_use.refuse(notice.reason)
                 self._reject(notice.peer, notice.reason)
             case _:
                 return

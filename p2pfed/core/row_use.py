@@ -6,18 +6,19 @@ from typing import Final, final
 
 from p2pfed.core.events import Verdict
 
-_NOTES_MAX: Final = 16  # notes have counts of rows in them; beyond these they are not told apart
+_REASONS_MAX: Final = 16  # they have counts and sizes in them; beyond these they are not told apart
 _OTHER: Final = "for other reasons"
 
 
 @final
 class RowUse:
-    """Counts integrations, the rows that had a part in them, and why own models were kept."""
+    """Counts integrations, the rows that had a part in them, and why others had none."""
 
     def __init__(self) -> None:
         self._integrations = 0
         self._used = 0
-        self._notes: Counter[str] = Counter()
+        self._refused = 0
+        self._reasons: Counter[str] = Counter()
 
     def add(self, verdicts: Sequence[Verdict], note: str) -> None:
         """Take in one integration; one without any row is none."""
@@ -25,16 +26,32 @@ class RowUse:
             return
         self._integrations += 1
         self._used += sum(verdict.weight > 0.0 for verdict in verdicts)
-        if note:
-            is_known = note in self._notes or len(self._notes) < _NOTES_MAX
-            self._notes[note if is_known else _OTHER] += 1
+        for reason in [note] if note else [it.reason for it in verdicts]:
+            self._count(reason)
+
+    def refuse(self, reason: str) -> None:
+        """Take in one update that was not even taken for integration."""
+        self._refused += 1
+        self._count(reason)
 
     def warning(self) -> str | None:
         """Say that no row was ever used and what the most frequent reason was; None if one was."""
-        if self._used or not self._integrations:
+        if self._used or not (self._integrations or self._refused):
             return None
-        count = self._integrations
-        said = f"no row of a neighbor was used in {count} integration{'s' if count > 1 else ''}"
-        for note, _ in self._notes.most_common(1):
-            said += f", so that nobody learned from others: {note}"
+        said = "no row of a neighbor was used"
+        if self._integrations:
+            said += f" in {_counted(self._integrations, 'integration')}"
+        if self._refused:
+            said += f"; {_counted(self._refused, 'update')} refused before"
+        for reason, _ in self._reasons.most_common(1):
+            said += f", so that nobody learned from others: {reason}"
         return said
+
+    def _count(self, reason: str) -> None:
+        if reason:
+            is_known = reason in self._reasons or len(self._reasons) < _REASONS_MAX
+            self._reasons[reason if is_known else _OTHER] += 1
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 else ''}"

@@ -196,6 +196,7 @@ class Chronicle:
             case RoundFinished():
                 self._take_round(notice)
             case UpdateRejected(peer=peer, reason=reason):
+                self._row_use.refuse(reason)
                 self._rejections.add(peer, reason)
             case PeerOffended(peer=peer, kind=kind, detail=detail):
                 self._trouble = f"{format_peer_id(peer)} broke the protocol ({kind}): {detail}"

@@ -1,5 +1,6 @@
 """`sim.run` for scenarios whose fidelity is `rounds`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, final
@@ -194,5 +195,8 @@ def _unused(tally: Tally) -> str | None:
     if sum(tally.used.values()) or not tally.unused:
         return None
     said = "no row of a neighbor was ever used, so that nobody learned from others"
-    ((note, _),) = tally.notes.most_common(1) or [("", 0)]
-    return f"{said}: {note}" if note else said
+    reasons = tally.notes or Counter(
+        {it: sum(sides.values()) for it, sides in tally.unused.items()}
+    )
+    ((reason, _),) = reasons.most_common(1)
+    return f"{said}: {reason}"

@@ -141,6 +141,25 @@ def test_a_node_that_used_no_row_says_why():
     assert chronicle.status(StandingNode()).warning is None
 
 
+def test_a_node_that_refused_all_updates_says_why():
+    peer = Identity.create().peer
+    chronicle = make_chronicle()
+    for _ in range(2):
+        chronicle.take(UpdateRejected(peer=peer, reason="payload of 9 bytes, at most 8 here"))
+    warning = chronicle.status(StandingNode()).warning
+    assert warning == (
+        "no row of a neighbor was used; 2 updates refused before, so that nobody learned from "
+        "others: payload of 9 bytes, at most 8 here"
+    )
+
+
+def test_a_node_whose_rows_had_reasons_of_their_own_says_them():
+    chronicle = make_chronicle()
+    capped = Verdict(peer=Identity.create().peer, weight=0.0, reason="norm-cap")
+    chronicle.take(round_finished(capped))
+    assert chronicle.status(StandingNode()).warning.endswith(": norm-cap")
+
+
 def test_notes_that_are_kept_are_bounded():
     use = RowUse()
     verdicts = (Verdict(peer=b"p" * 32, weight=0.0, reason="not-integrated"),)

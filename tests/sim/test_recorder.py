@@ -64,6 +64,18 @@ def test_what_liars_tell_of_others_is_not_counted(world: World, recorder: Record
     assert recorder.rejected() == {"stale": {"honest": 1, "hostile": 0}}
 
 
+def test_updates_that_all_were_refused_are_warned_of(world: World, recorder: Recorder) -> None:
+    refused = UpdateRejected(peer=world.hosts[3].peer, reason="too large")
+    recorder.notice_given(world.hosts[0], refused)  # a liar's affair
+    assert recorder.warning() is None
+    recorder.notice_given(world.hosts[2], refused)
+    said = recorder.warning()
+    assert said is not None
+    assert said.endswith("1 update refused before, so that nobody learned from others: too large")
+    recorder.notice_given(world.hosts[2], finished(world, {3: 0.5}))
+    assert recorder.warning() is None
+
+
 def test_jobs_that_fail_at_liars_are_told_of_them_and_warn_of_nothing(
     world: World, recorder: Recorder
 ) -> None:

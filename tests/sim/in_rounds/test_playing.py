@@ -1,6 +1,7 @@
 """Scenarios with `fidelity = "rounds"` are played, kept, swept and reported as all others."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
 from sim.comparing import compare
 from sim.documents import document_of, with_overrides
+from sim.in_rounds.playing import _unused
 from sim.in_rounds.translation import rounds_config
 from sim.line_files import read_lines
 from sim.replaying import replay
 from sim.report.figures import figures_of
 from sim.report.readings import read_metrics
+from sim.rounds.result import Tally
 from sim.run_folder import read_run, run_into
 from sim.scenario import load_scenario
 from sim.watching import RoundPlayed, Watcher
@@ -263,3 +266,11 @@ def test_a_model_that_cannot_be_computed_at_once_is_computed_one_by_one() -> Non
 def test_options_of_the_integration_are_those_of_the_scenario(name: str, value: float) -> None:
     scenario = load_scenario(with_overrides(SMALL, {f"integration.{name}": value}))
     assert rounds_config(scenario).integrator == {name: value}
+
+
+def test_rows_that_nobody_used_are_warned_of_with_their_reason() -> None:
+    tally = Tally(unused={"rare": Counter(honest=1), "norm-cap": Counter(honest=1, hostile=1)})
+    said = _unused(tally)
+    assert said is not None
+    assert said.endswith(": norm-cap")
+    assert _unused(replace(tally, used=Counter(honest=1))) is None
