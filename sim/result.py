@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, final
@@ -14,6 +14,7 @@ from p2pfed.core.effects import Effect
 from p2pfed.core.events import Event, Verdict
 from p2pfed.core.notices import (
     Finished,
+    NeighborsAwaited,
     Notice,
     PeerOffended,
     RoundFinished,
@@ -63,7 +64,7 @@ class PeerReport:
         stopped: Why it stopped training, None if it has not.
         scores: Its evaluations in order.
         offences_seen: Offences of others that it counted.
-        trouble: Why its last failed job failed, None if none did.
+        trouble: Why its last failed job failed, or who did not come; None if all is well.
         privacy: What was told about its training rows, as `PrivacySpent` tells it to JSON; None for
             a peer without privacy or a hostile one.
     """
@@ -78,8 +79,8 @@ class PeerReport:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it gave up training, or in rounds diverged."""
-        return self.stopped == StopReason.FAILED
+        """Whether it gave up training or waiting for neighbors, or in rounds diverged."""
+        return self.stopped is not None and StopReason(self.stopped).is_failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +95,17 @@ class Result:
             scores (None where nothing was tested, or a score is no number), `hostile_weight_mass`
             (mean weight of hostile rows in the integrations that had any, None without),
             `finished` (share of honest peers that stopped training and did not give up), `failed`
-            (share of those that gave up, or in rounds diverged), `virtual_s` (when the last honest
-            peer had stopped training, or the scenario's end), `events` (both None in rounds).
+            (share of those that gave up training or waiting for neighbors, or in rounds diverged),
+            `virtual_s` (when the last honest peer had stopped training, or the scenario's end),
+            `events` (both None in rounds).
         peers: One report per peer.
         rows_used: How many rows had a part in honest peers' integrations, by whose they were:
             `honest` and `hostile`.
         rejected: Likewise how many rows had none or were not even taken, by reason.
         rejected_peers: Whose they were: by reason `peers`, count by number of the five peers with
             most of them, and `more`, how many others there are.
-        warning: That jobs of honest peers failed, or that none of them used any row, and why; None
-            if all is well.
+        warning: That jobs of honest peers failed, or that none of them used any row, finished a
+            round or was tested, and why; None if all is well.
         bytes_sent: Per peer, with the framing around frames and chunks; in rounds of payloads only.
         trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal; in rounds of all
             peers' final vectors.
@@ -197,6 +199,9 @@ class Recorder(Watcher):
                 self._take_round(host, notice)
             case Finished():
                 report.stopped = str(notice.reason)
+            case NeighborsAwaited(is_over=True):
+                came = f"{notice.present} of {notice.wanted} neighbors came"
+                report.trouble = f"{came} within {notice.wait_s_max:g} s"
             case PeerOffended():
                 report.offences_seen += 1
             case UpdateRejected() if report.hostile is None:
@@ -227,10 +232,16 @@ class Recorder(Watcher):
         Jobs that fail at hostile peers are their own affair, until one of them gives up: what
         follows may look like a defense.
         """
-        given_up = sum(it.has_failed for it in self.reports if it.hostile is None)
-        troubles = self._troubles.warning(f"{given_up} of which gave up training")
-        found = (troubles, self._row_use.warning(), self._given_up_liars())
-        return "; ".join(said for said in found if said) or None
+        honest = [it for it in self.reports if it.hostile is None]
+        given_up = sum(it.stopped == StopReason.FAILED for it in honest)
+        return joined(
+            (
+                self._troubles.warning(f"{given_up} of which gave up training"),
+                _given_up_waiting([it for it in honest if it.stopped == StopReason.NEIGHBORS]),
+                self._row_use.warning(),
+                self._given_up_liars(),
+            )
+        )
 
     def _given_up_liars(self) -> str | None:
         liars = [it for it in enumerate(self.reports) if it[1].hostile and it[1].has_failed]
@@ -272,6 +283,18 @@ class Recorder(Watcher):
 
     def _side(self, peer: PeerId) -> str:
         return "hostile" if peer in self._hostile else "honest"
+
+
+def joined(found: Iterable[str | None]) -> str | None:
+    """Return what there is to warn of in one text; None if that is nothing."""
+    return "; ".join(said for said in found if said) or None
+
+
+def _given_up_waiting(alone: Sequence[PeerReport]) -> str | None:
+    if not alone:
+        return None
+    peers = f"{len(alone)} peer{'s' if len(alone) > 1 else ''}"
+    return f"{peers} gave up waiting for neighbors: {alone[0].trouble}"
 
 
 def _by_side(counts: Counter[str]) -> dict[str, int]:

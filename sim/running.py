@@ -30,13 +30,14 @@ from sim.documents import digest_of, document_of
 from sim.emptiness import check_links
 from sim.ending import Ending
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
+from sim.fruitless import fruitless
 from sim.identities import identity_of, random_for
 from sim.in_rounds.playing import play
 from sim.in_rounds.translation import scenario_fields
 from sim.jobs import ComputeModel
 from sim.member import Member
 from sim.overlay import overlay
-from sim.result import Recorder, Result, accuracies
+from sim.result import Recorder, Result, accuracies, joined
 from sim.rounds_scope import ROUNDS
 from sim.scenario import Scenario, load_scenario
 from sim.sharing import SharedRows, in_one_piece, share_frozen, share_initial
@@ -261,13 +262,13 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
     for host in honest:
         spent = None if host.bench is None else host.bench.privacy_spent
         reports[host.index].privacy = None if spent is None else spent.to_json_object()
-    has_failed = [host.is_done and reports[host.index].has_failed for host in honest]
-    finished = sum(host.is_done for host in honest) - sum(has_failed)
+    failed = sum(host.has_given_up for host in honest)
+    finished = sum(host.is_done for host in honest) - failed
     metrics = {
         **accuracies(tested),
         "hostile_weight_mass": recorder.hostile_weight_mass(),
         "finished": finished / len(honest) if honest else 0.0,
-        "failed": sum(has_failed) / len(honest) if honest else 0.0,
+        "failed": failed / len(honest) if honest else 0.0,
         "virtual_s": world.now_s,
         "events": world.trace.count,
     }
@@ -276,11 +277,11 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
         seed=seed,
         scenario_digest=digest_of(document_of(scenario)),
         metrics=metrics,
-        peers=tuple(recorder.reports),
+        peers=tuple(reports),
         rows_used=recorder.rows_used(),
         rejected=recorder.rejected(),
         rejected_peers=recorder.rejected_peers(),
-        warning=recorder.warning(),
+        warning=joined((recorder.warning(), fruitless(world, reports))),
         bytes_sent=world.network.sent_bytes(),
         trace_digest=world.trace.digest.hex(),
         model_digests=tuple(

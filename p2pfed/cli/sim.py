@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sim.result import Result
     from sim.scenario import Scenario
 
-_FAILED: Final = "failed"  # how a peer stops that gave up training
+_FAILURES: Final = ("failed", "neighbors")  # `StopReason.is_failure`, without what that imports
 _PEERS_SHOWN: Final = 50  # on one screen or two
 
 app = typer.Typer(
@@ -91,7 +91,7 @@ def run(
     output.result(found, lambda console: _show(console, found))
     if found["warning"]:
         output.people.print(f"warning: {found['warning']}")
-    if found["metrics"]["failed"] or any(it["stopped"] == _FAILED for it in found["peers"]):
+    if found["metrics"]["failed"] or any(it["stopped"] in _FAILURES for it in found["peers"]):
         raise EndedError(EXIT_FAILED)
 
 

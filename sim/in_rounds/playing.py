@@ -13,7 +13,7 @@ from p2pfed.core.plan import is_due
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import digest_of, document_of
 from sim.in_rounds.translation import rounds_config, scenario_fields
-from sim.result import PeerReport, Result, Score, accuracies
+from sim.result import PeerReport, Result, Score, accuracies, joined
 from sim.rounds.config import SEQUENTIAL, RoundsConfig
 from sim.rounds.pipeline import make_pipeline
 from sim.rounds.result import HONEST, HOSTILE, Tally
@@ -144,7 +144,7 @@ class _Game:
             rows_used=rows_used(tally),
             rejected=rejected(tally),
             rejected_peers=tally.rejections.peers(),
-            warning="; ".join(said for said in warnings if said) or None,
+            warning=joined(warnings),
             bytes_sent=self._sent_bytes(),
             trace_digest=blake3(bytes.fromhex("".join(digests))).hexdigest(),
             model_digests=tuple(digests),
