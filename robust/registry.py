@@ -149,7 +149,19 @@ def accepts(name: str, param: str) -> bool:
     Raises:
         RuleError: If a part of the name is unknown.
     """
-    return any(param in _parameters(part) for part in _parts(name))
+    return param in parameters(name)
+
+
+def parameters(name: str) -> list[str]:
+    """Return the names of all parameters of a rule, and of a pre-aggregation before it.
+
+    Args:
+        name: A name that `create` knows.
+
+    Raises:
+        RuleError: If a part of the name is unknown.
+    """
+    return sorted({param for part in _parts(name) for param in _parameters(part)})
 
 
 def _make(part: Callable[..., Any], params: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """A scenario as one document: every field written out, changes to fields, and a digest."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from blake3 import blake3
@@ -11,6 +11,7 @@ from p2pfed.errors import ConfigError
 from sim.scenario import Scenario
 
 _SIMULATED: Final = ("index", "count")  # of a share: they follow from the topology
+_AS_ONE: Final = ("integration.params",)  # what stands in it belongs to one rule
 
 
 def document_of(scenario: Scenario) -> dict[str, Any]:
@@ -42,17 +43,31 @@ def with_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) ->
 
     Args:
         document: Of a scenario.
-        overrides: Values by dotted field name; entries of lists are numbered from 0, as in
-            `adversaries.0.kind`.
+        overrides: Values by dotted field name, as `flat` takes them; entries of lists are numbered
+            from 0, as in `adversaries.0.kind`. A table replaces the fields that it names.
 
     Raises:
         ConfigError: If a name leads through something that holds no fields. Whether the values
             can be used is seen when the scenario is loaded.
     """
     copy: dict[str, Any] = _copied(document)
-    for field, value in overrides.items():
+    for field, value in flat(overrides):
         _put(copy, field, value)
     return copy
+
+
+def flat(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield overrides by dotted field name, and in place of tables the fields that they name.
+
+    An empty table stays one, and takes the place of all that was in it; so does
+    `integration.params`.
+    """
+    for name, value in overrides.items():
+        field = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value and field not in _AS_ONE:
+            yield from flat(value, f"{field}.")
+        else:
+            yield field, value
 
 
 def value_of(document: Mapping[str, Any], field: str) -> Any:

@@ -84,7 +84,7 @@ def check_rule(integration: IntegrationTable) -> None:
     try:
         create(rule, **params)
     except RuleError as error:
-        raise _params_error(integration, str(error)) from error
+        raise _params_error(integration) from error
 
 
 def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
@@ -115,15 +115,15 @@ def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
     return ConfigError("integration.rule", rule, f"{said}; the rules are {', '.join(names())}")
 
 
-def _params_error(integration: IntegrationTable, said: str) -> ConfigError:
+def _params_error(integration: IntegrationTable) -> ConfigError:
     """Name the first parameter that the rule has not."""
     # Importing it needs torch, which reading a run file does not.
-    from robust.registry import accepts
+    from robust.registry import parameters
 
-    rule, params = integration.rule, integration.params
-    name = next(it for it in params if not accepts(rule, it))
-    *_, accepted = said.partition("accepted: ")
-    fix = f"remove it; the rule {rule} has no such parameter; it has {accepted}"
+    rule, params, known = integration.rule, integration.params, parameters(integration.rule)
+    name = next(it for it in params if it not in known)
+    own = ", ".join(it for it in known if it != "byzantine_count")  # it follows from beta_max
+    fix = f"remove it; the rule {rule} has no such parameter; it has {own or 'none'}"
     return ConfigError(f"integration.params.{name}", params[name], fix)
 
 

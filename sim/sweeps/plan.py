@@ -4,14 +4,14 @@ import itertools
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from p2pfed.config.learning import check_parts
 from p2pfed.errors import ConfigError
-from sim.documents import digest_of, document_of, with_overrides
+from sim.documents import digest_of, document_of, flat, with_overrides
 from sim.in_rounds.translation import scenario_fields
 from sim.run_folder import read_run
 from sim.scenario import Scenario, load_scenario
@@ -94,16 +94,32 @@ def plan_settings(
     for chosen in settings:
         for combination in itertools.product(*choices):
             overrides = {**chosen, **dict(combination)}
-            checked = load_scenario(with_overrides(base, overrides))
-            with scenario_fields():
-                check_parts(checked.run_config(0, seed=0))
-            document = document_of(checked)
+            document = document_of(_checked(base, overrides))
             made = Setting(overrides=overrides, document=document, digest=digest_of(document))
             if made.digest in planned:
                 fix = f"is the same scenario as {dict(planned[made.digest].overrides)}; leave one"
                 raise ConfigError("set", overrides, fix)
             planned[made.digest] = made
     return list(planned.values())
+
+
+def _checked(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> Scenario:
+    """Return the scenario of a setting, or say which field of the base does not go with it."""
+    try:
+        checked = load_scenario(with_overrides(base, overrides))
+        with scenario_fields():
+            check_parts(checked.run_config(0, seed=0))
+    except ConfigError as error:
+        table, _, _ = error.field.rpartition(".")
+        has_said = dict(flat(overrides))
+        if not overrides or not table or error.field in has_said or table in has_said:
+            raise
+        fix = (
+            f"{error.fix}; it stands in the sweep's scenario and not in the setting "
+            f"{dict(overrides)}: take it out there, or write {table} = {{}} first in the setting"
+        )
+        raise ConfigError(error.field, error.value, fix) from error
+    return checked
 
 
 def _check_given(grid: object, settings: object) -> None:
@@ -168,12 +184,4 @@ def load_settings(path: Path) -> list[dict[str, Any]]:
         what = sorted(found) or "no list of tables"
         fix = f"write one table [[settings]] per setting, and nothing else; found {what}"
         raise ConfigError("settings", str(path), fix)
-    return [dict(_flat(table)) for table in tables]
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    return [dict(flat(table)) for table in tables]

@@ -17,7 +17,8 @@ from tests.core.peers import ANNA
         ("bristle", {"class_count": 2.5}, "= 2.5: is not a whole number or None"),
         ("clipping+mean", {"radius": -1.0}, "= -1.0: is not a length > 0"),
         ("krum", {"byzantine_count": 0}, "= 0: remove it from params; f follows from beta_max"),
-        ("krum", {"radius": 1.0}, "= 1.0: remove it; the rule krum has no such parameter"),
+        ("krum", {"radius": 1.0}, "the rule krum has no such parameter; it has neighbors$"),
+        ("median", {"keep": 0.7}, "= 0.7: remove it; .* no such parameter; it has none$"),
     ],
 )
 def test_wrong_parameter_is_the_fault_of_params(

@@ -80,3 +80,31 @@ def test_values_are_found_by_their_dotted_names() -> None:
     assert [value_of(document, field) for field in ("a.b", "list.1.c", "a")] == [1, 3, {"b": 1}]
     for field in ("d", "a.b.c", "d.e", "list.2.c", "list.c"):
         assert value_of(document, field) is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "integration"),
+    [
+        ({"integration.rule": "b"}, {"rule": "b", "params": {"x": 1, "y": 2}, "beta_max": 0.1}),
+        (
+            {"integration": {"rule": "b"}},
+            {"rule": "b", "params": {"x": 1, "y": 2}, "beta_max": 0.1},
+        ),
+        (
+            {"integration": {"params": {"x": 3}}},
+            {"rule": "a", "params": {"x": 3}, "beta_max": 0.1},
+        ),
+        ({"integration.params": {}}, {"rule": "a", "params": {}, "beta_max": 0.1}),
+        (
+            {"integration.params.x": 3},
+            {"rule": "a", "params": {"x": 3, "y": 2}, "beta_max": 0.1},
+        ),
+        ({"integration": {}, "integration.rule": "b"}, {"rule": "b"}),
+    ],
+)
+def test_a_table_replaces_what_it_names_and_an_empty_one_all(
+    overrides: dict[str, Any], integration: dict[str, Any]
+) -> None:
+    base = {"integration": {"rule": "a", "params": {"x": 1, "y": 2}, "beta_max": 0.1}}
+    assert with_overrides(base, overrides) == {"integration": integration}
+    assert base["integration"]["params"] == {"x": 1, "y": 2}

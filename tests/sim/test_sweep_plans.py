@@ -107,6 +107,29 @@ def test_a_file_of_settings(tmp_path: Path) -> None:
     ]
 
 
+CLOSEST = load_scenario({**SHORT, "integration": {"rule": "closest", "params": {"keep": 0.7}}})
+MEDIAN = {"rule": "median", "params": {}}
+
+
+def test_a_table_means_the_same_in_a_file_and_in_a_grid(tmp_path: Path) -> None:
+    path = tmp_path / "list.toml"
+    path.write_text('[[settings]]\nintegration = { rule = "median", params = {} }\n')
+    (listed,) = plan_settings(CLOSEST, settings=load_settings(path))
+    (chosen,) = plan_settings(CLOSEST, grid={"integration": [MEDIAN]})
+    assert listed.digest == chosen.digest
+    assert listed.document["integration"]["params"] == {}
+
+
+def test_what_a_setting_leaves_of_the_scenario_is_named_with_its_fix() -> None:
+    said = r"it has none; it stands in the sweep's scenario .* write integration\.params = \{\}"
+    with pytest.raises(ConfigError, match=said):
+        plan_settings(CLOSEST, settings=[{"integration.rule": "median"}])
+    with pytest.raises(ConfigError, match=r"it has none$"):
+        plan_settings(
+            CLOSEST, settings=[{"integration": {"rule": "median", "params": {"keep": 1}}}]
+        )
+
+
 @pytest.mark.parametrize(
     "content", ["", "[settings]\n", "settings = [1]\n", "[[settings]]\n[other]\n", "[["]
 )
