@@ -94,14 +94,32 @@ def test_a_cell_that_fails_is_told_and_the_exit_code_is_1(p2pfed, tmp_path):
     assert "by zero" in p2pfed.err
 
 
+STOPS_AT_FIRST = """
+from pathlib import Path
+from p2pfed.learn.tasks import load_task
+
+def make():
+    if not Path("go-on").exists():
+        raise KeyboardInterrupt
+    return load_task("digits", None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tasks", "done"), [("stopping_task:make,digits", 0), ("digits,stopping_task:make", 1)]
+)
 @pytest.mark.usefixtures("scenario")
-def test_interruption_says_what_is_done(p2pfed, tmp_path):
-    stops = "def make():\n    raise KeyboardInterrupt\n"
-    (tmp_path / "stopping_task.py").write_text(stops)
-    words = ["--set", "run.task=digits,stopping_task:make", "--jobs", "1", "--out", "tasks"]
-    assert p2pfed("sim", "sweep", "short.toml", *words) == 130
-    assert "1 of 2 cells are done" in p2pfed.err
-    assert len(list((tmp_path / "tasks").rglob("result.json"))) == 1
+def test_interruption_says_what_is_done_and_the_same_command_does_the_rest(
+    p2pfed, tmp_path, tasks, done
+):
+    (tmp_path / "stopping_task.py").write_text(STOPS_AT_FIRST)
+    words = ["sim", "sweep", "short.toml", "--set", f"run.task={tasks}", "--jobs", "1"]
+    assert p2pfed(*words, "--out", "tasks") == 130
+    assert f"{done} of 2 cells are done" in p2pfed.err
+    assert len(list((tmp_path / "tasks").rglob("result.json"))) == done
+    (tmp_path / "go-on").touch()
+    found = p2pfed.json(*words, "--out", "tasks")
+    assert (found["skipped"], [it["seeds"] for it in found["settings"]]) == (done, [[0], [0]])
 
 
 @pytest.mark.parametrize(
