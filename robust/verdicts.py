@@ -35,9 +35,8 @@ class Integration:
 
     Attributes:
         vector: The new own vector, shape (d,), type and device of the old one.
-        verdicts: One per neighbor, sorted by peer. Their weights and `own_weight` sum to 1, except
-            behind a pre-aggregation or a rule that clips lengths: what is missing then belongs to
-            the genesis.
+        verdicts: One per neighbor, sorted by peer. Their weights and `own_weight` sum to at most
+            1; what is missing, as where a rule shortens rows, is the genesis' share.
         own_weight: The own row's coefficient in the rule's output.
         byzantine_count: The liars that were allowed for; the papers' f.
         kept_own: Whether `vector` is the old one because there was nothing to integrate or no

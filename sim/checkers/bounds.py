@@ -1,5 +1,6 @@
-"""Bounds: effects per event, payloads, timers and counters of a peer never grow beyond them."""
+"""Bounds: effects per event, payloads, timers, counters and weights never grow beyond them."""
 
+import math
 from typing import Final, final
 
 from typing_extensions import override
@@ -14,7 +15,7 @@ from sim.host import Host
 from sim.watching import Watcher
 from sim.world import World
 
-WEIGHT_SLACK: Final = 1e-6  # rounding of a thousand float32 coefficients stays below
+WEIGHT_SLACK: Final = 2e-6  # twice the rounding that `robust` grants to functions of one's own
 COUNTERS_MAX: Final = 128  # a dozen messages, each sent and received, and as many reasons thrice
 _ROWS: Final = 1  # of a neighbor in the integration that runs
 _OWN_PAYLOADS: Final = 3  # two that synchronous neighbors may want, and one in the making
@@ -78,13 +79,20 @@ class BoundedState(Watcher):
 
 
 @final
-class WholeWeights(Watcher):
-    """The weights of an integration, the own one included, sum to 1."""
+class BoundedWeights(Watcher):
+    """The weights of an integration, the own one included, are shares of at most one whole.
+
+    What is missing to 1 is the genesis' share, as where a rule shortens rows.
+    """
 
     @override
     def notice_given(self, host: Host, notice: Notice) -> None:
         if not isinstance(notice, RoundFinished):
             return
-        total = notice.own_weight + sum(verdict.weight for verdict in notice.verdicts)
-        if not abs(total - 1.0) <= WEIGHT_SLACK:  # catches NaN too
-            fail(self, f"weights of round {notice.round} at peer {host.index} sum to {total}")
+        weights = [notice.own_weight, *(verdict.weight for verdict in notice.verdicts)]
+        total, least = sum(weights), min(weights)
+        where = f"of round {notice.round} at peer {host.index}"
+        if not (math.isfinite(total) and least >= -WEIGHT_SLACK):  # a NaN makes the total one
+            fail(self, f"weights {where} are {weights}, none may be below 0 or no number")
+        if total > 1.0 + WEIGHT_SLACK:
+            fail(self, f"weights {where} sum to {total}, at most 1")

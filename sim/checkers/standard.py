@@ -2,7 +2,7 @@
 
 from p2pfed.core.config import MembershipConfig
 from sim.checkers.blame import HonestUnblamed
-from sim.checkers.bounds import BoundedEffects, BoundedState, WholeWeights
+from sim.checkers.bounds import BoundedEffects, BoundedState, BoundedWeights
 from sim.checkers.links import LinksReturn
 from sim.checkers.sequences import SavedBeforeSent, UniqueSequences
 from sim.network import NetworkTiming
@@ -39,6 +39,6 @@ def standard_checkers(
         HonestUnblamed(),
         BoundedEffects(),
         BoundedState(),
-        WholeWeights(),
+        BoundedWeights(),
         LinksReturn(within_s),
     ]

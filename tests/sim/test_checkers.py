@@ -1,5 +1,6 @@
 """Every checker can fail: a core or a host that is broken on purpose trips exactly its own."""
 
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -142,16 +143,17 @@ def test_timers_that_pile_up() -> None:
     run_until_tripped(make_spoiled_world(spoil), "BoundedState")
 
 
-def test_weights_that_are_no_whole() -> None:
+@pytest.mark.parametrize("own_weight", [1.01, -0.01, math.nan, math.inf])
+def test_weights_that_are_no_shares(own_weight: float) -> None:
     def spoil(effects: list[Effect]) -> list[Effect]:
-        return [_with_more_weight(effect) for effect in effects]
+        return [_with_own_weight(effect, own_weight) for effect in effects]
 
-    run_until_tripped(make_spoiled_world(spoil), "WholeWeights")
+    run_until_tripped(make_spoiled_world(spoil), "BoundedWeights")
 
 
-def _with_more_weight(effect: Effect) -> Effect:
+def _with_own_weight(effect: Effect, own_weight: float) -> Effect:
     if isinstance(effect, Notify) and isinstance(effect.notice, RoundFinished):
-        return Notify(notice=replace(effect.notice, own_weight=effect.notice.own_weight + 0.01))
+        return Notify(notice=replace(effect.notice, own_weight=own_weight))
     return effect
 
 
