@@ -204,7 +204,7 @@ def _build(
         lines={number: machine.line for number, machine in enumerate(machines)},
         start_spread_s=compute.start_spread_s,
         starts_s=starts_s([it for _, own in scenario.world.presences() for it in own]),
-        watchers=[*watchers, *standard_checkers(members[0].config.membership)],
+        watchers=[*watchers, *standard_checkers()],
         keeps_models=keeps_models,
     )
     world.pool.on_gone = cache.forget

@@ -18,10 +18,12 @@ from p2pfed.wire.hashes import content_hash
 from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
 from sim.benches import INLINE_PAYLOAD_BYTES, Bench, StubBench
+from sim.checkers.links import LinksReturn
 from sim.checkers.standard import standard_checkers
 from sim.identities import identity_of
 from sim.jobs import ComputeModel
 from sim.links import LinkModel
+from sim.network import NetworkTiming
 from sim.overlay import overlay
 from sim.stub_differences import StubDifferenceBench
 from sim.stub_logs import StubLogBench
@@ -138,6 +140,6 @@ def stub_world(
         link=link,
         compute=compute,
         start_spread_s=start_spread_s,
-        watchers=standard_checkers(membership),
+        watchers=[*standard_checkers(), LinksReturn(config.membership, NetworkTiming())],
         keeps_lines=keeps_lines,
     )

@@ -19,7 +19,7 @@ from p2pfed.core.schedule import Phase
 from p2pfed.errors import ConfigError
 from sim.cases import SAFETY_S, Case, draw_case
 from sim.checkers.invariant import InvariantError
-from sim.checkers.standard import return_s
+from sim.checkers.links import return_s
 from sim.faults import Crash, Fault, Heal, Leave, Restart, Slow, plan_faults
 from sim.shrinking import cut_case, describe, shrink
 from sim.stubs import stub_world

@@ -4,21 +4,41 @@ from typing import final
 
 from typing_extensions import override
 
+from p2pfed.core.config import MembershipConfig
 from sim.checkers.invariant import fail
+from sim.network import NetworkTiming
 from sim.watching import Watcher
 from sim.world import World
+
+
+def return_s(membership: MembershipConfig, timing: NetworkTiming) -> float:
+    """Return how long a link may take to come back, in seconds, once nothing is in the way.
+
+    Silence is noticed, a dial under way times out, the longest pause with its jitter passes, and
+    the dial that follows it has its time too.
+    """
+    return (
+        membership.suspicion_s
+        + membership.heartbeat_s
+        + 1.5 * membership.redial_s_max
+        + 2.0 * timing.dial_s
+    )
 
 
 @final
 class LinksReturn(Watcher):
     """An edge whose both ends run and can reach each other is up within a time.
 
+    It knows of faults alone. Peers that start late and links that lose or delay most of what they
+    are given keep edges down as well: leave it out of worlds that have them.
+
     Args:
-        within_s: After the last fault began or ended, in virtual seconds.
+        membership: Timing of the peers, the same of all.
+        timing: Of their transports.
     """
 
-    def __init__(self, within_s: float) -> None:
-        self._within_s = within_s
+    def __init__(self, membership: MembershipConfig, timing: NetworkTiming) -> None:
+        self._within_s = return_s(membership, timing)
         self._changed_s = 0.0
 
     @override

@@ -10,7 +10,7 @@ from typing import Any, final
 import pytest
 
 import topologies
-from p2pfed.core.config import CoreConfig, ScheduleConfig
+from p2pfed.core.config import CoreConfig, MembershipConfig, ScheduleConfig
 from p2pfed.core.effects import CancelTimer, Effect, Notify, Save, SetTimer
 from p2pfed.core.events import Event, OffenceKind, PayloadReference
 from p2pfed.core.notices import PeerOffended, RoundFinished
@@ -19,8 +19,10 @@ from p2pfed.core.timers import Timer, TimerKind
 from p2pfed.identity import Identity
 from sim.benches import StubBench
 from sim.checkers.invariant import InvariantError
+from sim.checkers.links import LinksReturn
 from sim.checkers.standard import standard_checkers
 from sim.member import make_core
+from sim.network import NetworkTiming
 from sim.overlay import overlay
 from sim.stubs import stub_config
 from sim.world import World
@@ -65,7 +67,8 @@ def make_spoiled_world(
         return core if spoil is None else SpoiledCore(core, spoil)
 
     members[0] = replace(members[0], make_core=make or make_spoiled)
-    return World(net.graph, members, watchers=standard_checkers())
+    checkers = [*standard_checkers(), LinksReturn(MembershipConfig(), NetworkTiming())]
+    return World(net.graph, members, watchers=checkers)
 
 
 def run_until_tripped(world: World, checker: str, until_s: float = 200.0) -> None:

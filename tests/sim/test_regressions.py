@@ -7,7 +7,6 @@ import topologies
 from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode, UpdateFamily
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES, StubBench
 from sim.cases import Case
-from sim.checkers.links import LinksReturn
 from sim.checkers.standard import standard_checkers
 from sim.faults import Crash, Restart
 from sim.links import Latency, LinkModel
@@ -176,7 +175,6 @@ def test_peers_find_each_other_beyond_their_configured_neighbors() -> None:
         schedule=ScheduleConfig(rounds_max=20), membership=MembershipConfig(neighbors_wanted=3)
     )
     members = overlay(told.graph, config, StubBench, seed=0)
-    checkers = [c for c in standard_checkers() if not isinstance(c, LinksReturn)]
-    world = World(reachable.graph, members, watchers=checkers)
+    world = World(reachable.graph, members, watchers=standard_checkers())
     world.run(until_s=15.0)
     assert all(len(world.status(number).neighbors) >= 3 for number in range(6))

@@ -42,3 +42,17 @@ def test_a_rule_of_ones_own_whose_weights_sum_to_a_half(monkeypatch: pytest.Monk
     robust.register("half-of-the-mean", half_of_the_mean)
     result = sim.run(with_overrides(TINY, {"integration.rule": "half-of-the-mean"}))
     assert result.rows_used["honest"] > 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"network.upload_bytes_per_s": 100.0},
+        {"network.loss_ratio": 0.5},
+        {"compute.start_spread_s": 200.0, "topology.nodes": 10},
+    ],
+    ids=["thin", "lossy", "late"],
+)
+def test_links_that_stay_down_for_minutes(fields: dict[str, Any]) -> None:
+    slow = {"compute.training_s": 20.0, "schedule.mode": "asynchronous", "schedule.rounds_max": 12}
+    assert sim.run(with_overrides(TINY, {**slow, **fields})).metrics["finished"] == 1.0
