@@ -11,6 +11,7 @@ from typing import Any, Final
 import tomli_w
 
 from p2pfed.errors import ConfigError, cannot_write
+from sim.checkers.invariant import InvariantError
 from sim.documents import digest_of, document_of
 from sim.line_files import LineWriter
 from sim.metrics import MetricsRecorder
@@ -26,9 +27,10 @@ SCENARIO_FILE: Final = "scenario.toml"
 PROGRAM_FILE: Final = "program.json"
 METRICS_FILE: Final = "metrics.jsonl"
 RESULT_FILE: Final = "result.json"
+FAILURE_FILE: Final = "failure.json"
 TRACE_FILE: Final = "trace.jsonl"
 
-_WRITTEN: Final = (RESULT_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE, TRACE_FILE)
+_WRITTEN: Final = (RESULT_FILE, FAILURE_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE, TRACE_FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +96,9 @@ def run_into(
 
     The folder gets `scenario.toml` (with every field written out), `program.json` (versions),
     `metrics.jsonl` (see `MetricsRecorder`; whole lines, also of a run that was interrupted) and,
-    last of all, `result.json`: a folder that has it is of a run that came to its end. What it had
-    of an earlier run is replaced.
+    last of all, `result.json`: a folder that has it is of a run that came to its end. Of one that
+    an `InvariantError` ended it gets `failure.json` instead: who found what, and the result by
+    then. What it had of an earlier run is replaced.
 
     Args:
         folder: Is made if it does not exist.
@@ -126,16 +129,32 @@ def run_into(
         recorders: list[Watcher] = [recorder]
         if trace is not None:
             recorders.append(TraceRecorder(stack.enter_context(LineWriter(trace)).write))
-        result = run(checked, seed, watchers=[*recorders, *watchers])
+        try:
+            result = run(checked, seed, watchers=[*recorders, *watchers])
+        except InvariantError as error:
+            recorder.finish()
+            _write_end(folder, FAILURE_FILE, _failure(error))
+            raise
         recorder.finish()
+    _write_end(folder, RESULT_FILE, result.to_json())
+    return result
+
+
+def _failure(error: InvariantError) -> str:
+    assert error.result is not None
+    found = {"checker": error.checker, "detail": error.detail}
+    return json.dumps({**found, "result": json.loads(error.result.to_json())})
+
+
+def _write_end(folder: Path, name: str, text: str) -> None:
+    """Write the versions, and how a run ended."""
     with _writing(folder):
         # After the run, which may have set torch's threads.
         program = json.dumps(provenance(), indent=2)
         (folder / PROGRAM_FILE).write_text(program + "\n", encoding="utf-8")
-        unfinished = folder / f"{RESULT_FILE}.part"
-        unfinished.write_text(result.to_json() + "\n", encoding="utf-8")
-        os.replace(unfinished, folder / RESULT_FILE)
-    return result
+        unfinished = folder / f"{name}.part"
+        unfinished.write_text(text + "\n", encoding="utf-8")
+        os.replace(unfinished, folder / name)
 
 
 def check_trace(scenario: Scenario, trace: Path | None) -> None:

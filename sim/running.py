@@ -21,6 +21,7 @@ from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
 from sim.availability import absences, starts_s
 from sim.benches import Bench
+from sim.checkers.invariant import InvariantError
 from sim.checkers.standard import standard_checkers
 from sim.collecting import collecting_seldom
 from sim.compute.batched import Batched
@@ -82,7 +83,7 @@ def run(
 
     Raises:
         ConfigError: If the scenario or a watcher cannot be used.
-        InvariantError: If the protocol did what it must never do.
+        InvariantError: If the protocol did what it must never do; with what was recorded by then.
         LocalError: If rounds evaluate on rows that the task has not.
     """
     check_watchers(watchers)
@@ -105,8 +106,12 @@ def run(
     plan_faults(world, faults)
     until_s = checked.world.until_s
     ending = Ending(world, faults, until_s=until_s)
-    with collecting_seldom():
-        world.run(until_s=until_s, stop=ending.is_reached)
+    try:
+        with collecting_seldom():
+            world.run(until_s=until_s, stop=ending.is_reached)
+    except InvariantError as error:
+        error.result = _summarize(checked, seed, world, recorder)
+        raise
     return _summarize(checked, seed, world, recorder)
 
 

@@ -22,7 +22,7 @@ from p2pfed.cli.output import (
     print_json,
     with_brackets,
 )
-from p2pfed.errors import ConfigError, P2PFedError, RemoteError, TransportError
+from p2pfed.errors import ConfigError, LocalError, P2PFedError, RemoteError, TransportError
 from p2pfed.node.interruption import EXIT_INTERRUPTED
 
 # typer does not export this class, of which all complaints about a command line are.
@@ -107,7 +107,8 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _complain(words, "interrupted", "interrupted", EXIT_INTERRUPTED)
     except P2PFedError as error:
-        return _complain(words, type(error).__name__, str(error), _code_of(error), error)
+        text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        return _complain(words, type(error).__name__, text, _code_of(error), error)
     except _UsageError as error:
         return _complain_of_usage(words, error)
     except BrokenPipeError:
@@ -123,7 +124,9 @@ def _run(words: list[str]) -> int:
 def _code_of(error: P2PFedError) -> int:
     if isinstance(error, ConfigError):
         return EXIT_CONFIG
-    return EXIT_NETWORK if isinstance(error, TransportError | RemoteError) else EXIT_LOCAL
+    if isinstance(error, TransportError | RemoteError):
+        return EXIT_NETWORK
+    return EXIT_LOCAL if isinstance(error, LocalError) else EXIT_FAILED
 
 
 def _complain_of_usage(words: Sequence[str], error: Exception) -> int:

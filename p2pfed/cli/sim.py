@@ -1,8 +1,9 @@
 """`p2pfed sim run`, and the group of all that simulates."""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,7 +84,10 @@ def run(
     overrides = parse_assignments(override or (), option="set")
     if overrides:
         checked = load_scenario(with_overrides(document_of(checked), overrides))
-    result = _simulate(checked, seed, _Places(out=out, trace=trace, report=report))
+    again = ["p2pfed", "sim", "run", str(scenario), "--seed", str(seed)]
+    again += [word for given in override or () for word in ("--set", given)]
+    with _saying_how_to_play_again(again, out):
+        result = _simulate(checked, seed, _Places(out=out, trace=trace, report=report))
     found = json.loads(result.to_json())
     for written in (out, trace, report):
         if written is not None:
@@ -121,6 +125,19 @@ def _simulate(scenario: "Scenario", seed: int, places: _Places) -> "Result":
         if places.report is not None:
             write_report(folder, places.report)
     return result
+
+
+@contextmanager
+def _saying_how_to_play_again(words: Sequence[str], folder: Path | None) -> Iterator[None]:
+    from sim.checkers.invariant import InvariantError
+
+    try:
+        yield
+    except InvariantError as error:
+        error.add_note(f"no scenario may lead to this, report it; again: {shlex.join(words)}")
+        if folder is not None:
+            error.add_note(f"what was recorded is in {folder}")
+        raise
 
 
 def _show(console: Console, found: Mapping[str, Any]) -> None:

@@ -1,8 +1,12 @@
 """`p2pfed sim run`: from a scenario file to one result."""
 
 import json
+import shlex
 
 import pytest
+
+from sim.checkers.invariant import fail
+from sim.watching import Watcher
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +33,24 @@ def test_result_and_its_file(p2pfed, tmp_path):
     assert json.loads((tmp_path / "results" / "result.json").read_text()) == found
     assert p2pfed("sim", "run", "short.toml", "--seed", 2) == 0
     assert found["trace_digest"] in p2pfed.out
+
+
+def test_a_run_that_a_checker_ends_says_how_to_play_it_again(p2pfed, tmp_path, monkeypatch):
+    class Stickler(Watcher):
+        def world_checked(self, world):  # noqa: ARG002
+            fail(self, "nothing is right")
+
+    monkeypatch.setattr("sim.running.standard_checkers", lambda: [Stickler()])
+    (tmp_path / "short.toml").write_text(SCENARIO)
+    words = ["sim", "run", "short.toml", "--seed", 2, "--set", "training.step_rule={name='sgd'}"]
+    error = p2pfed.error(*words, "--out", "kept", code=1)
+    assert error["kind"] == "InvariantError"
+    found, again, where = error["message"].splitlines()
+    assert found.startswith("Stickler: nothing is right (scenario 'short' with seed 2, at ")
+    command = shlex.split(again.partition("again: ")[2])
+    assert command == ["p2pfed", *map(str, words)]
+    assert where.endswith(" kept")
+    assert json.loads((tmp_path / "kept" / "failure.json").read_text())["checker"] == "Stickler"
 
 
 HOSTILE = """

@@ -1,6 +1,7 @@
 """A run folder holds what was run, with what, and what came out over virtual time."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 import sim
 from p2pfed.errors import ConfigError, LocalError
+from sim.checkers.invariant import InvariantError, fail
 from sim.documents import digest_of, document_of, with_overrides
 from sim.line_files import read_lines
 from sim.result import Result
@@ -132,6 +134,31 @@ def test_a_run_that_is_interrupted_leaves_no_result_of_an_earlier_one(tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         run_into(tmp_path, SHORT, seed=1, watchers=[Interrupt()])
     assert not (tmp_path / "result.json").exists()
+
+
+class Stickler(Watcher):
+    def notice_given(self, host: Any, notice: Any) -> None:  # noqa: ARG002
+        if host.now_s > 2.0:
+            fail(self, f"peer {host.index} says something")
+
+
+def test_a_run_that_a_checker_ends_keeps_what_was_recorded(tmp_path: Path) -> None:
+    run_into(tmp_path, SHORT)
+    with pytest.raises(InvariantError) as caught:
+        run_into(tmp_path, SHORT, seed=3, watchers=[Stickler()])
+    assert re.fullmatch(
+        r"Stickler: peer \d says something \(scenario 'short' with seed 3, at 2\.\d+ virtual s\)",
+        str(caught.value),
+    )
+    failure = json.loads((tmp_path / "failure.json").read_text())
+    assert (failure["checker"], failure["result"]["seed"]) == ("Stickler", 3)
+    assert failure["result"]["peers"][0]["rounds"] == 1
+    assert lines_of(tmp_path, "swarm")
+    assert len(lines_of(tmp_path, "link")) == 3 * 2
+    assert (tmp_path / "program.json").exists()
+    assert not (tmp_path / "result.json").exists()
+    run_into(tmp_path, SHORT)
+    assert not (tmp_path / "failure.json").exists()
 
 
 def test_a_folder_whose_scenario_was_edited(tmp_path: Path) -> None:
