@@ -38,10 +38,14 @@ def carried_update(frame: bytes, reader: Reader = PLAIN) -> SignedHeader | None:
 
 @final
 class UniqueSequences(Watcher):
-    """No (author, incarnation, sequence) of an honest peer ever names two updates."""
+    """No (author, incarnation, sequence) of an honest peer names two updates.
+
+    Of each author it remembers the places that were sent first last, as many as its peers remember
+    headers (`limits.headers_per_author_max`): a number that is used again after that goes unseen.
+    """
 
     def __init__(self) -> None:
-        self._ids: dict[tuple[PeerId, int, int], bytes] = {}
+        self._ids: dict[PeerId, dict[tuple[int, int], bytes]] = {}
         self._last: tuple[int, bytes] = (-1, b"")
 
     @override
@@ -53,9 +57,12 @@ class UniqueSequences(Watcher):
         if signed is None or signed.header.author != host.peer:
             return
         header = signed.header
-        place = (header.author, header.incarnation, header.sequence)
-        if self._ids.setdefault(place, signed.update_id) != signed.update_id:
+        known = self._ids.setdefault(header.author, {})
+        place = (header.incarnation, header.sequence)
+        if known.setdefault(place, signed.update_id) != signed.update_id:
             fail(self, f"peer {host.index} reused sequence {header.sequence}")
+        if len(known) > host.member.config.limits.headers_per_author_max:
+            del known[next(iter(known))]
 
 
 @final
