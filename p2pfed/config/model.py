@@ -267,7 +267,8 @@ class NodeTable(_Table):
 class MembershipTable(_Table):
     """`[membership]`: see p2pfed.core.config.MembershipConfig."""
 
-    heartbeat_s: Seconds = Field(default=2.0, gt=0.0, description="between heartbeats")
+    # From 0.01 on heartbeats are at most half of the frames that neighbors accept by `Limits`.
+    heartbeat_s: Seconds = Field(default=2.0, ge=0.01, description="between heartbeats")
     suspicion_s: Seconds = Field(default=15.0, gt=0.0, description="silence of a lost neighbor")
     redial_s_min: Seconds = Field(default=0.5, gt=0.0, description="first pause before a redial")
     redial_s_max: Seconds = Field(default=30.0, gt=0.0, description="longest pause")

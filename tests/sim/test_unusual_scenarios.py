@@ -44,6 +44,12 @@ def test_a_rule_of_ones_own_whose_weights_sum_to_a_half(monkeypatch: pytest.Monk
     assert result.rows_used["honest"] > 0
 
 
+def test_the_shortest_heartbeat_of_one_peer_is_no_offence() -> None:
+    hasty = {"peers": [0], "fields": {"membership.heartbeat_s": 0.01}}
+    slow = {"compute.training_s": 20.0, "topology.nodes": 2}  # longer than a burst may last
+    assert sim.run(with_overrides(TINY, {**slow, "variants": [hasty]})).metrics["finished"] == 1.0
+
+
 @pytest.mark.parametrize(
     "fields",
     [
