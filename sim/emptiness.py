@@ -3,25 +3,24 @@
 import math
 
 from p2pfed.errors import ConfigError
-from sim.tables import ClogTable, Surrounding
+from sim.availability import starts_s
+from sim.tables import ChurnTable, ClogTable, HealTable, PartitionTable, Surrounding
 
 
 def check_effects(world: Surrounding) -> None:
-    """Refuse shares that draw nobody, worlds without honest training, and faults after the end.
+    """Refuse shares that draw nobody, worlds without honest training, and faults that do nothing.
 
     Raises:
         ConfigError: Naming the first such field.
     """
     _check_drawn(world)
     _check_some_train(world)
-    for k, fault in enumerate(world.faults):
-        if fault.at_s > world.until_s:
-            fix = f"all ends at until_s = {world.until_s:g}; write less, or a later end"
-            raise ConfigError(f"faults.{k}.at_s", fault.at_s, fix)
+    _check_ends(world)
+    _check_partitions(world)
 
 
 def check_presences(world: Surrounding) -> None:
-    """Refuse what is no availability, and tables none of whose peers comes in time.
+    """Refuse what is no availability, and peers that never come before the end.
 
     A trace may go on after the end.
 
@@ -29,14 +28,20 @@ def check_presences(world: Surrounding) -> None:
         ConfigError: Naming the first such table.
     """
     for k, (table, presences) in enumerate(world.presences()):
-        first_s = min(it.from_s for it in presences)
-        if first_s < world.until_s:
+        late_s = {
+            peer: from_s for peer, from_s in starts_s(presences).items() if from_s >= world.until_s
+        }
+        if not late_s:
             continue
         end = f"all ends at until_s = {world.until_s:g}"
         if table.path is None:
             fix = f"{end}; write less, or a later end"
-            raise ConfigError(f"availability.{k}.from_s", first_s, fix)
-        fix = f"begins at {first_s:g} s, and {end}; name another trace, or write a later end"
+            raise ConfigError(f"availability.{k}.from_s", table.from_s, fix)
+        peer, from_s = next(iter(late_s.items()))
+        said = f"peer {peer} comes at {from_s:g} s"
+        if late_s.keys() == {it.peer for it in presences}:
+            said = f"begins at {min(late_s.values()):g} s"
+        fix = f"{said}, and {end}; name another trace, or write a later end"
         raise ConfigError(f"availability.{k}.path", table.path, fix)
 
 
@@ -59,6 +64,31 @@ def check_links(world: Surrounding, *, seed: int) -> None:
                 near = sorted(graph[sender])
                 fix = f"is no edge of the graph; peer {sender} has the neighbors {near}"
                 raise ConfigError(f"faults.{k}.links.{place}", [sender, receiver], fix)
+
+
+def _check_ends(world: Surrounding) -> None:
+    fix = f"all ends at until_s = {world.until_s:g}; write less, or a later end"
+    for k, fault in enumerate(world.faults):
+        if fault.at_s > world.until_s:
+            raise ConfigError(f"faults.{k}.at_s", fault.at_s, fix)
+        if isinstance(fault, ChurnTable) and fault.until_s > world.until_s:
+            raise ConfigError(f"faults.{k}.until_s", fault.until_s, fix)
+
+
+def _check_partitions(world: Surrounding) -> None:
+    is_parted = False
+    # In the order in which they happen: of faults of one time, first what stands first.
+    for k, fault in sorted(enumerate(world.faults), key=lambda entry: entry[1].at_s):
+        if isinstance(fault, PartitionTable):
+            is_parted = True
+            if max(map(len, fault.groups)) == world.topology.nodes:
+                fix = "one group of all peers parts nobody; leave some out, or write two groups"
+                raise ConfigError(f"faults.{k}.groups", fault.groups, fix)
+        elif isinstance(fault, HealTable):
+            if not is_parted:
+                fix = "no partition is there to end; remove it, or write a partition before it"
+                raise ConfigError(f"faults.{k}.at_s", fault.at_s, fix)
+            is_parted = False
 
 
 def _check_drawn(world: Surrounding) -> None:

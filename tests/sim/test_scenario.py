@@ -28,6 +28,8 @@ CHURN = {
     "down_s": 1.0,
     "peers": [0],
 }
+PARTITION = {"kind": "partition", "at_s": 1.0, "groups": [[0, 1]]}
+HEAL = {"kind": "heal", "at_s": 2.0}
 
 
 def make(**tables: Any) -> dict[str, Any]:
@@ -237,6 +239,11 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"availability": [{"path": "none.csv", "until_s": 9.0}]}, "availability.0"),
         ({"faults": [{**CHURN, "at_s": 9.0}]}, "faults.0.until_s"),
         ({"faults": [{**CHURN, "period_s": 1e-300}]}, "faults.0.period_s"),
+        ({"faults": [CHURN], "until_s": 8.5}, "faults.0.until_s"),
+        ({"faults": [{"kind": "heal", "at_s": 9.0}]}, "faults.0.at_s"),
+        ({"faults": [HEAL, {**PARTITION, "at_s": 3.0}]}, "faults.0.at_s"),
+        ({"faults": [PARTITION, HEAL, {**HEAL, "at_s": 3.0}]}, "faults.2.at_s"),
+        ({"faults": [{**PARTITION, "groups": [[0, 1, 2, 3]]}]}, "faults.0.groups"),
         ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
         (
             {"variants": [{"peers": [1], "fields": {"training.steps": 1}}]},
@@ -294,6 +301,13 @@ def test_the_network_of_a_scenario_is_that_of_its_links() -> None:
         queue_bytes_max=100_000,
         reordering_s=2.0,
     )
+
+
+def test_a_partition_may_end_when_it_begins_and_begin_again() -> None:
+    faults = [HEAL, {**PARTITION, "at_s": 2.0}, {**HEAL, "at_s": 2.0}, PARTITION]
+    load_scenario(make(faults=faults))
+    load_scenario(make(faults=[{**PARTITION, "groups": [[0, 1], [2, 3]]}], until_s=1.0))
+    load_scenario(make(faults=[CHURN], until_s=9.0))
 
 
 def test_devices_are_given_by_number_and_by_share() -> None:
@@ -450,11 +464,13 @@ def test_an_unknown_key_of_a_trace_is_named_with_its_line(tmp_path: Path) -> Non
     assert (found.field, found.value, found.fix) == ("availability.0.path", str(path), fix)
 
 
-def test_a_trace_may_be_longer_than_the_run_but_not_begin_after_it(tmp_path: Path) -> None:
+def test_a_trace_may_be_longer_than_the_run_but_no_peer_begin_after_it(tmp_path: Path) -> None:
     path = tmp_path / "late.csv"
-    path.write_text("peer,from_s,until_s\n1,10,\n2,30,\n", encoding="utf-8")
+    path.write_text("peer,from_s,until_s\n1,10,\n2,30,\n1,60,\n", encoding="utf-8")
     table = {"path": str(path)}
-    load_scenario(make(availability=[table], until_s=20.0))
+    load_scenario(make(availability=[table], until_s=40.0))
+    with pytest.raises(ConfigError, match="peer 2 comes at 30 s, and all ends at until_s = 30"):
+        load_scenario(make(availability=[table], until_s=30.0))
     fix = "begins at 10 s, and all ends at until_s = 10; name another trace, or write a later end"
     with pytest.raises(ConfigError, match=fix) as caught:
         load_scenario(make(availability=[table], until_s=10.0))
