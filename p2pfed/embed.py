@@ -311,7 +311,9 @@ def join(
     place = folder / config.node.state if state is None else Path(state)
     identity = opening.load_identity(place)
     if evaluate is None:
-        schedule = config.schedule.model_copy(update={"evaluate_every_rounds": 0})
+        schedule = config.schedule.model_copy(
+            update={"evaluate_every_rounds": 0, "test_every_rounds": 0}
+        )
         config = config.model_copy(update={"schedule": schedule})
     adapted = adapt_model(config, model)
     learner = ApplicationLearner(

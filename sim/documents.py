@@ -8,7 +8,7 @@ from blake3 import blake3
 
 from p2pfed.config.files import parse
 from p2pfed.errors import ConfigError
-from sim.scenario import Scenario
+from sim.scenario import Scenario, load_scenario, unchecked
 
 _SIMULATED: Final = ("index", "count")  # of a share: they follow from the topology
 _AS_ONE: Final = ("integration.params",)  # what stands in it belongs to one rule
@@ -68,6 +68,28 @@ def flat(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from flat(value, f"{field}.")
         else:
             yield field, value
+
+
+def load_changed(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Scenario:
+    """Load a document in which some fields have other values.
+
+    What it says of a part that these switch off is left out: who compares a part with none need
+    not take its constants back one by one.
+
+    Args:
+        document: Of a scenario that can be used.
+        overrides: Values by dotted field name; see `with_overrides`.
+
+    Raises:
+        ConfigError: If a value cannot be used; of the overrides also if it has no effect.
+    """
+    changed = with_overrides(document, overrides)
+    said = [field for field, _ in flat(overrides)]
+    for _, error in list(unchecked(changed).unused()):
+        if not any(f"{error.field}.".startswith(f"{field}.") for field in said):
+            *path, last = error.field.split(".")
+            value_of(changed, ".".join(path)).pop(last, None)
+    return load_scenario(changed)
 
 
 def value_of(document: Mapping[str, Any], field: str) -> Any:

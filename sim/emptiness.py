@@ -1,10 +1,18 @@
 """What a scenario says without any effect: nobody drawn or honest, nothing that comes in time."""
 
 import math
+from collections.abc import Iterator
 
 from p2pfed.errors import ConfigError
 from sim.availability import starts_s
-from sim.tables import ChurnTable, ClogTable, HealTable, PartitionTable, Surrounding
+from sim.tables import (
+    ChurnTable,
+    ClogTable,
+    HealTable,
+    NetworkTable,
+    PartitionTable,
+    Surrounding,
+)
 
 
 def check_effects(world: Surrounding) -> None:
@@ -43,6 +51,21 @@ def check_presences(world: Surrounding) -> None:
             said = f"begins at {min(late_s.values()):g} s"
         fix = f"{said}, and {end}; name another trace, or write a later end"
         raise ConfigError(f"availability.{k}.path", table.path, fix)
+
+
+def idle_of_network(table: NetworkTable) -> Iterator[ConfigError]:
+    """Yield what is wrong with each field that says how delays spread where they do not."""
+    if table.latency_distribution != "constant":
+        return
+    usual = NetworkTable()
+    fix = (
+        "set network.latency_distribution = uniform or lognormal as well, or remove it; it has no "
+        "effect without"
+    )
+    if table.latency_spread_ratio not in (0.0, usual.latency_spread_ratio):
+        yield ConfigError("network.latency_spread_ratio", table.latency_spread_ratio, fix)
+    if table.latency_drawn != usual.latency_drawn:
+        yield ConfigError("network.latency_drawn", table.latency_drawn, fix)
 
 
 def check_links(world: Surrounding, *, seed: int) -> None:

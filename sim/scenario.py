@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from p2pfed.config.coherence import check_bounds, idle_fields
 from p2pfed.config.complaints import known_fields
 from p2pfed.config.files import parse
 from p2pfed.config.model import RunConfig
@@ -15,6 +16,8 @@ from p2pfed.config.plugins import absolute, load_plugins
 from p2pfed.config.wording import fix_of
 from p2pfed.errors import ConfigError
 from robust.parameters import meant
+from sim.emptiness import idle_of_network
+from sim.idleness import unlike_peers, unused_of_run
 from sim.rounds_scope import ROUNDS, check_scope
 from sim.table_checks import check_tables
 from sim.tables import FAULT_KINDS, Surrounding, Table
@@ -45,9 +48,30 @@ class Scenario(Table):
             index: Number of the peer.
             seed: Of the simulation; the run's own seed unless the scenario names one.
 
+        Where peers differ, what only others of them use is left out.
+
         Raises:
             ConfigError: If a table of the run cannot be used.
         """
+        config = self._run_config(index, seed=seed)
+        idle = [it.field for it in idle_fields(config)] if self.world.variants else []
+        return self._run_config(index, seed=seed, without=idle) if idle else config
+
+    def unused(self) -> Iterator[tuple[int, ConfigError]]:
+        """Yield what is wrong with each value that has no effect, behind a peer that has it.
+
+        Raises:
+            ConfigError: If a table of the run cannot be used, or has bounds that cross.
+        """
+        yield from ((0, error) for error in idle_of_network(self.world.network))
+        configs = {}
+        for peer in unlike_peers(self.world.variants, nodes=self.world.topology.nodes):
+            configs[peer] = self._run_config(peer, seed=0)
+            with self.naming_variants(peer):
+                check_bounds(configs[peer])
+        yield from unused_of_run(configs)
+
+    def _run_config(self, index: int, *, seed: int, without: Sequence[str] = ()) -> RunConfig:
         topology = self.world.topology
         overrides: dict[str, Any] = {}
         overrides |= {"share.index": index, "share.count": topology.nodes}
@@ -59,7 +83,7 @@ class Scenario(Table):
             if index in variant.peers:
                 overrides |= variant.fields
         with self.naming_variants(index):
-            return _parse(self.run, overrides)
+            return _parse(self.run, overrides, without)
 
     @contextmanager
     def naming_variants(self, index: int) -> Iterator[None]:
@@ -93,20 +117,35 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
         source = _whole_paths(source, Path.cwd())
     else:
         source = read_file(path_of(source, "scenario"))
-    world = {key: value for key, value in source.items() if key in Surrounding.model_fields}
-    run = {key: value for key, value in source.items() if key not in Surrounding.model_fields}
-    try:
-        scenario = Scenario(world=Surrounding.model_validate(world), run=run)
-    except ValidationError as error:
-        raise _complaint(error) from error
-    _check_run_tables(run)
+    scenario = unchecked(source)
+    _check_run_tables(scenario.run)
     load_plugins(_parse(scenario.run).plugins.files, Path.cwd())
     check_tables(scenario.world)
     _check_variants(scenario)
     config = scenario.run_config(0, seed=0)
     if scenario.world.fidelity == ROUNDS:
         check_scope(scenario.world, config)
+    for peer, error in scenario.unused():
+        with scenario.naming_variants(peer):
+            raise error
     return scenario
+
+
+def unchecked(source: Mapping[str, Any]) -> Scenario:
+    """Return a scenario whose tables have been looked at one by one, and no more.
+
+    Args:
+        source: Its content.
+
+    Raises:
+        ConfigError: If a field around the run is unknown, or of another type.
+    """
+    world = {key: value for key, value in source.items() if key in Surrounding.model_fields}
+    run = {key: value for key, value in source.items() if key not in Surrounding.model_fields}
+    try:
+        return Scenario(world=Surrounding.model_validate(world), run=run)
+    except ValidationError as error:
+        raise _complaint(error) from error
 
 
 def path_of(given: object, field: str) -> Path:
@@ -181,6 +220,9 @@ def _check_run_tables(run: Mapping[str, Any]) -> None:
 
 def _check_variants(scenario: Scenario) -> None:
     for k, variant in enumerate(scenario.world.variants):
+        if not variant.fields:
+            fix = 'name fields that differ, such as { "training.batch_size" = 8 }, or remove it'
+            raise ConfigError(f"variants.{k}.fields", variant.fields, fix)
         for field, value in variant.fields.items():
             place = f"variants.{k}.fields.{field}"
             if field.split(".")[0] == "node" or field in ("share.index", "share.count"):
@@ -227,5 +269,10 @@ def _place(location: Sequence[int | str]) -> list[int | str]:
     return place
 
 
-def _parse(run: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    return parse(run, overrides=overrides, others=tuple(Surrounding.model_fields), shown_by=_GUIDE)
+def _parse(
+    run: Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    without: Sequence[str] = (),
+) -> RunConfig:
+    others = tuple(Surrounding.model_fields)
+    return parse(run, overrides=overrides, without=without, others=others, shown_by=_GUIDE)

@@ -76,14 +76,14 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a scenario in virtual time: the peers' own code, without network and clock."""
-    from sim.documents import document_of, with_overrides
+    from sim.documents import document_of, load_changed
     from sim.scenario import load_scenario
 
     output = Output(as_json=as_json)
     checked = load_scenario(scenario)
     overrides = parse_assignments(override or (), option="set")
     if overrides:
-        checked = load_scenario(with_overrides(document_of(checked), overrides))
+        checked = load_changed(document_of(checked), overrides)
     again = ["p2pfed", "sim", "run", str(scenario), "--seed", str(seed)]
     again += [word for given in override or () for word in ("--set", given)]
     with _saying_how_to_play_again(again, out):

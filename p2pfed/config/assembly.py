@@ -140,8 +140,8 @@ def standing_config(config: RunConfig) -> StandingConfig | None:
     """Return how neighbors earn their share, None where the run file leaves reputation off.
 
     Raises:
-        ConfigError: If a constant is unknown or out of range, switched on or not, or what builds
-            on reputation is on without it.
+        ConfigError: If a constant is unknown or out of range, switched on or not, or if quotas
+            would keep synchronous neighbors waiting.
     """
     table = config.reputation
     policy = _policy(ReputationPolicy, table.policy, "reputation.policy")
@@ -149,22 +149,14 @@ def standing_config(config: RunConfig) -> StandingConfig | None:
     if table.quotas and config.schedule.mode == "synchronous":
         fix = "a synchronous neighbor would wait for what it does not get; use asynchronous"
         raise ConfigError("reputation.quotas", True, fix)
-    if table.enabled:
-        return StandingConfig(
-            policy=policy,
-            loss_gate=loss_gate if table.loss_gate.enabled else None,
-            groups_by_address=table.groups == "address",
-            has_quotas=table.quotas,
-        )
-    builds_on_it = {
-        "reputation.groups": table.groups if table.groups != "none" else None,
-        "reputation.quotas": table.quotas or None,
-        "reputation.loss_gate.enabled": table.loss_gate.enabled or None,
-    }
-    for field, value in builds_on_it.items():
-        if value is not None:
-            raise ConfigError(field, value, "set reputation.enabled = true as well")
-    return None
+    if not table.enabled:
+        return None
+    return StandingConfig(
+        policy=policy,
+        loss_gate=loss_gate if table.loss_gate.enabled else None,
+        groups_by_address=table.groups == "address",
+        has_quotas=table.quotas,
+    )
 
 
 def _policy(

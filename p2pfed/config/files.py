@@ -56,6 +56,7 @@ def parse(
     data: Mapping[str, Any],
     *,
     overrides: Mapping[str, Any] | None = None,
+    without: Sequence[str] = (),
     others: Sequence[str] = (),
     shown_by: str = "p2pfed init shows them all",
 ) -> RunConfig:
@@ -64,6 +65,7 @@ def parse(
     Args:
         data: The content.
         overrides: Values that replace those of the content, by dotted field name.
+        without: Dotted names of fields that are then left out.
         others: Further tables that may have been meant by a misspelled one.
         shown_by: What errors say of where all fields are to be seen.
 
@@ -73,6 +75,8 @@ def parse(
     merged = _copied(data)
     for field, value in (overrides or {}).items():
         _put(merged, field, value)
+    for field in without:
+        _remove(merged, field)
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
@@ -152,3 +156,10 @@ def _put(data: dict[str, Any], field: str, value: Any) -> None:
     for table in tables:
         data = data.setdefault(table, {})
     data[last] = value
+
+
+def _remove(data: dict[str, Any], field: str) -> None:
+    *tables, last = field.split(".")
+    for table in tables:
+        data = data.get(table, {})
+    data.pop(last, None)

@@ -17,6 +17,7 @@ from p2pfed.config.assembly import (
     update_family,
 )
 from p2pfed.config.codecs import check_only_codec
+from p2pfed.config.coherence import check_coherence
 from p2pfed.config.complaints import check_rule, rule_error
 from p2pfed.config.gossip import check_gossip_steps
 from p2pfed.config.ledger import check_for_ledger, ledger_bench, ledger_codec
@@ -243,6 +244,7 @@ def _method(config: RunConfig) -> Method:
     else:
         _tabled_codec(config)
     check_recipients(schedule, update_family(config.method.name, config.codec.name))
+    check_coherence(config)
     return method
 
 

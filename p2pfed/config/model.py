@@ -240,7 +240,9 @@ class ScheduleTable(_Table):
     start_required: bool = Field(
         default=False, description="wait at every start, and end when they do not come"
     )
-    evaluate_every_rounds: int = Field(default=1, ge=0, description="on validation data; 0: never")
+    evaluate_every_rounds: int = Field(
+        default=1, ge=0, description="on validation data; 0: never, nor on test data"
+    )
     test_every_rounds: int = Field(default=0, ge=0, description="on test data; 0: at the end")
     staleness_rounds_max: int = Field(default=10, ge=0, description="own rounds a row stays in use")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from p2pfed.config.assembly import standing_config
-from p2pfed.config.model import PrivacyTable, RunConfig
+from p2pfed.config.model import RunConfig
 from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
 from p2pfed.learn.privacy.accountant import Accountant, Budget, Gaussian
@@ -45,12 +45,10 @@ def privacy_of(
 
     Raises:
         ConfigError: If a value cannot be used, if something else in the run file would tell of
-            private rows, if the budget is too small for a single round, or if the table says how
-            to be private but not that it is to be.
+            private rows, or if the budget is too small for a single round.
     """
     table = config.privacy
     if not table.enabled:
-        _refuse_ignored_fields(table)
         return None
     refuse_side_channels(config)
     if row_count and table.delta >= 1.0 / row_count:
@@ -87,20 +85,6 @@ def privacy_of(
         raise ConfigError("privacy.epsilon_max", table.epsilon_max, fix)
     guard = PrivacyGuard(accountant, gaussian, releases_per_round=count, releases=releases)
     return Privacy(guard=guard, steps=steps)
-
-
-def _refuse_ignored_fields(table: PrivacyTable) -> None:
-    """Refuse a table that is off and says something else than its defaults.
-
-    A run file of `p2pfed init` has every field: there only another value than the default shows
-    what somebody wants. Without a word on `enabled`, whatever else the table has does.
-    """
-    says_off = "enabled" in table.model_fields_set
-    for name, field in type(table).model_fields.items():
-        value = getattr(table, name)
-        if name in table.model_fields_set and not (says_off and value == field.default):
-            fix = "set privacy.enabled = true as well, or remove it; it has no effect without"
-            raise ConfigError(f"privacy.{name}", value, fix)
 
 
 def refuse_side_channels(config: RunConfig) -> None:

@@ -94,7 +94,8 @@ class ScheduleConfig:
         start_deadline_s: How long to wait for them, in seconds.
         start_required: Whether to wait at every start and not only before the first round, and to
             give up training when they do not come.
-        evaluate_every_rounds: Rounds between evaluations on validation data; 0 for never.
+        evaluate_every_rounds: Rounds between evaluations on validation data; 0 for never, nor on
+            test data.
         test_every_rounds: Rounds between evaluations on test data; 0 for only at the end.
         staleness_rounds_max: Own rounds for which a neighbor's row stays in use without a newer.
         job_attempts_max: Failed attempts at one job before the peer gives up training.

@@ -11,10 +11,10 @@ from typing import Any, Final, TypeGuard
 
 from p2pfed.config.learning import check_parts
 from p2pfed.errors import ConfigError
-from sim.documents import digest_of, document_of, flat, with_overrides
+from sim.documents import digest_of, document_of, flat, load_changed
 from sim.in_rounds.translation import scenario_fields
 from sim.run_folder import read_run
-from sim.scenario import Scenario, load_scenario
+from sim.scenario import Scenario
 
 _NAME_CHARACTERS_MAX: Final = 100  # of a folder, with room for its digest below the usual 255
 _DIGEST_CHARACTERS: Final = 8  # in names, for people; identity is the whole digest
@@ -106,7 +106,7 @@ def plan_settings(
 def _checked(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> Scenario:
     """Return the scenario of a setting, or say which field of the base does not go with it."""
     try:
-        checked = load_scenario(with_overrides(base, overrides))
+        checked = load_changed(base, overrides)
         with scenario_fields():
             check_parts(checked.run_config(0, seed=0))
     except ConfigError as error:

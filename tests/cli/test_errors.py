@@ -82,9 +82,17 @@ def own_tasks(tmp_path):
             "no such field",
         ),
         (("--set", "training.device=nonsense"), "training.device", "nonsense", "auto"),
-        (("--set", "reputation.policy.decay=2"), "reputation.policy.decay", 2, "below 1"),
         (
-            ("--set", "reputation.loss_gate.policy.probes=2"),
+            ("--set", "reputation.enabled=true", "--set", "reputation.policy.decay=2"),
+            "reputation.policy.decay",
+            2,
+            "below 1",
+        ),
+        (
+            (
+                *("--set", "reputation.enabled=true", "--set", "reputation.loss_gate.enabled=true"),
+                *("--set", "reputation.loss_gate.policy.probes=2"),
+            ),
             "reputation.loss_gate.policy.probes",
             2,
             "probe_count",
@@ -97,7 +105,10 @@ def own_tasks(tmp_path):
         ),
         (("--set", "reputation.groups=address"), "reputation.groups", "address", "enabled"),
         (
-            ("--set", "reputation.quotas=true", "--set", "schedule.mode=synchronous"),
+            (
+                *("--set", "reputation.enabled=true", "--set", "reputation.quotas=true"),
+                *("--set", "schedule.mode=synchronous"),
+            ),
             "reputation.quotas",
             True,
             "asynchronous",

@@ -59,7 +59,7 @@ def test_a_task_without_validation_rows_is_refused() -> None:
 def test_the_core_knows_from_how_many_rows_on_the_prioritizer_works(
     enabled: bool, rows_max: int | None
 ) -> None:
-    prioritizer = {"enabled": enabled, "model_count_max": 7}
+    prioritizer = {"enabled": True, "model_count_max": 7} if enabled else {}
     config = parse({"integration": {"prioritizer": prioritizer}})
     made = assemble_learner(config, IDENTITY, application_learner(can_evaluate=True))
     assert core_config(config, made.agreement).prioritizer_rows_max == rows_max

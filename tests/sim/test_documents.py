@@ -8,7 +8,7 @@ import pytest
 import tomli_w
 
 from p2pfed.errors import ConfigError
-from sim.documents import digest_of, document_of, value_of, with_overrides
+from sim.documents import digest_of, document_of, load_changed, value_of, with_overrides
 from sim.scenario import load_scenario
 from tests.sim.short import SHORT
 
@@ -58,6 +58,34 @@ def test_overrides_reach_new_tables_and_entries_of_lists() -> None:
     assert changed["adversaries"][0]["scale"] == 2.0
     assert changed["faults"][0]["peers"] == [2]
     assert HOSTILE["adversaries"][0]["scale"] == -4.0
+
+
+SPREAD = {"latency_distribution": "uniform", "latency_drawn": "message"}
+SELDOM = {"weights": "fedau", "base": 0.3}
+
+
+def test_what_overrides_switch_off_takes_its_constants_along() -> None:
+    base = document_of(load_scenario({**SHORT, "network": SPREAD, "participation": SELDOM}))
+    off = {"network.latency_distribution": "constant", "participation.weights": "alike"}
+    assert document_of(load_changed(base, off)) == document_of(load_scenario(SHORT)), base
+    assert (
+        load_changed(base, {"integration.beta_max": 0.2}).world.network.latency_drawn == "message"
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"participation.weights": "alike", "participation.base": 0.2},
+        {"participation": {"base": 0.2}},
+    ],
+    ids=str,
+)
+def test_overrides_that_have_no_effect_are_refused(overrides: dict[str, Any]) -> None:
+    base = document_of(load_scenario({**SHORT, "participation": SELDOM}))
+    with pytest.raises(ConfigError) as caught:
+        load_changed(base, overrides)
+    assert (caught.value.field, caught.value.value) == ("participation.base", 0.2)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_prioritizer_of_a_run_file_passes_neighbors_over() -> None:
     assert peers.digests() == sim.run(checked, seed=2).model_digests
 
 
-@pytest.mark.parametrize("table", [{}, {"model_count_max": 2}, {"enabled": False}])
+@pytest.mark.parametrize("table", [{}, {"enabled": False}])
 def test_without_enabling_it_there_is_no_prioritizer(table: dict[str, Any]) -> None:
     checked = load_scenario(scenario(prioritizer=table))
     peers = PeersByHand(checked, seed=2)

@@ -245,6 +245,18 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"faults": [PARTITION, HEAL, {**HEAL, "at_s": 3.0}]}, "faults.2.at_s"),
         ({"faults": [{**PARTITION, "groups": [[0, 1, 2, 3]]}]}, "faults.0.groups"),
         ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
+        ({"variants": [{"peers": [1], "fields": {}}]}, "variants.0.fields"),
+        ({"network": {"latency_spread_ratio": 0.7}}, "network.latency_spread_ratio"),
+        ({"network": {"latency_drawn": "message"}}, "network.latency_drawn"),
+        ({"participation": {"base": 0.3}}, "participation.base"),
+        (
+            {"variants": [{"peers": [1], "fields": {"schedule.window_s": 2.0}}]},
+            "variants.0.fields.schedule.window_s",
+        ),
+        (
+            {"variants": [{"peers": [1], "fields": {"membership.suspicion_s": 1.0}}]},
+            "variants.0.fields.membership.suspicion_s",
+        ),
         (
             {"variants": [{"peers": [1], "fields": {"training.steps": 1}}]},
             "variants.0.fields.training.steps",
@@ -255,6 +267,18 @@ def test_what_cannot_be_used_is_named(tables: dict[str, Any], field: str) -> Non
     with pytest.raises(ConfigError) as caught:
         load_scenario(make(**tables))
     assert caught.value.field == field
+
+
+def test_a_value_that_some_peer_uses_may_stand_in_the_table_of_all() -> None:
+    variants = [{"peers": [1, 2], "fields": {"schedule.integrate": "window"}}]
+    schedule = {"window_s": 4.0, "plateau_delta": 0.1}
+    with pytest.raises(ConfigError, match=r"^schedule\.plateau_delta = 0\.1: set "):
+        load_scenario(make(variants=variants, schedule=schedule))
+    del schedule["plateau_delta"]
+    scenario = load_scenario(make(variants=variants, schedule={**schedule, "rounds_max": 1}))
+    windows = [scenario.run_config(peer, seed=0).schedule.window_s for peer in range(4)]
+    assert windows == [10.0, 4.0, 4.0, 10.0]  # the others are left the default
+    assert [report.rounds for report in sim.run(scenario).peers] == [1, 1, 1, 1]
 
 
 def test_a_missing_file_and_no_toml_are_named(tmp_path: Path) -> None:

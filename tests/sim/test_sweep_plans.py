@@ -41,6 +41,14 @@ def test_a_list_is_combined_with_the_grid() -> None:
     ]
 
 
+def test_a_part_may_be_switched_off_in_some_settings() -> None:
+    policy = {"observations_min": 2}
+    base = load_scenario({**SHORT, "reputation": {"enabled": True, "policy": policy}})
+    on, off = plan_settings(base, grid={"reputation.enabled": [True, False]})
+    assert on.document["reputation"]["policy"] == policy
+    assert off.document["reputation"]["policy"] == {}
+
+
 def test_cells_are_settings_with_seeds_in_folders_of_their_own(tmp_path: Path) -> None:
     settings = plan_settings(BASE, grid={"integration.rule": ["mean", "median"]})
     cells = plan_cells(settings, [0, 7], tmp_path)

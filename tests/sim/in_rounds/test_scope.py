@@ -62,7 +62,7 @@ def test_what_rounds_do_not_have_is_refused(field: str, value: Any) -> None:
         ("schedule.deadline_s", 0.5),
         ("schedule.start_neighbors", 2),
         ("schedule.staleness_rounds_max", 1),
-        ("membership.suspicion_s", 1.0),
+        ("membership.suspicion_s", 3.0),
         ("training.evaluation_batch_size", 8),
         ("network.latency_s", 0.02),
     ],
