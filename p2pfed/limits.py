@@ -27,6 +27,7 @@ TEXT_BYTES_MAX: Final = 256  # human-readable reasons and software names
 NAME_BYTES_MAX: Final = 64  # names of methods, codecs, sections, genesis fields
 GENESIS_BYTES_MAX: Final = 4 * 1024 * 1024  # 30,000 parameter tensors of 130 bytes each
 GENESIS_FIELDS_MAX: Final = 32  # top-level fields, each a digest in Hello
+NEIGHBORS_MAX: Final = 256  # guess; what a run file may allow a peer
 SEQUENCE_MAX: Final = 2**53 - 1  # exact in every language's number type
 ROUND_MAX: Final = 2**53 - 1  # the same
 PAYLOAD_BYTES_MAX: Final = 2**53 - 1  # the same; each peer's own limit is far lower

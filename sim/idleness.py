@@ -1,6 +1,6 @@
 """Values that a scenario gives to its peers, and that none of them uses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from p2pfed.config.coherence import idle_fields, value_at
 from p2pfed.config.model import RunConfig
@@ -8,8 +8,8 @@ from p2pfed.errors import ConfigError
 from sim.tables import VariantTable
 
 
-def unlike_peers(variants: list[VariantTable], *, nodes: int) -> list[int]:
-    """Return the first peer of each combination of variants that some peer has.
+def alike_peers(variants: Sequence[VariantTable], *, nodes: int) -> list[list[int]]:
+    """Return the peers of each combination of variants that some peer has, in order.
 
     Args:
         variants: The scenario's.
@@ -19,9 +19,9 @@ def unlike_peers(variants: list[VariantTable], *, nodes: int) -> list[int]:
     for k, variant in enumerate(variants):
         for peer in variant.peers:
             of_peer.setdefault(peer, []).append(k)
-    found: dict[tuple[int, ...], int] = {}
+    found: dict[tuple[int, ...], list[int]] = {}
     for peer in range(nodes):
-        found.setdefault(tuple(of_peer.get(peer, ())), peer)
+        found.setdefault(tuple(of_peer.get(peer, ())), []).append(peer)
     return list(found.values())
 
 

@@ -93,6 +93,7 @@ def run(
     if checked.world.fidelity == ROUNDS:
         return play(checked, seed, watchers)
     check_links(checked.world, seed=seed)
+    checked.check_degrees(seed=seed)
     liars = checked.world.liars(seed=seed)
     adversaries = {
         peer: registry.create(entry.kind, seed=seed, index=peer, params=entry.params)

@@ -1,7 +1,7 @@
 """A scenario file: a run file's tables, and the world around them."""
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,8 @@ from p2pfed.config.wording import fix_of
 from p2pfed.errors import ConfigError
 from robust.parameters import meant
 from sim.emptiness import idle_of_network
-from sim.idleness import unlike_peers, unused_of_run
+from sim.idleness import alike_peers, unused_of_run
+from sim.peer_checks import check_sleepers, degree_errors
 from sim.rounds_scope import ROUNDS, check_scope
 from sim.table_checks import check_tables
 from sim.tables import FAULT_KINDS, Surrounding, Table
@@ -65,11 +66,42 @@ class Scenario(Table):
         """
         yield from ((0, error) for error in idle_of_network(self.world.network))
         configs = {}
-        for peer in unlike_peers(self.world.variants, nodes=self.world.topology.nodes):
+        for peer, *_ in self._alike_peers():
             configs[peer] = self._run_config(peer, seed=0)
             with self.naming_variants(peer):
                 check_bounds(configs[peer])
         yield from unused_of_run(configs)
+
+    def check_degrees(self, *, seed: int) -> None:
+        """Refuse graphs in which peers have more neighbors than they may, or wait for too many.
+
+        Args:
+            seed: Of the simulation, on which the graph may depend.
+
+        Raises:
+            ConfigError: Naming the field, and the first such peer.
+        """
+        self.refuse(degree_errors(self.world, self.groups(), seed=seed))
+
+    def groups(self) -> list[tuple[RunConfig, list[int]]]:
+        """Return the peers that have the same variants, and the run file of the first of them."""
+        return [(self.run_config(peers[0], seed=0), peers) for peers in self._alike_peers()]
+
+    def refuse(self, found: Iterable[tuple[int, ConfigError]]) -> None:
+        """Raise the first of some errors about peers' run files.
+
+        Args:
+            found: Each with a peer that has it.
+
+        Raises:
+            ConfigError: Naming the variant that set the field, if one did.
+        """
+        for peer, error in found:
+            with self.naming_variants(peer):
+                raise error
+
+    def _alike_peers(self) -> list[list[int]]:
+        return alike_peers(self.world.variants, nodes=self.world.topology.nodes)
 
     def _run_config(self, index: int, *, seed: int, without: Sequence[str] = ()) -> RunConfig:
         topology = self.world.topology
@@ -125,9 +157,10 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     config = scenario.run_config(0, seed=0)
     if scenario.world.fidelity == ROUNDS:
         check_scope(scenario.world, config)
-    for peer, error in scenario.unused():
-        with scenario.naming_variants(peer):
-            raise error
+    scenario.refuse(scenario.unused())
+    check_sleepers(scenario.world, [of_group for of_group, _ in scenario.groups()])
+    if scenario.world.fidelity != ROUNDS and not scenario.world.topology.depends_on_seed:
+        scenario.check_degrees(seed=0)
     return scenario
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from p2pfed.limits import NEIGHBORS_MAX
 from p2pfed.messages import Role
 
 Seconds = float
@@ -281,7 +282,9 @@ class MembershipTable(_Table):
 class LimitsTable(_Table):
     """`[limits]`: see p2pfed.limits.Limits for the reasons."""
 
-    neighbors_max: int = Field(default=64, ge=1, le=256, description="connected neighbors")
+    neighbors_max: int = Field(
+        default=64, ge=1, le=NEIGHBORS_MAX, description="connected neighbors"
+    )
     payload_bytes_max: int = Field(default=1 << 30, ge=1, description="largest payload fetched")
     payload_store_bytes_max: int = Field(default=4 << 30, ge=1, description="payloads kept")
 

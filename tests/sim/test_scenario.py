@@ -281,6 +281,42 @@ def test_a_value_that_some_peer_uses_may_stand_in_the_table_of_all() -> None:
     assert [report.rounds for report in sim.run(scenario).peers] == [1, 1, 1, 1]
 
 
+def test_nobody_waits_for_more_neighbors_than_it_has() -> None:
+    star = {"name": "star", "nodes": 4}
+    with pytest.raises(ConfigError, match="peer 1 has 1 neighbors in the graph; write at most 1"):
+        load_scenario(make(topology=star, schedule={"start_neighbors": 2}))
+    load_scenario(make(topology=star, schedule={"start_neighbors": 1}))
+    hub = {"peers": [0], "fields": {"schedule.start_neighbors": 3}}
+    load_scenario(make(topology=star, variants=[hub]))
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(make(topology=star, variants=[{**hub, "peers": [0, 2]}]))
+    assert caught.value.field == "variants.0.fields.schedule.start_neighbors"
+    assert caught.value.fix.startswith("peer 2 has 1 neighbors")
+
+
+def test_neighbors_of_a_random_graph_are_known_with_its_seed() -> None:
+    table = {"name": "erdos-renyi", "nodes": 8, "probability": 0.5}
+    scenario = load_scenario(make(topology=table, schedule={"start_neighbors": 7}))
+    with pytest.raises(
+        ConfigError, match=r"schedule\.start_neighbors = 7: peer \d has \d neighbors"
+    ):
+        sim.run(scenario, seed=5)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "fix"),
+    [
+        (66, "peer 0 has 65 neighbors in the graph; write at least 65, or a sparser topology"),
+        (258, "peer 0 has 257 .* none may have more than 256; write a sparser topology"),
+    ],
+)
+def test_more_neighbors_than_a_peer_may_have_are_refused(nodes: int, fix: str) -> None:
+    table = {"name": "complete", "nodes": nodes}
+    with pytest.raises(ConfigError, match=rf"^limits\.neighbors_max = 64: {fix}"):
+        load_scenario(make(topology=table))
+    load_scenario(make(topology=table, fidelity="rounds", schedule={"mode": "synchronous"}))
+
+
 def test_a_missing_file_and_no_toml_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_scenario(tmp_path / "none.toml")

@@ -202,6 +202,9 @@ def create_attack(name: str, /, **params: Any) -> Attack:
     maker = _BASES.get(base) or _REGISTERED.get(base)
     if maker is None or not WRAPPERS.keys() >= set(wrappers):
         raise ConfigError("attack", name, f"write one of {', '.join(known)}")
+    twice = next((it for it in wrappers if wrappers.count(it) > 1), None)
+    if twice is not None:
+        raise ConfigError("attack", name, f"write {twice} once; both would have one parameter")
     makers = [*(WRAPPERS[it] for it in wrappers), maker]
     _check_params(name, makers, params)
     attack = makers[-1](**_accepted(makers[-1], params))

@@ -1,13 +1,15 @@
 """Sleepers: honest for a while, so that they are believed when they begin."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from torch import Tensor
 
 from sim.adversaries.attacks import neighborhood
 from sim.adversaries.parameters import check_count
 from sim.adversaries.view import Attack, View
+
+FIRST_ROUND: Final = 20  # guess
 
 
 @final
@@ -28,7 +30,7 @@ class Sleeper:
     """
 
     attack: Attack
-    first_round: int = 20
+    first_round: int = FIRST_ROUND
 
     def __post_init__(self) -> None:
         check_count("first_round", self.first_round)

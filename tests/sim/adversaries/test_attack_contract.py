@@ -153,6 +153,8 @@ def test_attack_names_its_source_and_is_documented(name: str) -> None:
         ("unknown", {}, "attack"),
         ("unknown+alie", {}, "attack"),
         ("alie+sleeper", {}, "attack"),
+        ("sleeper+sleeper", {}, "attack"),
+        ("sleeper+sybil+sleeper+alie", {}, "attack"),
         ("alie", {"w": 1.0}, "w"),
         ("alie", {"name": 1.0}, "name"),
         ("alie", {"z": "1"}, "z"),

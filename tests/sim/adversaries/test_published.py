@@ -80,12 +80,40 @@ def test_a_scenario_can_name_an_attack_and_its_parameters() -> None:
         ({"kind": "non-finite"}, "adversaries.0.kind"),  # no codec encodes it
         ({"kind": "sleeper+garbage"}, "adversaries.0.kind"),
         ({"kind": "zero+zero"}, "adversaries.0.kind"),
+        ({"kind": "sleeper+sleeper"}, "adversaries.0.kind"),
+        ({"kind": "sleeper", "first_round": 3}, "adversaries.0.first_round"),
+        ({"kind": "sleeper+zero", "first_round": 4}, "adversaries.0.first_round"),
+        ({"kind": "sleeper"}, "adversaries.0.kind"),  # 20 by default, and there are 3
     ],
 )
 def test_what_a_scenario_cannot_ask_for_is_named(adversary: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_scenario(make(**adversary))
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("schedule", "first_round", "is_refused"),
+    [
+        ({"rounds_max": 3}, 2, False),
+        ({"rounds_max": 0}, 90, False),
+        ({"mode": "synchronous", "rounds_max": 3, "gossip_steps": 2}, 5, False),
+        ({"mode": "synchronous", "rounds_max": 3, "gossip_steps": 2}, 6, True),
+    ],
+)
+@pytest.mark.parametrize("fidelity", ["messages", "rounds"])
+def test_a_sleeper_has_to_wake_before_training_ends(
+    schedule: dict[str, Any], first_round: int, is_refused: bool, fidelity: str
+) -> None:
+    content = make(kind="sleeper", first_round=first_round) | {"schedule": schedule}
+    if fidelity == "rounds":  # there gossip steps are no rounds, and some bound has to be there
+        content |= {"fidelity": fidelity, "schedule": {"mode": "synchronous", "rounds_max": 3}}
+        is_refused = first_round >= 3
+    if not is_refused:
+        load_scenario(content)
+        return
+    with pytest.raises(ConfigError, match="never lies in"):
+        load_scenario(content)
 
 
 @pytest.mark.slow
