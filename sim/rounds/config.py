@@ -27,7 +27,7 @@ from sim.adversaries.view import Attack
 from sim.identities import random_for
 from sim.rounds.kinds import check_kinds
 from sim.rounds.pipeline import Post, make_pipeline
-from sim.rounds.threat import NONE, Lie, Threat, threats_of
+from sim.rounds.threat import NONE, Lie, Threat, attack_name, threats_of
 from sim.topology_errors import check_known
 from topologies.mixing import MIXING_MATRICES
 
@@ -66,7 +66,8 @@ class RoundsConfig:
         topology_params: Its parameters besides nodes and seed.
         topology_seed: Of a random graph; by default the run's.
         peers: How many, at least 1.
-        liars: How many of them lie; which ones is drawn from the seed.
+        liars: How many of them lie; which ones is drawn from the seed. None where `liar_indices` or
+            `lies` name them, or nobody lies.
         placement: Where drawn liars sit: "scattered" anywhere, "around-victim" first in the places
             of the victim's neighbors: an eclipse, if they fill them all (Singh et al. 2006,
             "Eclipse attacks on overlay networks: threats and defenses").
@@ -117,7 +118,7 @@ class RoundsConfig:
     topology_params: Mapping[str, Any] = field(default_factory=dict)
     topology_seed: int | None = None
     peers: int = 16
-    liars: int = 0
+    liars: int | None = None
     placement: str = SCATTERED
     victim: int = 0
     liar_indices: tuple[int, ...] | None = None
@@ -141,7 +142,8 @@ class RoundsConfig:
     def __post_init__(self) -> None:
         check_kinds({it.name: getattr(self, it.name) for it in fields(self)})
         check_integer(self.peers, "rounds.peers", least=1)
-        check_integer(self.liars, "rounds.liars", least=0)
+        if self.liars is not None:
+            check_integer(self.liars, "rounds.liars", least=0)
         check_integer(self.rounds, "rounds.rounds", least=1)
         check_integer(self.gossip_steps, "rounds.gossip_steps", least=1)
         check_integer(self.seed, "rounds.seed", least=0)
@@ -179,13 +181,14 @@ class RoundsConfig:
             return tuple(sorted(self.liar_indices))
         generator = random_for(self.seed, "rounds/liars")
         if self.placement == SCATTERED:
-            return tuple(sorted(generator.sample(range(self.peers), min(self.liars, self.peers))))
+            count = min(self.liars or 0, self.peers)
+            return tuple(sorted(generator.sample(range(self.peers), count)))
         topology = self.create_topology()
         assert isinstance(topology, topologies.Topology)
         near = topology.neighbors(self.victim)
         far = [peer for peer in range(self.peers) if peer not in (self.victim, *near)]
         order = [*generator.sample(near, len(near)), *generator.sample(far, len(far)), self.victim]
-        return tuple(sorted(order[: self.liars]))
+        return tuple(sorted(order[: self.liars or 0]))
 
     def create_threats(self) -> dict[int, Threat]:
         """Make what the liars do, by number.
@@ -278,8 +281,9 @@ class RoundsConfig:
         self._lie().threat()
         threats_of(self.lies)
         if not self.lies:
+            self._check_some_lie()
             return
-        others = self.liars, self.liar_indices, self.attack, self.data_attack, self.placement
+        others = self.liars or 0, self.liar_indices, self.attack, self.data_attack, self.placement
         if others != (0, None, NONE, None, SCATTERED):
             fix = "leave out lies, or all of liars, liar_indices, placement, attack and data_attack"
             raise ConfigError("rounds.lies", sorted(self.lies), fix)
@@ -287,18 +291,36 @@ class RoundsConfig:
             fix = f"name peers from 0 to {self.peers - 1}"
             raise ConfigError("rounds.lies", sorted(self.lies), fix)
 
+    def _check_some_lie(self) -> None:
+        """Refuse what liars would do where nobody said that there are any; 0 of them is a word."""
+        if self.liars is not None or self.liar_indices is not None:
+            return
+        wanted = {
+            "attack": attack_name(self.attack) if self.attack != NONE else None,
+            "data_attack": self.data_attack,
+            "placement": self.placement if self.placement != SCATTERED else None,
+        }
+        for name, value in wanted.items():
+            if value is not None:
+                fix = "say who lies by liars or liar_indices as well, or leave it out"
+                raise ConfigError(f"rounds.{name}", value, fix)
+
     def _check_placement(self) -> None:
         placed = self.liar_indices
-        if placed is not None and (self.liars not in (0, len(placed)) or not self._fits(placed)):
+        is_other = self.liars not in (None, 0, len(placed or ()))
+        if placed is not None and (is_other or not self._fits(placed)):
             fix = f"name different peers from 0 to {self.peers - 1}, as many as liars says"
             raise ConfigError("rounds.liar_indices", placed, fix)
         if placed is not None and self.placement != SCATTERED:
             fix = "leave out placement or liar_indices; each says who lies"
             raise ConfigError("rounds.placement", self.placement, fix)
+        if self.placement == SCATTERED and self.victim:
+            fix = f'write placement = "{AROUND_VICTIM}" as well, or leave it out'
+            raise ConfigError("rounds.victim", self.victim, fix)
         if self.placement != SCATTERED and self.is_changing:
             fix = f"leave it out; in {self.topology} nobody keeps neighbors"
             raise ConfigError("rounds.placement", self.placement, fix)
-        count = self.liars if placed is None and not self.lies else len(self.place_liars())
+        count = (self.liars or 0) if placed is None and not self.lies else len(self.place_liars())
         if count >= self.peers:
             raise ConfigError("rounds.liars", count, "leave at least one honest peer")
 

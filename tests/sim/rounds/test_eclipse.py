@@ -47,6 +47,8 @@ def test_drawn_liars_fill_the_places_around_the_victim_first(make_config: MakeCo
         ({"placement": "behind"}, "scattered, around-victim"),
         ({"victim": 10}, r"rounds\.victim = 10: write at most 9"),
         ({"placement": "around-victim", "liar_indices": (1,)}, "each says who lies"),
+        ({"victim": 3, "liars": 2}, r'victim = 3: write placement = "around-victim" as well'),
+        ({"placement": "around-victim"}, r"rounds\.placement = .*: say who lies"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_refused(

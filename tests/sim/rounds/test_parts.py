@@ -175,6 +175,23 @@ def test_a_task_that_writes_to_its_rows_reaches_no_other_peers_scores(blobs: Tas
     assert torch.equal(torch.as_tensor(asked.inputs), torch.as_tensor(fresh.inputs))
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"attack": "zero"}, "rounds.attack = 'zero': say who lies by liars or liar_indices"),
+        ({"attack": "silent"}, "rounds.attack = 'silent': say who lies"),
+        ({"attack": len}, "rounds.attack = 'len': say who lies"),
+        ({"data_attack": "relabel"}, "rounds.data_attack = 'relabel': say who lies"),
+    ],
+)
+def test_an_attack_without_a_word_on_liars_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RoundsConfig(**fields)
+    assert str(caught.value).startswith(said)
+    # Where their number is varied, none of them is the beginning.
+    assert RoundsConfig(**fields, liars=0).place_liars() == ()
+
+
 def test_too_many_liars_are_told_as_they_were_given() -> None:
     with pytest.raises(ConfigError, match=r"rounds\.liars = 9: "):
         RoundsConfig(liars=9, attack="zero", peers=6)
