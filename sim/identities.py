@@ -5,9 +5,23 @@ Everything follows from one integer, so that real nodes can be given the identit
 
 import hashlib
 import random
+from typing import Final
 
 from p2pfed.core.randomness import derive_random
+from p2pfed.errors import ConfigError
 from p2pfed.identity import Identity
+
+_SEED_MAX: Final = 2**53 - 1  # of a run file's run.seed
+
+
+def check_seed(seed: object) -> None:
+    """Refuse what cannot be the seed of a simulation, which may be that of the run, too.
+
+    Raises:
+        ConfigError: If it is no whole number in [0, 2^53).
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= _SEED_MAX:
+        raise ConfigError("seed", seed, f"give a whole number from 0 to {_SEED_MAX}")
 
 
 def seed_bytes(seed: int, purpose: str) -> bytes:

@@ -13,6 +13,7 @@ import tomli_w
 from p2pfed.errors import ConfigError, cannot_write
 from sim.checkers.invariant import InvariantError
 from sim.documents import digest_of, document_of
+from sim.identities import check_seed
 from sim.line_files import LineWriter
 from sim.metrics import MetricsRecorder
 from sim.provenance import provenance
@@ -113,6 +114,7 @@ def run_into(
         LocalError: If a file cannot be written.
         InvariantError: If the protocol did what it must never do.
     """
+    check_seed(seed)
     folder = path_of(folder, "folder")
     trace = None if trace is None else path_of(trace, "trace")
     check_watchers(watchers)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,13 +9,10 @@ from p2pfed.config.assembly import Agreement, core_config
 from p2pfed.config.learning import assemble
 from p2pfed.config.plugins import load_plugins
 from p2pfed.core.config import CoreConfig
-from p2pfed.errors import ConfigError
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.tasks import load_task
 from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import Role
-from p2pfed.updates.registry import METHODS
-from p2pfed.wire.genesis_report import difference
 from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
 from sim.availability import absences, starts_s
@@ -32,11 +28,12 @@ from sim.emptiness import check_links
 from sim.ending import Ending
 from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
 from sim.fruitless import fruitless
-from sim.identities import identity_of, random_for
+from sim.identities import check_seed, identity_of, random_for
 from sim.in_rounds.playing import play
 from sim.in_rounds.translation import scenario_fields
 from sim.jobs import ComputeModel
 from sim.member import Member
+from sim.other_runs import other_run
 from sim.overlay import overlay
 from sim.result import Recorder, Result, accuracies, joined
 from sim.rounds_scope import ROUNDS
@@ -82,10 +79,11 @@ def run(
             `rounds`, of `round_played` alone.
 
     Raises:
-        ConfigError: If the scenario or a watcher cannot be used.
+        ConfigError: If the seed, the scenario or a watcher cannot be used.
         InvariantError: If the protocol did what it must never do; with what was recorded by then.
         LocalError: If rounds evaluate on rows that the task has not.
     """
+    check_seed(seed)
     check_watchers(watchers)
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     # Of a scenario that another process made, this one has not run them.
@@ -183,7 +181,7 @@ def _build(
                 entropy=identity_of(seed, index).seed,
             )
         if made.agreement.run_id != first.agreement.run_id:
-            raise _other_run(scenario, index, made.agreement, first.agreement)
+            raise other_run(scenario.world.variants, index, made.agreement, first.agreement)
         assert made.adapted is not None
         assert first.adapted is not None
         share_frozen(made.adapted.model, first.adapted.model)
@@ -215,21 +213,6 @@ def _build(
     )
     world.pool.on_gone = cache.forget
     return world
-
-
-def _other_run(scenario: Scenario, index: int, made: Agreement, first: Agreement) -> ConfigError:
-    """Return that a variant changes what peers agree on, and the first such thing."""
-    differs = difference(made.genesis, first.genesis)
-    method = first.genesis.method
-    constants = signature(METHODS[method.name]).parameters
-    own = ", ".join(name for name in constants if name not in method.constants)
-    fix = (
-        f"peer {index} would be of another run than peer 0 ({differs}); all peers share the tables "
-        f"run, method, codec and admission{f', but for {own} of the method' if own else ''}, and "
-        "the model of the task: vary fields of other tables"
-    )
-    of_peer = [it.fields for it in scenario.world.variants if index in it.peers]
-    return ConfigError("variants", of_peer, fix)
 
 
 def _on_machines(members: Sequence[Member], machines: Sequence[Machine]) -> list[Member]:

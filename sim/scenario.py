@@ -260,6 +260,8 @@ def _check_variants(scenario: Scenario) -> None:
             place = f"variants.{k}.fields.{field}"
             if field.split(".")[0] == "node" or field in ("share.index", "share.count"):
                 raise ConfigError(place, value, "remove it; it is simulated")
+            if field.split(".")[0] == "task":
+                raise ConfigError(place, value, "remove it; the task is there once, for all peers")
             if isinstance(value, Mapping) and value and field in RunConfig.model_fields:
                 name, inner = next(iter(value.items()))
                 fix = f"write dotted names of single fields, such as {field}.{name}: {inner!r}"

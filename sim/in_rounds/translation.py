@@ -18,7 +18,7 @@ from p2pfed.learn.steps import Sgd
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
 from p2pfed.learn.workbench import Exchange, Workbench
-from sim.identities import identity_of
+from sim.identities import check_seed, identity_of
 from sim.rounds.config import SEQUENTIAL, RoundsConfig
 from sim.rounds.threat import lie_of_kind
 from sim.scenario import Scenario, load_scenario
@@ -79,6 +79,7 @@ def rounds_config(
     Raises:
         ConfigError: If a value cannot be used, named as the scenario does.
     """
+    check_seed(seed)
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     config = scenario.run_config(0, seed=seed)

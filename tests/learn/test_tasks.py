@@ -141,10 +141,23 @@ def test_mistakes_in_reuters_are_named(options: dict[str, object], field: str) -
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("sizes", [{"validation_rows": 0}, {"test_rows": 1000}, {"hidden_size": 0}])
-def test_mistakes_in_digits_are_named(sizes: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="positive sizes"):
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"validation_rows": 0}, "task.validation_rows = 0: write an integer of at least 1"),
+        ({"hidden_size": 0}, "task.hidden_size = 0: write an integer"),
+        ({"test_rows": "3"}, "task.test_rows = '3': write an integer"),
+        ({"test_rows": 3000}, "task.test_rows = 3000: write less; with validation_rows = 200 at"),
+        (
+            {"validation_rows": 701},
+            "task.validation_rows = 701: write less; with test_rows = 300 at most 1,000 of 1,797",
+        ),
+    ],
+)
+def test_mistakes_in_digits_are_named(sizes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         load_task("digits", sizes)
+    assert str(caught.value).startswith(said)
 
 
 def test_a_factory_of_the_user_is_found() -> None:

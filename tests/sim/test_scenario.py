@@ -15,6 +15,7 @@ from sim.availability import Presence, absences, starts_s
 from sim.devices import machines_of
 from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow
 from sim.identities import identity_of
+from sim.in_rounds.translation import rounds_config
 from sim.links import Drawn, Latency, LinkModel
 from sim.network import PeerLine
 from sim.running import draw_faults
@@ -72,11 +73,43 @@ def test_peers_may_differ_in_what_is_their_own() -> None:
 
 def test_peers_may_not_differ_in_what_they_agree_on() -> None:
     variants = [{"peers": [1], "fields": {"run.seed": 9}}]
-    with pytest.raises(ConfigError, match="peer 1 would be of another run") as caught:
+    with pytest.raises(ConfigError, match="peer 1 would be of another run than peer 0") as caught:
         sim.run(make(variants=variants), seed=0)
-    assert caught.value.field == "variants"
+    assert (caught.value.field, caught.value.value) == ("variants.0.fields.run.seed", 9)
     assert "(seed: 9 here, 0 there)" in caught.value.fix
     assert "all peers share the tables run, method, codec and admission, and" in caught.value.fix
+
+
+def test_peer_0_may_be_the_one_that_differs() -> None:
+    variants = [
+        {"peers": [1, 2, 3], "fields": {"training.batch_size": 8}},
+        {"peers": [0], "fields": {"codec.name": "int8", "codec.block": 32, "training.threads": 1}},
+    ]
+    said = r"codec\.name = 'int8': peer 0 .* than peer \d \(codec\.name: .int8. here"
+    with pytest.raises(ConfigError, match=rf"^variants\.1\.fields\.{said}"):
+        sim.run(make(variants=variants), seed=0)
+
+
+def test_peers_share_the_task_that_is_loaded_once() -> None:
+    variants = [{"peers": [1], "fields": {"task.hidden_size": 16}}]
+    with pytest.raises(ConfigError, match="the task is there once, for all peers") as caught:
+        load_scenario(make(variants=variants))
+    assert caught.value.field == "variants.0.fields.task.hidden_size"
+
+
+@pytest.mark.parametrize("seed", [-1, "3", 1.5, True, None, 2**53])
+def test_what_is_no_seed_is_refused_first(tmp_path: Path, seed: Any) -> None:
+    folder = tmp_path / "folder"
+    for run in (
+        lambda: sim.run(tmp_path / "none.toml", seed=seed),
+        lambda: sim.run_into(folder, make(), seed=seed),
+        lambda: rounds_config(make(), seed=seed),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            run()
+        assert (caught.value.field, caught.value.value) == ("seed", seed)
+        assert caught.value.fix.startswith("give a whole number from 0 to")
+    assert not folder.exists()
 
 
 def test_an_error_about_a_peers_run_file_names_the_variant_that_caused_it() -> None:
