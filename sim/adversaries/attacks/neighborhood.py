@@ -25,7 +25,9 @@ def deviation(view: View) -> Tensor:
     rows = view.honest.double()
     if rows.shape[0] == 1:
         return torch.zeros_like(rows[0])
-    return rows.std(dim=0)
+    # As torch.std, which takes ten times as long along the first dimension.
+    squares = (rows - rows.mean(dim=0)).square_().sum(dim=0)
+    return squares.div_(rows.shape[0] - 1).sqrt_()
 
 
 def update(view: View) -> Tensor:
