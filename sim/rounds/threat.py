@@ -48,6 +48,9 @@ _AGREED: Final = frozenset(
     }
 )
 
+# One row goes from a liar to all its targets: it follows from what the liar itself learned.
+_COMMON: Final = frozenset({"scaling", "sign-flip", "sleeper", "stale-own", "zero"})
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +60,14 @@ class Threat:
     Attributes:
         attack: Makes the rows that they send; None sends what they learned.
         is_agreed: Whether one row goes from all of them to one target.
+        is_common: Whether one row goes from each of them to all targets.
         is_silent: Whether they send nothing at all.
         data_attack: Makes what they train on; None leaves it as it is.
     """
 
     attack: Attack | None
     is_agreed: bool
+    is_common: bool
     is_silent: bool
     data_attack: DataAttack | None
 
@@ -217,9 +222,11 @@ def find_threat(
         made = None if behaves else create_attack(attack, **params)
     else:
         made = OwnAttack(name=attack_name(attack), function=attack)
+    parts = attack.split("+") if isinstance(attack, str) else [""]
     return Threat(
         attack=made,
-        is_agreed=isinstance(attack, str) and _AGREED.issuperset(attack.split("+")),
+        is_agreed=_AGREED.issuperset(parts),
+        is_common=_COMMON.issuperset(parts) and params.get("of", "own") == "own",
         is_silent=attack == SILENT,
         data_attack=None if data_attack is None else create_data_attack(data_attack, **data_params),
     )

@@ -19,7 +19,7 @@ from sim.rounds.config import RoundsConfig
 from sim.rounds.model import HeldOutScores, Model
 from sim.rounds.neighborhood import Neighborhood, mixing_rows, neighborhoods
 from sim.rounds.population import never
-from sim.rounds.threat import Threat
+from sim.rounds.threat import Threat, find_threat
 
 Metric = Callable[[Any, Tensor], Tensor]
 
@@ -69,9 +69,13 @@ def make_rows(seed: int) -> Tensor:
     return torch.randn(6, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def coalition(spy: Spy, *, is_agreed: bool = False) -> tuple[Coalition, tuple[Neighborhood, ...]]:
+def coalition(
+    spy: Spy, *, is_agreed: bool = False, is_common: bool = False
+) -> tuple[Coalition, tuple[Neighborhood, ...]]:
     places = places_of("complete")
-    threat = Threat(attack=spy, is_agreed=is_agreed, is_silent=False, data_attack=None)
+    threat = Threat(
+        attack=spy, is_agreed=is_agreed, is_common=is_common, is_silent=False, data_attack=None
+    )
     return Coalition(dict.fromkeys(LIARS, threat), seed=0), places
 
 
@@ -122,6 +126,57 @@ def test_liars_that_agree_send_one_row() -> None:
     sent = liars.rows(places[2], rows, rows, round=0, rule=lambda rows: rows[0])
     assert len(spy.views) == 1
     assert torch.equal(sent[1], sent[4])
+
+
+def test_what_a_liar_sends_to_all_is_asked_for_once_in_an_exchange() -> None:
+    spy = Spy()
+    liars, places = coalition(spy, is_common=True)
+    for exchange in range(2):
+        rows = make_rows(exchange)
+        for place in (places[2], places[5]):
+            sent = liars.rows(place, rows, rows, round=0, rule=lambda rows: rows[0])
+            assert torch.equal(sent[1], -rows[1])
+            assert torch.equal(sent[4], -rows[4])
+        assert len(spy.views) == 2 * (exchange + 1)
+
+
+@pytest.mark.parametrize(
+    ("attack", "params"),
+    [
+        ("scaling", {}),
+        ("sign-flip", {}),
+        ("sleeper", {"first_round": 2}),
+        ("stale-own", {}),
+        ("zero", {}),
+    ],
+)
+def test_what_goes_to_all_is_what_each_target_would_get(
+    attack: str, params: dict[str, Any]
+) -> None:
+    threat = find_threat(attack, params, None, {})
+    assert threat.is_common
+    to_all = Coalition(dict.fromkeys(LIARS, threat), seed=0)
+    to_each = Coalition(dict.fromkeys(LIARS, replace(threat, is_common=False)), seed=0)
+    places = places_of("complete")
+    for round in range(4):
+        rows = make_rows(round)
+        for place in (places[0], places[3], places[5]):
+            sent, expected = (
+                it.rows(place, rows, rows, round=round, rule=lambda it: it[0])
+                for it in (to_all, to_each)
+            )
+            assert sent.keys() == expected.keys()
+            assert all(torch.equal(sent[number], expected[number]) for number in sent)
+
+
+@pytest.mark.parametrize(
+    ("attack", "params"),
+    [("sign-flip", {"of": "mean"}), ("alie", {}), ("sybil", {}), ("noise", {})],
+)
+def test_lies_that_look_at_the_target_or_are_drawn_are_made_for_each(
+    attack: str, params: dict[str, Any]
+) -> None:
+    assert not find_threat(attack, params, None, {}).is_common
 
 
 def test_liars_mix_what_all_would_publish() -> None:
