@@ -1,5 +1,6 @@
-"""Integrations of many peers at once, where nothing is to be rejected and the rule allows it."""
+"""Integrations of many peers at once, where the rule allows it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -17,7 +18,9 @@ _MIXED: Final = "nnm+"
 _BY_COORDINATE: Final = frozenset({"median", "trimmed-mean"})
 # `robust.Integrator` decides about lengths that are as near to its bounds as rounding.
 _LENGTH_MARGIN: Final = 1e-4
-_LENGTH_MAX: Final = 1e18  # squares are far from the end of float32
+# Squares are far from the ends of float32.
+_LENGTH_MIN: Final = 1e-15
+_LENGTH_MAX: Final = 1e18
 BLOCK_BYTES: Final = 1 << 21  # guess: what a block and a copy need stays in the cache
 
 
@@ -50,72 +53,89 @@ class CrowdRule:
         """Whether weights say what rows count."""
         return self.rule == "mean"
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether rows are mixed with their nearest ones first."""
+        return self.rule.startswith(_MIXED)
+
     def are_ordinary(self, lengths: Tensor) -> Tensor:
-        """Return at whom no row is too long, shape (k,).
+        """Return at whom no row is rejected, shape (k,).
 
         Args:
-            lengths: Of each peer's rows, the own one among them, shape (n, k).
+            lengths: Of each peer's rows, the own one first, shape (n, k), as `measure_lengths` has
+                them, but of those that are not finite.
         """
-        are_ordinary = (lengths < _LENGTH_MAX).all(dim=0)  # NaN is not
-        if self.norm_cap_ratio is None:
-            return are_ordinary
-        ordered = lengths.sort(dim=0).values
-        middle = len(lengths) // 2
-        median = (ordered[middle] + ordered[(len(lengths) - 1) // 2]) / 2
-        cap = self.norm_cap_ratio * (1.0 - _LENGTH_MARGIN) * median
-        return are_ordinary & ((ordered[-1] <= cap) | (ordered[-1] == 0.0))
+        is_used, is_sure = self.sift(lengths)
+        return is_used.all(dim=0) & is_sure
 
-    def cut(self, row_count: int) -> int:
-        """Count the values at each end of a coordinate that have no part in the result."""
+    def sift(self, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which rows are not rejected, shape (n, k), and at whom this is sure, shape (k,).
+
+        Args:
+            lengths: Of each peer's rows, the own one first, shape (n, k), by `measure_lengths`.
+        """
+        is_used = ~lengths.isnan()
+        # Without other rows it is for the integrator to say what becomes of the own one.
+        is_sure = lengths[0] < _LENGTH_MAX
+        if self.norm_cap_ratio is None:
+            is_sure &= ~(lengths >= _LENGTH_MAX).any(dim=0)
+        else:
+            ordered = lengths.sort(dim=0).values  # NaN comes last
+            last = is_used.sum(dim=0, keepdim=True) - 1
+            middle = [ordered.gather(0, it.clamp_min(0)) for it in (last // 2, (last + 1) // 2)]
+            median = (middle[0] + middle[1])[0] / 2
+            cap = self.norm_cap_ratio * median
+            is_near = (lengths - cap).abs() <= _LENGTH_MARGIN * cap
+            is_sure &= (median > _LENGTH_MIN) & (cap < _LENGTH_MAX / 2) & ~is_near.any(dim=0)
+            is_sure |= (lengths == 0.0).all(dim=0)
+            is_used &= lengths <= cap
+            is_used[0] = True
+        return is_used, is_sure & is_used[1:].any(dim=0)
+
+    def cut(self, row_count: int, rejected_count: int = 0) -> int:
+        """Count the values at each end of a coordinate that have no part in the result.
+
+        Args:
+            row_count: Rows that are used, the own one included.
+            rejected_count: Others that were sent.
+        """
         if self.is_mean:
             return 0
         if self.rule.endswith("median"):
             return (row_count - 1) // 2
-        return self._byzantine_count(row_count)
+        return self._byzantine_count(row_count, rejected_count)
 
-    def integrate(self, rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def integrate(
+        self, rows: Tensor, weights: Tensor, *, rejected_count: int = 0
+    ) -> tuple[Tensor, Tensor]:
         """Return the peers' next rows, shape (k, d), and what each row contributed, shape (n, k).
 
-        Rows that do not belong to ordinary peers lead to anything.
+        Rows that the integrator would reject lead to anything.
 
         Args:
             rows: Of k peers, the own one first, shape (n, k, d).
             weights: Of the rows, shape (n, k), float64, with sums of 1; the mean alone reads them.
+            rejected_count: How many others were sent to each.
         """
         if self.is_mean:
             return _weighed(rows, weights), weights
-        if not self.rule.startswith(_MIXED):
-            return self._middle(rows)
-        mixing = self._nearest(rows)  # (k, n, n)
+        cut = self.cut(len(rows), rejected_count)
+        if not self.is_mixed:
+            return _middle(rows, cut)
+        mixing = _nearest(rows, self._byzantine_count(len(rows), rejected_count))  # (k, n, n)
         mixed = torch.bmm(mixing.to(rows.dtype), rows.transpose(0, 1))  # (k, n, d)
-        vectors, shares = self._middle(mixed.transpose(0, 1).contiguous())
+        vectors, shares = _middle(mixed.transpose(0, 1).contiguous(), cut)
         return vectors, torch.einsum("ik,kij->jk", shares, mixing)
 
     def vectors(self, rows: Tensor, weights: Tensor) -> Tensor:
-        """Return the next rows alone, of a rule without pre-aggregation; see `integrate`."""
+        """Return the next rows alone, of a rule that is not `is_mixed`; see `integrate`."""
         if self.is_mean:
             return _weighed(rows, weights)
         return _mean(sort_middle(rows.flatten(1).clone(), self.cut(len(rows)))).view_as(rows[0])
 
-    def _byzantine_count(self, row_count: int) -> int:
-        return min(robust.byzantine_count(row_count, self.beta_max), (row_count - 1) // 2)
-
-    def _middle(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        flat, cut = rows.flatten(1), self.cut(len(rows))
-        middle = sort_middle(flat.clone(), cut)
-        run = Run(cut, len(middle), middle[0], middle[-1])
-        kept = kept_values_in_parts(flat, run, rows.shape[1])  # (n, k)
-        return _mean(middle).view_as(rows[0]), kept / (len(middle) * rows.shape[2])
-
-    def _nearest(self, rows: Tensor) -> Tensor:
-        """Return the mixing of nearest rows at each peer, shape (k, n, n), float64."""
-        from_own = (rows - rows[0]).transpose(0, 1).double()  # (k, n, d)
-        gram = torch.bmm(from_own, from_own.transpose(1, 2))
-        squares = gram.diagonal(dim1=1, dim2=2)
-        distances = squares[:, :, None] + squares[:, None, :] - 2.0 * gram
-        count = self._byzantine_count(len(rows))
-        distances = distances.clamp_min_(0.0)
-        return nearest_mixing(distances, byzantine_count=count, dtype=rows.dtype)
+    def _byzantine_count(self, row_count: int, rejected_count: int) -> int:
+        expected = robust.byzantine_count(row_count + rejected_count, self.beta_max)
+        return min(expected, (row_count - 1) // 2)
 
 
 def can_integrate(rule: object) -> bool:
@@ -123,6 +143,38 @@ def can_integrate(rule: object) -> bool:
     if not isinstance(rule, str):
         return False
     return rule == "mean" or rule.removeprefix(_MIXED) in _BY_COORDINATE
+
+
+def measure_lengths(rows: Tensor) -> Tensor:
+    """Return Euclidean lengths, infinite where they are too long for float32, NaN without one.
+
+    Args:
+        rows: Shape (..., d), float32.
+    """
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1)
+    is_wild = ~(lengths < _LENGTH_MAX)
+    if bool(is_wild.any()):
+        is_finite = torch.isfinite(rows[is_wild]).all(dim=-1)
+        lengths[is_wild] = torch.where(is_finite, math.inf, math.nan)
+    return lengths
+
+
+def _middle(rows: Tensor, cut: int) -> tuple[Tensor, Tensor]:
+    flat = rows.flatten(1)
+    middle = sort_middle(flat.clone(), cut)
+    run = Run(cut, len(middle), middle[0], middle[-1])
+    kept = kept_values_in_parts(flat, run, rows.shape[1])  # (n, k)
+    return _mean(middle).view_as(rows[0]), kept / (len(middle) * rows.shape[2])
+
+
+def _nearest(rows: Tensor, byzantine_count: int) -> Tensor:
+    """Return the mixing of nearest rows at each peer, shape (k, n, n), float64."""
+    from_own = (rows - rows[0]).transpose(0, 1).double()  # (k, n, d)
+    gram = torch.bmm(from_own, from_own.transpose(1, 2))
+    squares = gram.diagonal(dim1=1, dim2=2)
+    distances = squares[:, :, None] + squares[:, None, :] - 2.0 * gram
+    distances = distances.clamp_min_(0.0)
+    return nearest_mixing(distances, byzantine_count=byzantine_count, dtype=rows.dtype)
 
 
 def _weighed(rows: Tensor, weights: Tensor) -> Tensor:

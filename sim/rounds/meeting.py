@@ -48,6 +48,7 @@ class Meetings:
         silent: Liars that send nothing.
         example_counts: Training rows of each peer.
         has_crowds: Whether peers may integrate at once.
+        size: d.
 
     Raises:
         ConfigError: If the graph has no such mixing matrix.
@@ -61,12 +62,14 @@ class Meetings:
         silent: Collection[int],
         example_counts: Sequence[int],
         has_crowds: bool,
+        size: int,
     ) -> None:
         self._config = config
         self._liars = frozenset(liars)
         self._silent = frozenset(silent)
         self._example_counts = list(example_counts)
         self._has_crowds = has_crowds
+        self._size = size
         self._topology = config.create_topology()
         self._masses: list[float] | None = None
         if config.mixing == PUSH_SUM:
@@ -100,11 +103,12 @@ class Meetings:
         receivers, places = self._gather()
         honest = [place for place in places if place.peer not in self._liars]
         lying = [place for place in places if place.peer in self._liars]
+        crowds = find_crowds(config, honest, size=self._size) if self._has_crowds else []
         return Meeting(
             places=places,
             receivers=receivers,
             mixing=mixing_rows(lying, config.peers),
-            crowds=tuple(find_crowds(config, honest)) if self._has_crowds else (),
+            crowds=tuple(crowds),
         )
 
     def _gather(self) -> tuple[tuple[tuple[int, ...], ...], tuple[Neighborhood, ...]]:

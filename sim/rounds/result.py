@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any, Final, final
@@ -15,6 +15,7 @@ from torch import Tensor
 import robust
 from p2pfed.core.rejections import Rejections
 from p2pfed.identity import PeerId
+from sim.rounds.crowd import Block
 from sim.rounds.neighborhood import Neighborhood
 
 HONEST: Final = "honest"
@@ -177,7 +178,7 @@ class Tally:
             reasons = self.liar_reasons if is_liar else self.honest_reasons
             reasons[str(verdict.reason)] += 1
             if is_last:
-                self._tell(verdict, HOSTILE if is_liar else HONEST)
+                self._tell(_told(verdict), [verdict.peer], 1, HOSTILE if is_liar else HONEST)
             liar_weight += verdict.weight if is_liar else 0.0
         if place.liars:
             self.liar_weights.append(liar_weight)
@@ -185,15 +186,13 @@ class Tally:
         if integration.note:
             self.notes[integration.note] += 1
 
-    def _tell(self, verdict: robust.Verdict, side: str) -> None:
-        if verdict.weight > 0.0:
-            self.used[side] += 1
+    def _tell(self, reason: robust.Reason, peers: Iterable[bytes], count: int, side: str) -> None:
+        if reason is robust.Reason.ACCEPTED:
+            self.used[side] += count
             return
-        is_accepted = verdict.reason is robust.Reason.ACCEPTED
-        reason = str(robust.Reason.NOT_CHOSEN if is_accepted else verdict.reason)
-        self.unused.setdefault(reason, Counter())[side] += 1
-        assert isinstance(verdict.peer, bytes)
-        self.rejections.add(PeerId(verdict.peer), reason)
+        self.unused.setdefault(str(reason), Counter())[side] += count
+        for peer in peers:
+            self.rejections.add(PeerId(peer), str(reason))
 
     def add_distances(self, honest: Tensor, result: Tensor) -> None:
         """Measure how far honest rows are apart, and the result from their mean.
@@ -209,29 +208,35 @@ class Tally:
             self.spreads.append(spread / length)
             self.errors.append(float((result.double() - mean).norm()) / spread)
 
-    def add_block(self, row_count: int, peer_count: int, *, is_last: bool = True) -> None:
-        """Count integrations of honest rows alone, all of which were used.
+    def add_block(self, block: Block, names: Sequence[bytes], *, is_last: bool = True) -> None:
+        """Count integrations that were done at once, none of which kept the own row.
 
         Args:
-            row_count: Of each, the own one included.
-            peer_count: How many integrations.
+            block: What they came to.
+            names: Of all peers, by number.
             is_last: As above.
         """
-        self.honest_reasons[str(robust.Reason.ACCEPTED)] += peer_count * (row_count - 1)
-        if is_last:
-            self.used[HONEST] += peer_count * (row_count - 1)
-        self.kept.extend([False] * peer_count)
+        sides = ((HONEST, self.honest_reasons), (HOSTILE, self.liar_reasons))
+        for reason, *numbers_by_side in block.reasons():
+            for (side, reasons), numbers in zip(sides, numbers_by_side, strict=True):
+                if not numbers:
+                    continue
+                reasons[str(reason)] += len(numbers)
+                if is_last:
+                    self._tell(reason, map(names.__getitem__, numbers), len(numbers), side)
+        self.liar_weights.extend(block.liar_weights())
+        self.kept.extend([False] * len(block.vectors))
 
     def add_block_distances(self, rows: Tensor, results: Tensor) -> None:
         """Measure as `add_distances` does, but in the type of the rows: it differs by rounding.
 
         Args:
-            rows: Shape (m + 1, k, d), own rows first.
+            rows: Of honest neighborhoods, shape (h, k, d), own rows first.
             results: Shape (k, d).
         """
         mean = rows.mean(dim=0)  # (k, d)
         # Row by row, and then of these: over both dimensions at once it takes five times as long.
-        distances = torch.linalg.vector_norm(rows - mean, dim=2)  # (m + 1, k)
+        distances = torch.linalg.vector_norm(rows - mean, dim=2)  # (h, k)
         spread = torch.linalg.vector_norm(distances, dim=0) / math.sqrt(len(rows))
         length = torch.linalg.vector_norm(mean, dim=1)
         error = torch.linalg.vector_norm(results - mean, dim=1)
@@ -258,6 +263,14 @@ class Tally:
     def kept_own_ratio(self) -> float:
         """Return the share of integrations that kept the own row."""
         return sum(self.kept) / len(self.kept) if self.kept else 0.0
+
+
+def _told(verdict: robust.Verdict) -> robust.Reason:
+    """Return what real peers' notices say of a row; that it was accepted, if it has a weight."""
+    if verdict.weight > 0.0:
+        return robust.Reason.ACCEPTED
+    is_accepted = verdict.reason is robust.Reason.ACCEPTED
+    return robust.Reason.NOT_CHOSEN if is_accepted else verdict.reason
 
 
 def rejected_ratio(reasons: Mapping[str, int]) -> float | None:

@@ -1,6 +1,6 @@
 """`sim.rounds.run`: from a configuration to a result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Final, final
@@ -20,9 +20,12 @@ from p2pfed.learn.probing import can_be_probed, relative_gains
 from p2pfed.learn.randomness import derive_seed
 from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
+from sim.compute.crowd_rule import measure_lengths
 from sim.identities import identity_of
 from sim.rounds.coalition import Coalition
 from sim.rounds.config import RoundsConfig
+from sim.rounds.crowd import Block
+from sim.rounds.hearing import Hearing, Hearings
 from sim.rounds.letters import Letters
 from sim.rounds.meeting import Meeting, Meetings
 from sim.rounds.model import HeldOutScores
@@ -104,6 +107,7 @@ class Session:
             example_counts=example_counts,
             # A pipeline of the caller's own may do anything.
             has_crowds=make is make_pipeline,
+            size=len(self.initial),
         )
         self.coalition = Coalition(self.threats, seed=config.seed)
         specification = self.population.model.specification
@@ -230,9 +234,13 @@ class Session:
         self.traffic.add(meeting, byte_counts, self.silent)
         self._look_at(meeting)
         own = sent if self.letters.has_copies else drifts
-        for peer in self._integrate_crowds(meeting, sent, vectors, is_last=is_last):
-            place = meeting.places[peer]
-            integration = self._integrate(place, own[peer], sent, before, round, is_last=is_last)
+        hearings = Hearings(
+            (meeting.places[peer] for peer in self.honest),
+            lambda place: self._hear(place, sent, before, round),
+        )
+        for hearing in self._integrate_crowds(meeting, sent, vectors, hearings, is_last=is_last):
+            peer = hearing.peer_round.place.peer
+            integration = self._integrate(hearing, own[peer], sent, is_last=is_last)
             if integration is None or integration.kept_own:
                 continue
             mixed = self.initial + integration.vector
@@ -254,41 +262,44 @@ class Session:
                 self.overrun.add(peer)
 
     def _integrate_crowds(
-        self, meeting: Meeting, published: Tensor, vectors: Tensor, *, is_last: bool
-    ) -> list[int]:
-        """Overwrite the vectors of those who can integrate at once; return the others."""
-        if not meeting.crowds:
-            return self.honest
-        done: set[int] = set()
-        lengths = torch.linalg.vector_norm(published, dim=1)
-        for crowd in meeting.crowds:
-            for block in crowd.integrate(published, lengths):
-                vectors.index_copy_(0, block.peers, block.vectors + self.initial)
-                self.tally.add_block(*block.rows.shape[:2], is_last=is_last)
-                if self.config.measures_spread:
-                    self.tally.add_block_distances(block.rows, block.vectors)
-                done.update(block.peers.tolist())
-        return [peer for peer in self.honest if peer not in done]
-
-    def _integrate(
         self,
-        place: Neighborhood,
-        own: Tensor,
+        meeting: Meeting,
         published: Tensor,
-        before: Tensor,
-        round: int,
+        vectors: Tensor,
+        hearings: Hearings,
         *,
         is_last: bool,
-    ) -> robust.Integration | None:
-        """Return what a peer's pipeline says; None if nobody sent it anything.
+    ) -> Iterator[Hearing]:
+        """Overwrite the vectors of those who can integrate at once; yield what the others hear."""
+        left = set(self.honest)
+        lengths = measure_lengths(published)
+        for crowd in meeting.crowds:
+            heard = [hearings.take(place) for place in crowd.places] if crowd.has_liars else []
+            for block in crowd.integrate(published, lengths, [it.lies for it in heard]):
+                peers = block.numbers[0]
+                vectors.index_copy_(0, peers, block.vectors + self.initial)
+                self.tally.add_block(block, self.names, is_last=is_last)
+                self._measure_spread(block)
+                left.difference_update(peers.tolist())
+            yield from (it for it in heard if it.peer_round.place.peer in left)
+            left.difference_update(it.peer_round.place.peer for it in heard)
+        yield from (hearings.take(meeting.places[peer]) for peer in sorted(left))
+
+    def _measure_spread(self, block: Block) -> None:
+        if not self.config.measures_spread:
+            return
+        is_covered = [peer not in self.overrun for peer in block.numbers[0].tolist()]
+        covered = block if all(is_covered) else block.at(torch.tensor(is_covered))
+        self.tally.add_block_distances(covered.rows[: block.honest_count], covered.vectors)
+
+    def _hear(self, place: Neighborhood, published: Tensor, before: Tensor, round: int) -> Hearing:
+        """Ask the lying neighbors of a peer.
 
         Args:
             place: Whose neighborhood.
-            own: The peer's own row, shape (d,).
             published: What everybody would send if it were honest, shape (n, d).
             before: The same from before the training.
             round: Number of the round.
-            is_last: Whether the last gossip step of the round is taken.
         """
         peer_round = PeerRound(
             pipeline=self.pipelines[place.peer],
@@ -299,7 +310,22 @@ class Session:
             progress=round / self.config.rounds,
         )
         lies = self.coalition.rows(place, published, before, round=round, rule=peer_round.answer)
-        received = {number: published[number] for number in place.honest} | lies
+        return Hearing(peer_round=peer_round, lies=lies)
+
+    def _integrate(
+        self, hearing: Hearing, own: Tensor, published: Tensor, *, is_last: bool
+    ) -> robust.Integration | None:
+        """Return what a peer's pipeline says; None if nobody sent it anything.
+
+        Args:
+            hearing: What liars send it.
+            own: The peer's own row, shape (d,).
+            published: What everybody would send if it were honest, shape (n, d).
+            is_last: Whether the last gossip step of the round is taken.
+        """
+        peer_round = hearing.peer_round
+        place, round = peer_round.place, peer_round.round
+        received = {number: published[number] for number in place.honest} | dict(hearing.lies)
         if not received:
             return None
         integration = peer_round.integrate(own, received)

@@ -33,7 +33,9 @@ WHOLE_GRAPH = ["lazy", "max-degree", "optimized"]
 
 
 def meetings(config: RoundsConfig) -> Meetings:
-    return Meetings(config, (), silent=(), example_counts=[10] * config.peers, has_crowds=False)
+    return Meetings(
+        config, (), silent=(), example_counts=[10] * config.peers, has_crowds=False, size=1
+    )
 
 
 def weights_of(config: RoundsConfig, exchanges: int) -> list[Tensor]:
