@@ -210,7 +210,8 @@ takes one step on all of them in a round (SGD, 0.1). One process per line, {thre
 a first round that is not counted; medians of {TURNS} turns, and the slowest and the fastest of
 them. `messages` has every frame of the protocol, each signature
 verified once per world, and ends with a round that is not counted, in which all models are tested;
-`rounds` exchanges in step, without frames; `gossipy` pushes to one
+`rounds` exchanges in step, without frames; of its `liars` a fifth of the peers are, and flip the
+sign of what they learned; `gossipy` pushes to one
 neighbor and signs nothing; `torch loop` is what one writes by hand. Growth is the CPU time of a
 peer-round in that of 1,000 peers. gossipy imports torchvision, whose place an empty module takes.
 `LoRA on MiniLM` is another task: Reuters, adapters of rank 8, two steps of {sim_adapters.BATCH}

@@ -31,6 +31,7 @@ from sim.watching import Watcher
 ROWS: Final = 32
 DEGREE: Final = 4
 LEARNING_RATE: Final = 0.1
+LIAR_SHARE: Final = 0.2
 _TICKS: Final = 100  # of gossipy's clock in a round, as in its examples
 
 
@@ -131,7 +132,7 @@ def messages(peers: int, rounds: int, threads: int) -> Span:
     return time_world(scenario, peers=peers, rounds=rounds)
 
 
-def _rounds(rule: str) -> Callable[[int, int, int], Span]:
+def _rounds(rule: str, *, liar_share: float = 0.0) -> Callable[[int, int, int], Span]:
     def run(peers: int, rounds: int, threads: int) -> Span:
         torch.set_num_threads(threads)
         config = RoundsConfig(
@@ -143,6 +144,8 @@ def _rounds(rule: str) -> Callable[[int, int, int], Span]:
             peers=peers,
             rule=rule,
             rounds=rounds + 1,
+            liars=round(liar_share * peers),
+            attack="sign-flip" if liar_share else "none",
             measures_spread=False,  # as scenarios have it
         )
         return time_rounds(config)
@@ -244,6 +247,7 @@ WAYS: Final[Mapping[str, Way]] = {
     "messages": messages,
     "rounds, mean": _rounds("mean"),
     "rounds, trimmed mean": _rounds("trimmed-mean"),
+    "rounds, trimmed mean, liars": _rounds("trimmed-mean", liar_share=LIAR_SHARE),
     "torch loop": torch_loop,
     "gossipy": gossipy,
 }
