@@ -107,17 +107,20 @@ class World:
         self.hosts = [Host(i, member, surroundings) for i, member in enumerate(members)]
         self.network.endpoints.extend(self.hosts)
         transfers.parties.extend(self.hosts)
-        generator = random_for(seed, "start")
         self.starts_s = dict(starts_s or {})
+        self._plan_starts(start_spread_s)
+        self._checked_at = 0
+        for watcher in self.audience.watchers:
+            watcher.world_began(self)
+
+    def _plan_starts(self, spread_s: float) -> None:
+        generator = random_for(self.seed, "start")
         for host in self.hosts:
-            drawn_s = start_spread_s * generator.random()
+            drawn_s = spread_s * generator.random()
             if host.index not in self.starts_s:
                 self.clock.after(drawn_s, host.start)
         for number, start_s in self.starts_s.items():
             self.clock.after(start_s, lambda number=number: self.restart(number))  # type: ignore[misc]
-        self._checked_at = 0
-        for watcher in self.audience.watchers:
-            watcher.world_began(self)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell one more watcher what happens from now on."""
