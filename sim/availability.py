@@ -1,4 +1,4 @@
-"""When peers are there: intervals from a scenario or a trace, and the faults that follow."""
+"""When peers are there: intervals from a scenario or a trace, and the absences between them."""
 
 import csv
 import json
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from p2pfed.errors import ConfigError
 from robust.parameters import meant, shown
-from sim.faults import Crash, Fault, Restart
 
 _FIELDS: Final = ("peer", "from_s", "until_s")
 
@@ -28,6 +27,23 @@ class Presence:
     peer: int
     from_s: float
     until_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """One time at which a peer is not there.
+
+    Attributes:
+        peer: Its number.
+        from_s: Virtual time, in seconds; 0 if it is not there from the beginning.
+        until_s: The same; infinite for good.
+        silent: Its machine goes dark; otherwise its connections are closed.
+    """
+
+    peer: int
+    from_s: float
+    until_s: float
+    silent: bool
 
 
 def read_trace(path: Path, *, field: str, nodes: int) -> list[Presence]:
@@ -65,28 +81,28 @@ def read_trace(path: Path, *, field: str, nodes: int) -> list[Presence]:
     return found
 
 
-def starts_s(presences: Iterable[Presence]) -> dict[int, float]:
-    """Return when peers start that are not there from the beginning, by number, in seconds."""
-    times = {peer: spans[0][0] for peer, spans in _spans(presences).items()}
-    return {peer: time_s for peer, time_s in times.items() if time_s > 0.0}
-
-
-def absences(presences: Iterable[Presence], *, silent: bool) -> list[Fault]:
-    """Return a crash for each end of a presence, and a restart for each later beginning.
+def absences(presences: Iterable[Presence], *, silent: bool) -> list[Absence]:
+    """Return when peers are away, which they are at all times but those of their presences.
 
     Args:
-        presences: Of any peers, in any order; those that overlap are one.
+        presences: Of any peers, in any order; those that overlap or touch are one.
         silent: Machines go dark when their presence ends, as phones do.
     """
-    faults: list[Fault] = []
+    found = []
     for peer, spans in _spans(presences).items():
-        faults += [Restart(at_s=from_s, peers=(peer,)) for from_s, _ in spans[1:]]
-        faults += [
-            Crash(at_s=until_s, peers=(peer,), silent=silent)
-            for _, until_s in spans
-            if until_s < math.inf
+        ends = [0.0, *(until_s for _, until_s in spans)]
+        beginnings = [*(from_s for from_s, _ in spans), math.inf]
+        found += [
+            Absence(peer=peer, from_s=end_s, until_s=begin_s, silent=silent)
+            for end_s, begin_s in zip(ends, beginnings, strict=True)
+            if end_s < begin_s
         ]
-    return sorted(faults, key=lambda fault: (fault.at_s, isinstance(fault, Restart)))
+    return found
+
+
+def starts_s(gone: Iterable[Absence]) -> dict[int, float]:
+    """Return when peers start that are not there from the beginning, by number, in seconds."""
+    return {it.peer: it.until_s for it in gone if it.from_s == 0.0}
 
 
 def _spans(presences: Iterable[Presence]) -> dict[int, list[tuple[float, float]]]:

@@ -19,9 +19,10 @@ from p2pfed.core.config import (
 )
 from sim.adversaries import registry
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
-from sim.faults import Clog, Crash, Fault, Heal, Leave, Partition, Restart, Slow, draw_churn
+from sim.faults import Clog, Crash, Fault, Heal, Leave, Partition, Restart, Slow
 from sim.identities import random_for
 from sim.links import Drawn, Latency, LinkModel
+from sim.lives import Churn, combine
 
 SAFETY_S: Final = 30.0  # faults may happen for so long, in virtual seconds
 
@@ -240,14 +241,15 @@ def _draw_faults(nodes: int, among: Sequence[str], generator: random.Random) -> 
     faults: list[Fault] = []
     kinds = [kind for kind in among if generator.random() < 0.3]
     if "churn" in kinds:
-        faults += draw_churn(
-            range(nodes),
-            generator,
+        churn = Churn(
+            peers=range(nodes),
+            generator=generator,
             until_s=0.6 * SAFETY_S,
             period_s=5.0,
             down_s=4.0,
             lost_disk_ratio=generator.choice((0.0, 0.3)),
         )
+        faults += combine([], churns=[churn])
     if "partition" in kinds:
         group = tuple(sorted(generator.sample(range(nodes), k=generator.randint(1, nodes - 1))))
         at_s = 0.5 * SAFETY_S * generator.random()

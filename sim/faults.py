@@ -1,7 +1,6 @@
-"""What goes wrong in a world, and when: written down, or drawn from a seed."""
+"""What goes wrong in a world, and when."""
 
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -119,49 +118,6 @@ def plan_faults(world: World, faults: Iterable[Fault]) -> None:
     """Let faults happen at their times."""
     for fault in faults:
         world.clock.after(fault.at_s - world.now_s, lambda fault=fault: _apply(world, fault))  # type: ignore[misc]
-
-
-def draw_churn(
-    peers: Sequence[int],
-    generator: random.Random,
-    *,
-    until_s: float,
-    period_s: float,
-    down_s: float,
-    silent_ratio: float = 0.5,
-    lost_disk_ratio: float = 0.0,
-) -> list[Fault]:
-    """Draw crashes, one peer at a time, each followed by a restart.
-
-    Args:
-        peers: Whom it may hit.
-        generator: Decides.
-        until_s: When the last crash may happen; every peer is restarted.
-        period_s: Mean time between crashes, in seconds.
-        down_s: Mean time for which a peer is away, in seconds.
-        silent_ratio: Share of crashes that tell nobody.
-        lost_disk_ratio: Share of restarts from nothing.
-    """
-    faults: list[Fault] = []
-    at_s = 0.0
-    while True:
-        at_s += period_s * (0.5 + generator.random())
-        if at_s >= until_s:
-            return faults
-        peer = (generator.choice(peers),)
-        # None crashes now; a number crashes within the effects of some event soon after.
-        after_effects = generator.choice((None, generator.randrange(8)))
-        faults.append(
-            Crash(
-                at_s=at_s,
-                peers=peer,
-                silent=after_effects is None and generator.random() < silent_ratio,
-                after_effects=after_effects,
-            )
-        )
-        back_s = at_s + down_s * (0.5 + generator.random())
-        lose_disk = generator.random() < lost_disk_ratio
-        faults.append(Restart(at_s=back_s, peers=peer, lose_disk=lose_disk))
 
 
 def _apply(world: World, fault: Fault) -> None:

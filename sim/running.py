@@ -1,9 +1,10 @@
 """`sim.run`: from a scenario to a result."""
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from p2pfed.config.assembly import Agreement, core_config
 from p2pfed.config.learning import assemble
@@ -15,7 +16,7 @@ from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import Role
 from sim.adversaries import registry
 from sim.adversaries.adversary import Adversary
-from sim.availability import absences, starts_s
+from sim.availability import Absence, absences, starts_s
 from sim.benches import Bench
 from sim.checkers.invariant import InvariantError
 from sim.checkers.standard import standard_checkers
@@ -26,12 +27,13 @@ from sim.devices import Machine, machines_of
 from sim.documents import digest_of, document_of
 from sim.emptiness import check_links
 from sim.ending import Ending
-from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, draw_churn, plan_faults
+from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, plan_faults
 from sim.fruitless import fruitless
 from sim.identities import check_seed, identity_of, random_for
 from sim.in_rounds.playing import play
 from sim.in_rounds.translation import scenario_fields
 from sim.jobs import ComputeModel
+from sim.lives import Churn, combine
 from sim.member import Member
 from sim.other_runs import other_run
 from sim.overlay import overlay
@@ -47,6 +49,8 @@ from sim.tables import (
     PartitionTable,
     RestartTable,
     SlowTable,
+    Surrounding,
+    WrittenTable,
 )
 from sim.watching import Watcher, check_watchers
 from sim.world import World
@@ -116,41 +120,56 @@ def run(
 
 def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
     """Return what goes wrong in a scenario under a seed, in order of time."""
-    faults: list[Fault] = []
-    for number, table in enumerate(scenario.world.faults):
-        match table:
-            case CrashTable():
-                faults.append(Crash(at_s=table.at_s, peers=tuple(table.peers), silent=table.silent))
-            case RestartTable():
-                faults.append(
-                    Restart(at_s=table.at_s, peers=tuple(table.peers), lose_disk=table.lose_disk)
-                )
-            case PartitionTable():
-                groups = tuple(map(tuple, table.groups))
-                faults.append(Partition(at_s=table.at_s, groups=groups, one_way=table.one_way))
-            case HealTable():
-                faults.append(Heal(at_s=table.at_s))
-            case ClogTable():
-                links = tuple((sender, receiver) for sender, receiver in table.links)
-                faults.append(Clog(at_s=table.at_s, links=links, for_s=table.for_s))
-            case SlowTable():
-                peers = tuple(table.peers)
-                faults.append(Slow(at_s=table.at_s, peers=peers, speed_ratio=table.speed_ratio))
-            case ChurnTable():
-                generator = random_for(seed, f"churn/{number}")
-                nodes = scenario.world.topology.nodes
-                hit = max(1, round((table.share or 0.0) * nodes))
-                churn = draw_churn(
-                    table.peers or sorted(generator.sample(range(nodes), k=hit)),
-                    generator,
-                    until_s=table.until_s - table.at_s,
-                    period_s=table.period_s,
-                    down_s=table.down_s,
-                )
-                faults += [replace(fault, at_s=fault.at_s + table.at_s) for fault in churn]
-    for availability, presences in scenario.world.presences():
-        faults += absences(presences, silent=availability.silent)
-    return sorted(faults, key=lambda fault: fault.at_s)
+    world = scenario.world
+    churns = [
+        _churn(table, random_for(seed, f"churn/{number}"), world.topology.nodes)
+        for number, table in enumerate(world.faults)
+        if isinstance(table, ChurnTable)
+    ]
+    written = [_fault(table) for table in world.faults if not isinstance(table, ChurnTable)]
+    return combine(written, churns=churns, absences=_absences(world))
+
+
+def _fault(table: WrittenTable) -> Fault:
+    match table:
+        case CrashTable():
+            return Crash(at_s=table.at_s, peers=tuple(table.peers), silent=table.silent)
+        case RestartTable():
+            peers = tuple(table.peers)
+            return Restart(at_s=table.at_s, peers=peers, lose_disk=table.lose_disk)
+        case PartitionTable():
+            groups = tuple(map(tuple, table.groups))
+            return Partition(at_s=table.at_s, groups=groups, one_way=table.one_way)
+        case HealTable():
+            return Heal(at_s=table.at_s)
+        case ClogTable():
+            links = tuple((sender, receiver) for sender, receiver in table.links)
+            return Clog(at_s=table.at_s, links=links, for_s=table.for_s)
+        case SlowTable():
+            peers = tuple(table.peers)
+            return Slow(at_s=table.at_s, peers=peers, speed_ratio=table.speed_ratio)
+        case _:
+            assert_never(table)
+
+
+def _churn(table: ChurnTable, generator: random.Random, nodes: int) -> Churn:
+    hit = max(1, round((table.share or 0.0) * nodes))
+    return Churn(
+        peers=table.peers or sorted(generator.sample(range(nodes), k=hit)),
+        generator=generator,
+        from_s=table.at_s,
+        until_s=table.until_s,
+        period_s=table.period_s,
+        down_s=table.down_s,
+    )
+
+
+def _absences(world: Surrounding) -> list[Absence]:
+    return [
+        absence
+        for table, presences in world.presences()
+        for absence in absences(presences, silent=table.silent)
+    ]
 
 
 def _build(
@@ -207,7 +226,7 @@ def _build(
         compute=ComputeModel(**{it.name: getattr(compute, it.name) for it in fields(ComputeModel)}),
         lines={number: machine.line for number, machine in enumerate(machines)},
         start_spread_s=compute.start_spread_s,
-        starts_s=starts_s([it for _, own in scenario.world.presences() for it in own]),
+        starts_s=starts_s(_absences(scenario.world)),
         watchers=[*watchers, *standard_checkers()],
         keeps_models=keeps_models,
     )

@@ -239,10 +239,10 @@ class ChurnTable(_FaultTable):
     down_s: Seconds = Field(gt=0.0, description="mean time away, seconds")
 
 
-FaultTable = Annotated[
-    CrashTable | RestartTable | PartitionTable | HealTable | ClogTable | SlowTable | ChurnTable,
-    Field(discriminator="kind"),
-]
+# All but what is drawn.
+WrittenTable = CrashTable | RestartTable | PartitionTable | HealTable | ClogTable | SlowTable
+
+FaultTable = Annotated[WrittenTable | ChurnTable, Field(discriminator="kind")]
 
 
 # As `kind` says them.

@@ -1,7 +1,6 @@
 """Crashes, lost disks, dark machines, partitions and slow machines."""
 
 from copy import deepcopy
-from statistics import fmean
 from typing import Any
 
 import pytest
@@ -11,9 +10,8 @@ from p2pfed.core.notices import IncarnationStarted, NeighborLost, Notice
 from p2pfed.core.schedule import Phase
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
 from sim.checkers.sequences import carried_update
-from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow, draw_churn, plan_faults
+from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow, plan_faults
 from sim.host import Host
-from sim.identities import random_for
 from sim.links import LinkModel
 from sim.watching import Watcher
 from sim.world import World
@@ -251,22 +249,3 @@ def test_clocks_that_are_wrong_change_no_end(make_world: Any, mode: str) -> None
         object.__setattr__(world.hosts[number].member, "clock_rate_ratio", rate)
     assert world.run(until_s=300.0, stop=world.all_done)
     assert rounds(world) == [10] * 4
-
-
-def test_churn_has_the_periods_that_were_asked_for() -> None:
-    faults = draw_churn(range(5), random_for(3, "test"), until_s=40_000.0, period_s=4.0, down_s=6.0)
-    crashes = [fault.at_s for fault in faults if isinstance(fault, Crash)]
-    restarts = [fault.at_s for fault in faults if isinstance(fault, Restart)]
-    away = [back_s - gone_s for gone_s, back_s in zip(crashes, restarts, strict=True)]
-    assert 40_000.0 / len(crashes) == pytest.approx(4.0, rel=0.02)
-    assert fmean(away) == pytest.approx(6.0, rel=0.02)
-
-
-def test_churn_brings_everybody_back() -> None:
-    faults = draw_churn(range(5), random_for(3, "test"), until_s=100.0, period_s=5.0, down_s=5.0)
-    crashes = [fault for fault in faults if isinstance(fault, Crash)]
-    restarts = [fault for fault in faults if isinstance(fault, Restart)]
-    assert len(crashes) == len(restarts) > 10
-    for crash, restart in zip(crashes, restarts, strict=True):
-        assert crash.peers == restart.peers
-        assert crash.at_s < restart.at_s

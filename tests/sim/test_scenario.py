@@ -1,5 +1,6 @@
 """Scenario files: what they may say, and errors that name the field, its value and the fix."""
 
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,7 @@ import sim
 import topologies
 from p2pfed.errors import ConfigError
 from p2pfed.messages import Role
-from sim.availability import Presence, absences, starts_s
+from sim.availability import Absence, Presence, absences, starts_s
 from sim.devices import machines_of
 from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow
 from sim.identities import identity_of
@@ -466,21 +467,19 @@ def test_clocks_are_off_by_what_a_scenario_allows() -> None:
     assert {machine.clock_rate_ratio > 1.0 for machine in machines} == {False, True}
 
 
-def test_peers_go_before_others_come_at_the_same_time() -> None:
-    tables = [{"peers": [1], "until_s": 10.0}, {"peers": [2], "from_s": 20.0, "until_s": 30.0}]
+def test_peers_are_away_before_between_and_after_their_times() -> None:
     presences = [
-        Presence(peer=0, from_s=0.0, until_s=10.0),
         Presence(peer=0, from_s=30.0, until_s=None),
+        Presence(peer=0, from_s=5.0, until_s=10.0),
+        Presence(peer=1, from_s=0.0, until_s=20.0),
     ]
-    scenario = load_scenario(make(availability=tables))
-    own = [it for _, found in scenario.world.presences() for it in found]
-    found = absences([*own, *presences], silent=False)
+    found = absences(presences, silent=True)
     assert found == [
-        Crash(at_s=10.0, peers=(0,)),
-        Crash(at_s=10.0, peers=(1,)),
-        Crash(at_s=30.0, peers=(2,)),
-        Restart(at_s=30.0, peers=(0,)),
+        Absence(peer=0, from_s=0.0, until_s=5.0, silent=True),
+        Absence(peer=0, from_s=10.0, until_s=30.0, silent=True),
+        Absence(peer=1, from_s=20.0, until_s=math.inf, silent=True),
     ]
+    assert starts_s(found) == {0: 5.0}
 
 
 def test_times_that_touch_are_one() -> None:
@@ -488,7 +487,8 @@ def test_times_that_touch_are_one() -> None:
         Presence(peer=0, from_s=10.0, until_s=20.0),
         Presence(peer=0, from_s=0.0, until_s=10.0),
     ]
-    assert absences(presences, silent=True) == [Crash(at_s=20.0, peers=(0,), silent=True)]
+    [absence] = absences(presences, silent=True)
+    assert absence == Absence(peer=0, from_s=20.0, until_s=math.inf, silent=True)
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -519,7 +519,7 @@ def test_peers_come_and_go_as_a_trace_says(tmp_path: Path, name: str) -> None:
         Crash(at_s=50.0, peers=(1,), silent=True),
     ]
     [(_, presences)] = scenario.world.presences()
-    assert starts_s(presences) == {2: 30.0}
+    assert starts_s(absences(presences, silent=True)) == {2: 30.0}
 
 
 @pytest.mark.parametrize(
