@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import Final, Protocol, final
+from typing import Any, Final, Protocol, final
 
 import networkx as nx
 
@@ -15,6 +15,8 @@ from sim.clock import Clock, nanoseconds
 from sim.identities import random_for
 from sim.links import AccessLine, Drawn, Latency, LinkModel, Wire
 
+# Of a `LinkModel`, that an edge of a graph may carry.
+EDGE_FIELDS: Final = ("latency_s", "bandwidth_bytes_per_s", "loss_ratio")
 _SYN_S: Final = 1.0  # Linux, first retransmission of a connection attempt
 
 
@@ -352,12 +354,5 @@ class Network:
             tenant.end_closed(connection, end)
 
 
-def _link_model(data: Mapping[str, float | None], default: LinkModel) -> LinkModel:
-    latency_s = data.get("latency_s")
-    loss_ratio = data.get("loss_ratio")
-    return replace(
-        default,
-        latency_s=default.latency_s if latency_s is None else latency_s,
-        bandwidth_bytes_per_s=data.get("bandwidth_bytes_per_s", default.bandwidth_bytes_per_s),
-        loss_ratio=default.loss_ratio if loss_ratio is None else loss_ratio,
-    )
+def _link_model(data: Mapping[str, Any], default: LinkModel) -> LinkModel:
+    return replace(default, **{name: data[name] for name in EDGE_FIELDS if name in data})

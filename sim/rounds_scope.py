@@ -9,6 +9,7 @@ from p2pfed.config.model import RunConfig
 from p2pfed.errors import ConfigError
 from p2pfed.learn.device import CPU
 from p2pfed.updates.registry import METHODS
+from sim.edge_checks import FILE, said_of_links
 from sim.tables import ComputeTable, NetworkTable, Surrounding
 
 ROUNDS: Final = "rounds"
@@ -56,6 +57,10 @@ def _in_world(world: Surrounding) -> Iterator[ConfigError]:
     if topology.relays:
         fix = "leave it out; in rounds all train"
         yield ConfigError("topology.relays", topology.relays, fix)
+    said = said_of_links(topology.create(seed=0).graph) if topology.name == FILE else []
+    if said:
+        fix = f"leave {', '.join(said)} out of its edges; rounds take no time"
+        yield ConfigError("topology.path", topology.params["path"], fix)
     for name in ("devices", "availability", "variants", "faults"):
         tables = [table.model_dump(exclude_unset=True) for table in getattr(world, name)]
         if tables:

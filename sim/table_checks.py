@@ -5,6 +5,7 @@ from typing import Final
 import topologies
 from p2pfed.errors import ConfigError
 from sim.adversaries import registry
+from sim.edge_checks import check_edges
 from sim.emptiness import check_effects, check_links, check_presences
 from sim.rounds_scope import ROUNDS
 from sim.tables import (
@@ -126,7 +127,7 @@ def _check_topology(table: TopologyTable, *, is_in_rounds: bool) -> None:
     if is_in_rounds:
         check_known(table.name, "topology.name")
     if table.name not in topologies.dynamic_names():
-        table.create(seed=0)
+        check_edges(table, table.create(seed=0).graph)
         return
     if not is_in_rounds:
         fix = 'it changes from round to round; write fidelity = "rounds", or a shape that stays'

@@ -79,14 +79,19 @@ class VariantTable(Table):
     fields: dict[str, Any] = Field(description="dotted names of the fields, and their values")
 
 
-class NetworkTable(Table):
-    """`[network]`: every edge, in each direction."""
+class EdgeTable(Table):
+    """What `[network]` says of every edge, and a graph file of some."""
 
     latency_s: Seconds = Field(default=0.02, ge=0.0, description="one-way delay, seconds")
     bandwidth_bytes_per_s: float | None = Field(
         default=None, gt=0.0, description="shared by frames and payloads; unset: no bound"
     )
     loss_ratio: float = Field(default=0.0, ge=0.0, lt=1.0, description="of segments of 1,448 bytes")
+
+
+class NetworkTable(EdgeTable):
+    """`[network]`: every edge, in each direction."""
+
     latency_distribution: Literal["constant", "uniform", "lognormal"] = Field(
         default="constant", description="how delays spread around latency_s"
     )
