@@ -43,7 +43,8 @@ def test_new_run(p2pfed, tmp_path):
 def test_constants_of_rules_and_policies_can_be_read_again(p2pfed, tmp_path):
     found = p2pfed.json(
         *("init", "mine", "--set", "integration.rule=norm-clipping"),
-        *("--set", "integration.params.radius=0.5", "--set", "reputation.policy.ban_streak=5"),
+        *("--set", "integration.params.radius=0.5", "--set", "reputation.enabled=true"),
+        *("--set", "reputation.policy.ban_streak=5"),
         *("--set", "integration.prioritizer.enabled=true"),
         *("--set", "integration.prioritizer.draw=nearest"),
     )

@@ -158,6 +158,14 @@ def test_evaluation_sees_the_integrated_model_and_its_score_is_reported(tmp_path
     assert torch.equal(seen[0], trained)
 
 
+def test_who_cannot_evaluate_may_have_the_run_file_of_those_who_can(tmp_path):
+    with join(MemoryNetwork(), tmp_path, test_every_rounds=2) as session:
+        train_step(session.model, 0)
+        assert session.exchange().score is None
+    with pytest.raises(ConfigError, match=r"schedule\.plateau_evaluations = 2: set schedule\.eval"):
+        join(MemoryNetwork(), tmp_path, plateau_evaluations=2)
+
+
 def test_closed_session_says_so(tmp_path):
     session = join(MemoryNetwork(), tmp_path)
     session.close()
