@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from p2pfed.errors import ConfigError
-from sim.availability import starts_s
+from sim.availability import absences, starts_s
 from sim.tables import (
     ChurnTable,
     ClogTable,
@@ -36,9 +36,8 @@ def check_presences(world: Surrounding) -> None:
         ConfigError: Naming the first such table.
     """
     for k, (table, presences) in enumerate(world.presences()):
-        late_s = {
-            peer: from_s for peer, from_s in starts_s(presences).items() if from_s >= world.until_s
-        }
+        begin_s = starts_s(absences(presences, silent=table.silent))
+        late_s = {peer: from_s for peer, from_s in begin_s.items() if from_s >= world.until_s}
         if not late_s:
             continue
         end = f"all ends at until_s = {world.until_s:g}"
