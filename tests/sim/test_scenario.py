@@ -230,7 +230,7 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"network": {"latency_distribution": "normal"}}, "network.latency_distribution"),
         ({"network": {"queue_bytes_max": 100}}, "network.queue_bytes_max"),
         ({"network": {"upload_bytes_per_s": 0.0}}, "network.upload_bytes_per_s"),
-        ({"compute": {"clock_drift_ratio": 1.0}}, "compute.clock_drift_ratio"),
+        ({"compute": {"clock_drift_ratio": 0.34}}, "compute.clock_drift_ratio"),
         (
             {"faults": [{"kind": "clog", "at_s": 0.0, "links": [[0, 4]], "for_s": 1.0}]},
             "faults.0.links",
