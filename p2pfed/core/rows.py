@@ -243,11 +243,9 @@ class Rows:
         if signed is not None:
             return signed
         # The row of a straggler is late, but what it learned counts, once.
+        # Who was away for many rounds never comes nearer, so that no number of rounds is too many.
         late = self._held.newest(author)
-        if late is None or not self._is_news(late):
-            return None
-        is_recent = exchange - self._held.exchange(late) <= self._staleness_max
-        return late if is_recent else None
+        return late if late is not None and self._is_news(late) else None
 
     def _before(self, signed: SignedHeader) -> tuple[UpdateHeader, ...]:
         """Return what an update builds on, as far back as it is held, the oldest first."""

@@ -82,6 +82,22 @@ def test_the_row_of_a_straggler_counts_once_and_being_in_step_ends_its_absence()
     assert peer.train(b"five")[-1] == Set(TimerKind.DEADLINE, 30.0)  # waited for again
 
 
+def test_a_straggler_counts_however_many_rounds_it_is_behind() -> None:
+    schedule = ScheduleConfig(mode=ScheduleMode.SYNCHRONOUS, staleness_rounds_max=1)
+    peer = solo(schedule, BERT)
+    peer.start()
+    peer.greet(BERT)
+    peer.train(b"one")
+    peer.fire(TimerKind.DEADLINE)
+    peer.integrate()
+    for number in range(3):
+        finish_round(peer, b"%d" % number)
+    late = make_update(BERT, 1)
+    peer.take(BERT, late)
+    peer.train(b"last")
+    assert peer.last(StartIntegration).rows == (row(BERT, late),)
+
+
 def test_a_neighbor_whose_link_is_lost_is_not_waited_for() -> None:
     peer = solo(ROUNDS, BERT)
     peer.start()
