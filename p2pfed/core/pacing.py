@@ -36,7 +36,7 @@ class Pacing:
     def is_complete(self, exchange: int, now_s: float) -> bool:
         """Return whether everything is there that is worth waiting for."""
         if self._plan.is_synchronous:
-            return self._rows.is_complete(exchange, now_s)
+            return self._rows.is_complete(exchange, now_s) and not self._would_run_ahead(exchange)
         if self._plan.is_relay:
             return self._rows.all_have_news()  # there is nothing to do until then
         match self._config.integrate:
@@ -67,6 +67,17 @@ class Pacing:
         elif self._config.integrate is IntegrationMoment.ARRIVALS:
             late = [*self._late, *self._awaited(self._news())]
             self._late = {peer: None for peer in late if self._neighbors.get(peer) is not None}
+
+    def _would_run_ahead(self, exchange: int) -> bool:
+        """Return whether a synchronous relay has nothing to mix, while others train.
+
+        Nothing else holds it back when all have missed a deadline: it would flood them.
+        """
+        return (
+            self._plan.is_relay
+            and any(entry.is_active for entry in self._neighbors.greeted())
+            and not self._rows.has_row(exchange)
+        )
 
     def _news(self) -> list[PeerId]:
         """Return who has sent something new, and is in step therefore."""

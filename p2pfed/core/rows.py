@@ -152,6 +152,11 @@ class Rows:
         is_newly_frozen = self.frozen() != self._frozen
         return is_newly_frozen or bool(self.news())
 
+    def has_row(self, exchange: int) -> bool:
+        """Return whether an update is there that is new, or of this exchange or a later one."""
+        in_step = (self._held.of_exchange(it, exchange) is not None for it in self._authors())
+        return self.has_news() or any(in_step)
+
     def all_have_news(self) -> bool:
         """Return whether every neighbor that still trains has a new row, and a trainer does."""
         active = [entry for entry in self._neighbors.greeted() if entry.is_active]

@@ -7,7 +7,7 @@ from p2pfed.core.schedule import Phase
 from p2pfed.core.timers import TimerKind
 from p2pfed.messages import Heartbeat, Role
 from tests.core.peers import BERT, CARL, ROUNDS, make_config, make_core, make_hello, make_update
-from tests.core.solo import PROGRESS, Saved, Solo, Told, of_kind, solo
+from tests.core.solo import PROGRESS, Saved, Set, Solo, Told, of_kind, solo
 
 
 def relay(*neighbors, schedule: ScheduleConfig | None = None) -> Solo:
@@ -101,6 +101,19 @@ def test_a_relay_takes_part_in_synchronous_rounds() -> None:
     peer.integrate()
     peer.train(b"own")  # unchanged, but the neighbors wait for the row of this round
     assert peer.core.status().sequence == 2
+
+
+def test_a_synchronous_relay_does_not_run_ahead_of_all_who_train() -> None:
+    peer = relay(BERT, schedule=ROUNDS)
+    peer.fire(TimerKind.DEADLINE)
+    peer.integrate()
+    assert peer.train(b"two")[-1] == Set(TimerKind.DEADLINE, 30.0)
+    peer.take(BERT, make_update(BERT))  # late, but there is something to mix again
+    assert peer.last(StartIntegration).round == 1
+    peer.integrate()
+    assert peer.train(b"three")[-1] == Set(TimerKind.DEADLINE, 30.0)
+    effects = peer.receive(BERT, Heartbeat(active=False, sightings=()))
+    assert of_kind(effects, StartIntegration)  # nothing will come any more
 
 
 def test_a_synchronous_relay_without_a_plan_ends_with_the_others() -> None:
