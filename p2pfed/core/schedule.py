@@ -358,7 +358,9 @@ class Schedule:
 
         Whoever has all logs has the model, however long it has trained itself.
         """
-        is_cut_off, has_news = self._work.is_log_cut_off, self._rows.has_news()
+        is_cut_off = self._work.is_log_cut_off
+        # A stop may come between an own entry and the integration that takes it in.
+        has_news = self._progress.published or self._rows.has_news()
         if self._failures >= self._config.job_attempts_max or not (is_cut_off or has_news):
             return
         if now_s < self._linger_end_s:
@@ -373,6 +375,8 @@ class Schedule:
         self._failures = 0
         self._progress.model_job = event.job
         self._commit(event.verdicts, now_s)
+        if self._progress.published:
+            self._progress.close_round()
         self._journal.save(model_job=event.job)
         self.phase = Phase.DONE
 

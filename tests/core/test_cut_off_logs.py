@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from p2pfed.core.config import ScheduleConfig, UpdateFamily
-from p2pfed.core.effects import StartTraining
-from p2pfed.core.events import IntegrationFinished, TrainingFinished
+from p2pfed.core.effects import OwnPlace, StartIntegration, StartTraining
+from p2pfed.core.events import Command, CommandGiven, IntegrationFinished, TrainingFinished
 from p2pfed.core.schedule import Phase
 from p2pfed.core.timers import TimerKind
 from p2pfed.messages import Announce, Heartbeat, RequestRange, UpdateKind
@@ -132,3 +132,18 @@ def test_where_nobody_keeps_logs_nothing_is_encoded(family: UpdateFamily) -> Non
     peer = Solo(make_core(config, entropy=b"next life", records=before.disk))
     peer.start()
     assert encodings(peer) == []
+
+
+def test_an_entry_that_a_stop_kept_from_the_model_is_taken_in_after_it() -> None:
+    peer = Solo(make_core(CONFIG))
+    peer.start()
+    peer.greet(BERT)
+    train(peer, b"own", is_full=False)
+    given_up = peer.last(StartIntegration)
+    assert given_up.own is not None
+    peer.do(CommandGiven(command=Command.STOP))
+    job = peer.last(StartIntegration)
+    assert job.job > given_up.job
+    assert job.own == OwnPlace(incarnation=given_up.own.incarnation, sequence=1, needs_full=False)
+    assert of_kind(peer.integrate(), StartIntegration) == []  # once
+    assert peer.core.status().phase is Phase.DONE
