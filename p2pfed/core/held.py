@@ -255,9 +255,21 @@ class HeldUpdates:
         header = signed.header
         return exchange_of(header.round, header.gossip_step, self._gossip_steps)
 
-    def of_exchange(self, author: PeerId, exchange: int) -> SignedHeader | None:
-        """Return the validated update of an exchange, or else of the next later one."""
-        later = [it for it in self._valid.get(author, ()) if it.exchange >= exchange]
+    def of_exchange(
+        self, author: PeerId, exchange: int, *, is_wanted: bool = False
+    ) -> SignedHeader | None:
+        """Return the validated update of an exchange, or else of the next later one.
+
+        Args:
+            author: Whose.
+            exchange: Which.
+            is_wanted: Whether to leave out what was passed over.
+        """
+        later = [
+            it
+            for it in self._valid.get(author, ())
+            if it.exchange >= exchange and not (is_wanted and self.is_passed_over(it.signed))
+        ]
         return min(later, key=attrgetter("exchange")).signed if later else None
 
     def pass_over(self, author: PeerId, incarnation: int, sequence: int) -> None:

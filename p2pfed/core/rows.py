@@ -51,6 +51,7 @@ class Rows:
         self._frozen: tuple[PeerId, ...] = ()  # whose logs the last integration left out
         self._frozen_chosen: tuple[PeerId, ...] = ()
         self._used: dict[PeerId, _Used] = {}
+        self._gaps: dict[PeerId, bytes] = {}  # ids of rows that could not be followed
         # Neighbors that missed a deadline: not waited for until they are in step again.
         self._absent: dict[PeerId, None] = {}
         self._missed: PeerId | None = None  # a neighbor whose row was missing when last looked for
@@ -104,6 +105,7 @@ class Rows:
             author = signed.header.author
             if verdict is not None and verdict.reason == GAP:
                 gaps.append(signed)
+                self._gaps[author] = signed.update_id
                 if self._keeps_logs:
                     # As it was chosen: what has come since is news.
                     self._tried.add(self._states[signed.update_id])
@@ -120,6 +122,7 @@ class Rows:
         """Forget what was integrated of a peer whose updates do not matter any more."""
         if not self._takes_from.outlives_its_links(peer):
             self._used.pop(peer, None)
+            self._gaps.pop(peer, None)
             self._absent.pop(peer, None)
 
     def last_lives(self) -> tuple[tuple[PeerId, int], ...]:
@@ -246,7 +249,10 @@ class Rows:
             return self._held.newest(author)
         signed = self._held.of_exchange(author, exchange)
         if signed is not None:
-            return signed
+            if self._gaps.get(author) != signed.update_id:
+                return signed
+            # A full update, of an author that is ahead, may have come instead of what was missing.
+            return self._held.of_exchange(author, exchange, is_wanted=True) or signed
         # The row of a straggler is late, but what it learned counts, once.
         # Who was away for many rounds never comes nearer, so that no number of rounds is too many.
         late = self._held.newest(author)

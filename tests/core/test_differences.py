@@ -326,6 +326,21 @@ def test_rounds_in_step_have_their_rows_whatever_was_ahead() -> None:
     assert rows(peer) == {BERT.peer: [2], CARL.peer: [2]}
 
 
+def test_a_full_update_ends_the_gap_of_an_author_that_is_rounds_ahead() -> None:
+    schedule = ScheduleConfig(mode=ScheduleMode.SYNCHRONOUS, evaluate_every_rounds=0)
+    peer = make_peer(BERT, schedule=schedule)
+    peer.start()
+    peer.greet(BERT)
+    ahead = replace(difference(BERT, 5).header, round=4)
+    peer.take(BERT, headers.sign(ahead, BERT))
+    publish(peer, b"own 0")
+    integrate(peer, gaps=(BERT,))
+    full = replace(make_update(BERT, 7, round_number=6).header, kind=UpdateKind.FULL)
+    peer.take(BERT, headers.sign(full, BERT))
+    publish(peer, b"own 1")
+    assert rows(peer) == {BERT.peer: [7]}
+
+
 def test_payloads_of_a_chain_are_kept_while_it_is_integrated() -> None:
     peer = make_peer(BERT)
     peer.start()
