@@ -177,6 +177,10 @@ class StubBench:
         payload_bytes: Size of its payloads; above 32 KiB they are fetched rather than pushed.
         before_publish: Applied to each published number; makes a liar.
         failures: So many first trainings fail, as when a machine runs out of memory.
+
+    Attributes:
+        vector: The model.
+        target: Where trainings alone would take it.
     """
 
     def __init__(
@@ -189,6 +193,7 @@ class StubBench:
     ) -> None:
         assert payload_bytes >= PAYLOAD_BYTES_MIN
         self.vector: tuple[float, ...] = (0.0,) * _VALUES
+        self.target = tuple(1.0 + (index * (k + 1)) % 7 / 7.0 for k in range(_VALUES))
         self._index = index
         self._payload_bytes = payload_bytes
         self._before_publish = before_publish
@@ -213,11 +218,10 @@ class StubBench:
             raise LocalError("the stub was told to fail")
         loss = None
         if effect.train:
-            targets = [1.0 + (self._index * (k + 1)) % 7 / 7.0 for k in range(_VALUES)]
             self.vector = tuple(
-                x + _STEP * (target - x) for x, target in zip(self.vector, targets, strict=True)
+                x + _STEP * (t - x) for x, t in zip(self.vector, self.target, strict=True)
             )
-            loss = max(abs(t - x) for x, t in zip(self.vector, targets, strict=True))
+            loss = max(abs(t - x) for x, t in zip(self.vector, self.target, strict=True))
         sent = _VECTOR.pack(*map(self._before_publish, self.vector))
         label = f"{self._index}/{effect.round}".encode()
         filler = blake3(label + sent).digest(length=self._payload_bytes - PAYLOAD_BYTES_MIN)

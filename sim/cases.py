@@ -1,5 +1,6 @@
 """Descriptions of random small worlds: a seed draws topology, method, network, faults and liars."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +22,12 @@ from sim.adversaries import registry
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
 from sim.faults import Clog, Crash, Fault, Heal, Leave, Partition, Restart, Slow
 from sim.identities import random_for
+from sim.jobs import ComputeModel
 from sim.links import Drawn, Latency, LinkModel
 from sim.lives import Churn, combine
 
 SAFETY_S: Final = 30.0  # faults may happen for so long, in virtual seconds
+USUAL_TRAINING_S: Final = ComputeModel().training_s
 
 _NODES_MIN: Final = 3
 _NODES_MAX: Final = 8  # small worlds find as much as large ones, and fail readably
@@ -55,6 +58,8 @@ _TOPOLOGIES: Final = (
 )
 # Whole vectors are the most frequent: ledgers take three times as long, and know fewer attacks.
 _FAMILIES: Final = (*[UpdateFamily.WHOLE] * 2, UpdateFamily.DIFFERENCE, UpdateFamily.LEDGER)
+# Slow ones are the most frequent: a round takes as long to simulate, and there are fewer of them.
+_ENDLESS_TRAINING_S: Final = (USUAL_TRAINING_S, *[3.0] * 3)
 DEFAULT: Final = MembershipConfig()
 # Its links return in 38 s, so that the checker of links looks while peers linger.
 _QUICK: Final = MembershipConfig(heartbeat_s=1.0, suspicion_s=4.0, redial_s_max=8.0)
@@ -79,6 +84,8 @@ class Case:
         membership: Timing of the peers.
         clocks_ahead_s: Of each peer; empty where all clocks are right.
         participation: How rows count that come seldom; None for alike.
+        endless: Peers that train on until all has been exchanged, whatever the schedule says.
+        training_s: What one training takes, in seconds.
     """
 
     seed: int
@@ -95,6 +102,8 @@ class Case:
     membership: MembershipConfig = DEFAULT
     clocks_ahead_s: tuple[float, ...] = ()
     participation: ParticipationConfig | None = None
+    endless: tuple[int, ...] = ()
+    training_s: float = USUAL_TRAINING_S
 
     def graph(self) -> nx.Graph:
         """Make the graph.
@@ -136,7 +145,26 @@ def draw_case(seed: int) -> Case:
         membership=generator.choice((DEFAULT, _QUICK)),
         clocks_ahead_s=_draw_clocks(nodes, generator),
     )
-    return _with_more_drawn(case, random_for(seed, "swarm/more"))
+    case = _with_more_drawn(case, random_for(seed, "swarm/more"))
+    return _with_endless_drawn(case, random_for(seed, "swarm/endless"))
+
+
+def _with_endless_drawn(case: Case, generator: random.Random) -> Case:
+    """Draw who still trains when everything is mended: nobody, some or all."""
+    everybody = range(case.nodes)
+    some = sorted(generator.sample(everybody, k=max(1, case.nodes // 2)))
+    endless = generator.choice(((), some, everybody, everybody))
+    training_s = generator.choice(_ENDLESS_TRAINING_S)
+    # Every edge carries the entries of all: so many large ones never get through.
+    is_log = case.family is UpdateFamily.LEDGER
+    is_too_much = is_log and case.payload_bytes * case.nodes > (
+        (case.link.bandwidth_bytes_per_s or math.inf) * USUAL_TRAINING_S
+    )
+    if not endless or is_too_much:
+        return case
+    # Links are back before those who have trained leave: their last rows are still to be had.
+    membership = case.membership if len(endless) == case.nodes else _QUICK
+    return replace(case, endless=tuple(endless), training_s=training_s, membership=membership)
 
 
 def _with_more_drawn(case: Case, generator: random.Random) -> Case:

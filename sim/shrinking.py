@@ -2,8 +2,8 @@
 
 A cut is a short text, so that what is left of a seed is played again by its seed and its cuts:
 `fault-K` and `liar-K` leave one out, `peers-K` keeps the first K peers, `rounds-K` ends sooner, and
-`clocks`, `relays`, `network`, `payloads`, `spread`, `timing`, `participation` and `pace` bring in
-what is plainest.
+`clocks`, `recipients`, `relays`, `network`, `payloads`, `spread`, `timing`, `participation`, `pace`
+and `endless` bring in what is plainest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from typing import Final
 from p2pfed.core.config import ScheduleConfig
 from p2pfed.errors import ConfigError
 from sim.benches import INLINE_PAYLOAD_BYTES
-from sim.cases import DEFAULT, Case
+from sim.cases import DEFAULT, USUAL_TRAINING_S, Case
 from sim.faults import Clog, Fault, Heal, Partition
 from sim.links import LinkModel
 from topologies import TopologyError
@@ -34,6 +34,7 @@ _PLAIN: Final[dict[str, Callable[[Case], Case]]] = {
     "timing": lambda case: replace(case, membership=DEFAULT),
     "participation": lambda case: replace(case, participation=None),
     "pace": lambda case: replace(case, schedule=_at_the_usual_pace(case.schedule)),
+    "endless": lambda case: replace(case, endless=(), training_s=USUAL_TRAINING_S),
 }
 
 
@@ -148,6 +149,7 @@ def _with_fewer_peers(case: Case, nodes: int) -> Case:
         nodes=nodes,
         relays=tuple(k for k in case.relays if k < nodes),
         clocks_ahead_s=case.clocks_ahead_s[:nodes],
+        endless=tuple(k for k in case.endless if k < nodes),
         adversaries={k: kind for k, kind in case.adversaries.items() if k < nodes},
         faults=tuple(it for fault in case.faults if (it := _among(fault, nodes)) is not None),
     )

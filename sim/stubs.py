@@ -78,7 +78,7 @@ def stub_world(
     start_spread_s: float = 0.1,
     keeps_lines: bool = False,
     family: UpdateFamily = UpdateFamily.WHOLE,
-    rounds_max: Mapping[int, int] | None = None,
+    rounds_max: Mapping[int, int | None] | None = None,
     participation: ParticipationConfig | None = None,
     clocks_ahead_s: Sequence[float] = (),
 ) -> World:
@@ -97,7 +97,7 @@ def stub_world(
         start_spread_s: Peers start at random times within so many seconds.
         keeps_lines: Whether the trace keeps a line per event.
         family: What updates are to each other.
-        rounds_max: Of peers that train for other numbers of rounds, by number.
+        rounds_max: Of peers that train for other numbers of rounds, by number; None for no end.
         participation: How rows count that come seldom.
         clocks_ahead_s: By how much each peer's clock is ahead, in seconds; empty for right ones.
     """

@@ -8,7 +8,7 @@ from p2pfed.core.config import MembershipConfig, ScheduleConfig, ScheduleMode, U
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES, StubBench
 from sim.cases import Case
 from sim.checkers.standard import standard_checkers
-from sim.faults import Crash, Restart
+from sim.faults import Crash, Restart, Slow
 from sim.links import Latency, LinkModel
 from sim.overlay import overlay
 from sim.stubs import stub_config, stub_world
@@ -138,6 +138,129 @@ def test_ledgers_are_compared_when_nobody_can_catch_up_any_more() -> None:
             faults=(),
             family=UpdateFamily.LEDGER,
             membership=MembershipConfig(heartbeat_s=1.0, suspicion_s=4.0, redial_s_max=8.0),
+        )
+    )
+
+
+def test_a_peer_in_step_is_heard_again_after_many_rounds_away() -> None:
+    # Found as seed 137: the center of a star was away for 16 rounds, and stayed as far behind. Its
+    # rows were too old for all others, for good.
+    play(
+        Case(
+            seed=137,
+            topology="star",
+            nodes=2,
+            schedule=ScheduleConfig(
+                mode=ScheduleMode.SYNCHRONOUS,
+                rounds_max=1,
+                deadline_s=5.0,
+                linger_s=40.0,
+                start_neighbors=1,
+                start_deadline_s=10.0,
+            ),
+            payload_bytes=INLINE_PAYLOAD_BYTES,
+            link=LinkModel(),
+            start_spread_s=0.1,
+            relays=(),
+            adversaries={},
+            faults=(Crash(at_s=7.5, peers=(0,), silent=True),),
+            endless=(0, 1),
+        )
+    )
+
+
+def test_a_relay_in_step_does_not_flood_those_who_train() -> None:
+    # Found as seed 515: trainings take longer than the deadline. The relay waited for nobody any
+    # more, and its only neighbor had never all differences of the hundred rounds it was behind.
+    play(
+        Case(
+            seed=515,
+            topology="line",
+            nodes=2,
+            schedule=ScheduleConfig(
+                mode=ScheduleMode.SYNCHRONOUS,
+                rounds_max=1,
+                deadline_s=2.0,
+                linger_s=40.0,
+                start_neighbors=1,
+                start_deadline_s=10.0,
+            ),
+            payload_bytes=INLINE_PAYLOAD_BYTES,
+            link=LinkModel(),
+            start_spread_s=0.1,
+            relays=(0,),
+            adversaries={},
+            faults=(),
+            family=UpdateFamily.DIFFERENCE,
+            endless=(0, 1),
+            training_s=3.0,
+        )
+    )
+
+
+def test_a_stop_leaves_no_own_entry_out_of_the_ledger() -> None:
+    # Found as seed 68: one peer had published when it was told to stop, and not yet integrated.
+    play(
+        Case(
+            seed=68,
+            topology="complete",
+            nodes=2,
+            schedule=ScheduleConfig(
+                mode=ScheduleMode.SYNCHRONOUS,
+                rounds_max=1,
+                deadline_s=2.0,
+                linger_s=40.0,
+                start_neighbors=1,
+                start_deadline_s=10.0,
+            ),
+            payload_bytes=LARGE_PAYLOAD_BYTES,
+            link=LinkModel(
+                latency_s=0.0,
+                bandwidth_bytes_per_s=1e6,
+                spread_ratio=0.5,
+                reordering_s=0.4,
+            ),
+            start_spread_s=10.0,
+            relays=(),
+            adversaries={},
+            faults=(),
+            family=UpdateFamily.LEDGER,
+            endless=(0, 1),
+        )
+    )
+
+
+def test_a_peer_in_step_follows_one_that_is_rounds_ahead_after_a_gap() -> None:
+    # Found as seed 1200: peer 6 was four times as fast, and differences of it were given up. The
+    # full update that made up for them stood behind the difference of the own round.
+    play(
+        Case(
+            seed=1200,
+            topology="complete",
+            nodes=8,
+            schedule=ScheduleConfig(
+                mode=ScheduleMode.SYNCHRONOUS,
+                rounds_max=1,
+                deadline_s=2.0,
+                linger_s=40.0,
+                start_neighbors=1,
+                start_deadline_s=10.0,
+            ),
+            payload_bytes=INLINE_PAYLOAD_BYTES,
+            link=LinkModel(
+                latency_s=0.0,
+                bandwidth_bytes_per_s=1e5,
+                latency=Latency.LOGNORMAL,
+                spread_ratio=0.5,
+                reordering_s=0.4,
+            ),
+            start_spread_s=0.1,
+            relays=(5,),
+            adversaries={},
+            faults=(Slow(at_s=1.0, peers=(6,), speed_ratio=4.0),),
+            family=UpdateFamily.DIFFERENCE,
+            endless=tuple(range(8)),
+            training_s=3.0,
         )
     )
 

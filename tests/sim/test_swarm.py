@@ -2,9 +2,11 @@
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from p2pfed.core.anti_entropy import AntiEntropy
 from p2pfed.core.config import (
     IntegrationMoment,
     IntervalAverage,
@@ -12,14 +14,22 @@ from p2pfed.core.config import (
     ScheduleConfig,
     UpdateFamily,
 )
+from p2pfed.core.rows import Rows
 from p2pfed.errors import ConfigError
 from sim import swarm
-from sim.benches import INLINE_PAYLOAD_BYTES
+from sim.benches import INLINE_PAYLOAD_BYTES, StubBench, StubIntegration
 from sim.cases import ATTACKS, Case, draw_case
 from sim.faults import Crash, Leave, Partition, Restart
 from sim.links import LinkModel
 from sim.shrinking import cut_case, describe, shrink
-from sim.swarm import Failure, explain, find_failure, main, why_ledgers_may_differ
+from sim.swarm import (
+    Failure,
+    explain,
+    find_failure,
+    main,
+    why_ledgers_may_differ,
+    why_models_may_differ,
+)
 
 SEEDS = range(200)
 NIGHTLY = range(len(SEEDS), int(os.environ.get("SWARM_SEEDS", "10000")))
@@ -85,6 +95,7 @@ def test_seeds_draw_every_family_fault_and_attack() -> None:
     partitions = [it for case in cases for it in case.faults if isinstance(it, Partition)]
     assert {it.one_way for it in partitions} == {False, True}
     assert {case.schedule.recipients for case in cases} == {None, 1, 2}
+    assert {case.training_s for case in cases} == {1.0, 3.0}
     for case in cases:
         case.graph()
 
@@ -111,6 +122,66 @@ def test_some_seeds_compare_ledgers() -> None:
     assert len(compared) >= 10
 
 
+def test_most_seeds_ask_for_rows_and_many_for_models_near_each_other() -> None:
+    cases = [draw_case(seed) for seed in SEEDS]
+    assert sum(bool(case.endless) for case in cases) >= 130
+    assert sum(0 < len(case.endless) < case.nodes for case in cases) >= 30
+    assert sum(why_models_may_differ(case) is None for case in cases) >= 20
+
+
+def test_models_near_each_other_are_asked_for_where_nothing_keeps_them_apart() -> None:
+    case = make_case(endless=tuple(range(6)))
+    assert why_models_may_differ(case) is None
+    assert why_models_may_differ(replace(case, family=UpdateFamily.DIFFERENCE)) is not None
+    assert why_models_may_differ(replace(case, endless=(1, 2))) is not None
+    assert why_models_may_differ(replace(case, adversaries={0: "scaled-difference"})) is not None
+    assert why_models_may_differ(replace(case, topology="star")) is not None
+    assert why_models_may_differ(replace(case, nodes=3, relays=(2,))) is not None
+
+
+def test_rows_that_are_not_used_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rows, "choose", lambda *_: ())
+    failure = find_failure(make_case(endless=tuple(range(6)), faults=()))
+    assert failure is not None
+    assert failure.kind == "exchange"
+    assert "(1, 2)" in failure.detail
+
+
+def test_models_that_stay_apart_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    integrate = StubBench.integrate
+
+    def integrate_in_vain(bench: StubBench, *given: Any) -> StubIntegration:
+        before = bench.vector
+        outcome = integrate(bench, *given)
+        bench.vector = before
+        return outcome
+
+    monkeypatch.setattr(StubBench, "integrate", integrate_in_vain)
+    failure = find_failure(make_case(endless=tuple(range(6)), faults=()))
+    assert failure is not None
+    assert failure.kind == "models"
+
+
+def test_a_last_update_that_is_not_sent_again_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Peer 1 trains its last round behind a partition; the others go on.
+    case = make_case(
+        nodes=3,
+        schedule=ScheduleConfig(rounds_max=8, linger_s=150.0),
+        relays=(),
+        adversaries={},
+        endless=(0, 2),
+        faults=(Partition(at_s=2.0, groups=((1,),)),),
+    )
+    assert find_failure(case) is None
+    for name in ("on_heads", "on_sightings"):
+        monkeypatch.setattr(AntiEntropy, name, lambda *_: None)
+    failure = find_failure(case)
+    assert failure is not None
+    assert failure.detail.endswith("[(0, 1), (2, 1)]")
+
+
 def test_a_checker_and_a_stuck_peer_are_failures() -> None:
     # Of rounds without an end nobody is ever done.
     endless = make_case(schedule=ScheduleConfig(rounds_max=None), nodes=3, faults=(), relays=())
@@ -133,6 +204,9 @@ def test_cuts_take_out_what_they_name() -> None:
     assert cut_case(case, []) == case
     assert cut_case(case, ["fault-0", "fault-2"]).faults == case.faults[1:2]
     assert cut_case(case, ["liar-0"]).adversaries == {4: "replay"}
+    trains_on = replace(case, endless=(1, 4), training_s=3.0)
+    assert cut_case(trains_on, ["endless"]) == case
+    assert cut_case(trains_on, ["peers-3"]).endless == (1,)
     assert cut_case(case, ["relays", "network", "rounds-3"]) == replace(
         case, relays=(), link=LinkModel(), schedule=ScheduleConfig(rounds_max=3)
     )
