@@ -97,5 +97,7 @@ def test_a_run_folder_is_run_again_from_anywhere(
 
 def test_more_peers_than_can_be_simulated_are_refused() -> None:
     tables = {"topology": {"name": "ring", "nodes": SIMULATED_PEERS_MAX + 1}}
-    with pytest.raises(ConfigError, match=r"topology.nodes = 100001: write a number of at most 100000"):
+    with pytest.raises(
+        ConfigError, match=r"topology.nodes = 100001: write a number of at most 100000"
+    ):
         load_scenario({**SHORT, **tables})
