@@ -19,12 +19,11 @@ class Ending:
     Args:
         world: Which.
         faults: What is planned in it.
-        until_s: Virtual time at which the world ends; nobody who comes later is waited for.
+        until_s: Virtual time at which the world ends; nobody who comes back later is waited for.
     """
 
     def __init__(self, world: World, faults: Iterable[Fault], *, until_s: float) -> None:
         self._world = world
-        self._late = {number for number, start_s in world.starts_s.items() if start_s > until_s}
         self._back_ns: dict[int, int] = {}  # when peers are restarted for the last time
         self._anew_ns: dict[int, int] = {}  # the same, with nothing on their disks
         for fault in faults:
@@ -48,8 +47,7 @@ class Ending:
     def _is_awaited(self, host: Host) -> bool:
         if not host.is_honest:
             return False
-        is_to_come = host.core is None and host.index not in self._late
-        if is_to_come or (host.power is Power.RUNNING and not host.is_done):
+        if host.core is None or (host.power is Power.RUNNING and not host.is_done):
             return True
         has_finished = host.is_done and not host.has_given_up
         times_ns = self._anew_ns if has_finished else self._back_ns

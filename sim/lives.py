@@ -162,10 +162,13 @@ class _Lives:
             self.happened.append(replace(crash, peers=hit))
 
     def _restart(self, restart: Restart, *, after: Crash | None = None) -> None:
-        """Take a restart; one that belongs to a crash does nothing after other crashes."""
+        """Take a restart; one that belongs to a crash does nothing after other crashes.
+
+        Who is up may have ended by itself meanwhile: the world leaves alone whoever runs.
+        """
         back = []
         for peer in restart.peers:
-            if self._is_up(peer) or (after is not None and self._ended.get(peer) is not after):
+            if after is not None and self._ended.get(peer) is not after:
                 continue
             self._ended.pop(peer, None)
             if peer not in self._away:

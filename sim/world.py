@@ -51,7 +51,6 @@ class World:
         clock: Virtual time.
         network: The connections.
         hosts: The machines, by number.
-        starts_s: Peers, by number, that start at a time of their own, in virtual seconds.
         trace: Digest of all that was delivered.
         pool: Payloads that somebody holds.
         audience: Is told what happens.
@@ -107,19 +106,18 @@ class World:
         self.hosts = [Host(i, member, surroundings) for i, member in enumerate(members)]
         self.network.endpoints.extend(self.hosts)
         transfers.parties.extend(self.hosts)
-        self.starts_s = dict(starts_s or {})
-        self._plan_starts(start_spread_s)
+        self._plan_starts(start_spread_s, starts_s or {})
         self._checked_at = 0
         for watcher in self.audience.watchers:
             watcher.world_began(self)
 
-    def _plan_starts(self, spread_s: float) -> None:
+    def _plan_starts(self, spread_s: float, starts_s: Mapping[int, float]) -> None:
         generator = random_for(self.seed, "start")
         for host in self.hosts:
             drawn_s = spread_s * generator.random()
-            if host.index not in self.starts_s:
+            if host.index not in starts_s:
                 self.clock.after(drawn_s, host.start)
-        for number, start_s in self.starts_s.items():
+        for number, start_s in starts_s.items():
             self.clock.after(start_s, lambda number=number: self.restart(number))  # type: ignore[misc]
 
     def watch(self, watcher: Watcher) -> None:

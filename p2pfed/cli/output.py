@@ -20,7 +20,7 @@ EXIT_NETWORK: Final = 4
 
 EXIT_CODES: Final = {
     0: "done",
-    EXIT_FAILED: "failed: training, a simulation, a cell of a sweep, or a check such as `doctor`",
+    EXIT_FAILED: "failed: training, a simulation, or a check such as `doctor`",
     EXIT_CONFIG: "a value of the command line or of a file cannot be used",
     EXIT_LOCAL: "this machine cannot do it as it is: a folder is in use, data is missing",
     EXIT_NETWORK: "the network, or the peer on the other side, failed",

@@ -77,7 +77,7 @@ def test_what_overrides_switch_off_takes_its_constants_along() -> None:
     "overrides",
     [
         {"participation.weights": "alike", "participation.base": 0.2},
-        {"participation": {"base": 0.2}},
+        {"participation": {}, "participation.base": 0.2},
     ],
     ids=str,
 )

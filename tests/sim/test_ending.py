@@ -38,7 +38,8 @@ CHURN = {"kind": "churn", "at_s": LATE_S, "peers": [0], "period_s": 5.0, "down_s
         [restart(LATE_S)],
         [{**CHURN, "until_s": 2 * LATE_S}],
         [
-            {"kind": "heal", "at_s": LATE_S},
+            {"kind": "partition", "at_s": LATE_S, "groups": [[0]]},
+            {"kind": "heal", "at_s": LATE_S + 1.0},
             {"kind": "slow", "at_s": LATE_S, "peers": [0], "speed_ratio": 0.5},
         ],
     ],
@@ -83,7 +84,7 @@ def test_who_has_not_come_yet_is_waited_for() -> None:
 
 def test_who_comes_after_the_end_is_not_waited_for(tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
-    trace.write_text(f"peer,from_s,until_s\n0,{3 * LATE_S},\n1,0,0.5\n1,{3 * LATE_S},\n2,0,\n")
+    trace.write_text(f"peer,from_s,until_s\n0,0,0.5\n0,{3 * LATE_S},\n1,0,\n2,0,\n")
     ended_s, rounds = play(availability=[{"path": str(trace)}], until_s=2 * LATE_S)
     assert ended_s < LATE_S
-    assert rounds == [0, 0, ROUNDS]
+    assert rounds == [0, ROUNDS, ROUNDS]

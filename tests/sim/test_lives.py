@@ -151,6 +151,11 @@ def test_a_crash_that_finds_nobody_up_is_left_out() -> None:
     assert len(down) == pytest.approx(10_000.0 / 22.5, rel=0.1)  # half a period until the next
 
 
+def test_a_written_restart_is_kept_of_whom_nothing_has_ended() -> None:
+    restart = Restart(at_s=15.0, peers=(0, 1), lose_disk=True)  # they may have left by themselves
+    assert combine([restart], absences=[away(1, 20.0)])[0] == restart
+
+
 def test_equal_seeds_give_equal_lives() -> None:
     def draw(seed: int) -> list[Fault]:
         churning = make_churn(seed, until_s=100.0, period_s=2.0, down_s=5.0)

@@ -23,6 +23,9 @@ def shortened(path: Path) -> dict[str, Any]:
     content["schedule"] |= {"rounds_max": 2, "evaluate_every_rounds": 0}
     fewest = content["training"].get("steps_per_round_min", 1)
     content["training"] |= {"steps_per_round": fewest, "batch_size": 8}
+    for table in content.get("adversaries", []):
+        if "first_round" in table:  # of a sleeper, which has to wake
+            table["first_round"] = 1
     for table in content.get("availability", []):
         if "path" in table:
             table["path"] = str(path.parent / table["path"])
