@@ -244,10 +244,7 @@ OF_ROUNDS: Final[dict[str, tuple[Overrides, Overrides]]] = {
     ),
     "integration.gamma": ({}, {"integration.gamma": 0.5}),
     "integration.weights": ({"topology.name": "star"}, {"integration.weights": "uniform"}),
-    "integration.prioritizer.enabled": (
-        {"integration.prioritizer.model_count_max": 2},
-        {"integration.prioritizer.enabled": True},
-    ),
+    "integration.prioritizer.enabled": (FILTERED, {"integration.prioritizer": {}}),
     "integration.prioritizer.model_count_max": (
         FILTERED,
         {"integration.prioritizer.model_count_max": 1},
@@ -259,10 +256,7 @@ OF_ROUNDS: Final[dict[str, tuple[Overrides, Overrides]]] = {
     "integration.prioritizer.draw": (FILTERED, {"integration.prioritizer.draw": "nearest"}),
     "reputation.enabled": ({}, EARNED),
     "reputation.policy": (EARNED, {"reputation.policy.probation_mass_max": 0.05}),
-    "reputation.loss_gate.enabled": (
-        PROBED | {"reputation.loss_gate.enabled": False},
-        {"reputation.loss_gate.enabled": True},
-    ),
+    "reputation.loss_gate.enabled": (PROBED, {"reputation.loss_gate": {}}),
     "reputation.loss_gate.policy": (PROBED, {"reputation.loss_gate.policy.scores_min": 100}),
     "schedule.gossip_steps": ({}, {"schedule.gossip_steps": 2}),
     "schedule.rounds_max": ({}, {"schedule.rounds_max": 3}),
