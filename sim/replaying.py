@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from p2pfed.plain_json import finite
+from sim.documents import document_of
+from sim.named_files import file_digests
 from sim.provenance import provenance
-from sim.run_folder import TRACE_FILE, check_trace, read_run
+from sim.run_folder import TRACE_FILE, FinishedRun, check_trace, read_run
 from sim.running import run
 from sim.trace_lines import Parting, TraceComparer, TraceRecorder, read_trace
 
@@ -23,6 +25,8 @@ class Replay:
         now: That of the replay.
         fields: Fields of the result that differ.
         programs: Versions that differ: those of the run, and those now.
+        files: Files that the scenario names and that differ, by path: digest of the run, and that
+            now; None where there was none. Empty if an earlier version ran it, which kept none.
         parting: The first event that differs; None if all are the same, or no trace was kept.
         has_trace: Whether the run had kept its trace.
     """
@@ -32,6 +36,7 @@ class Replay:
     now: str
     fields: tuple[str, ...]
     programs: Mapping[str, tuple[Any, Any]]
+    files: Mapping[str, tuple[str | None, str | None]]
     parting: Parting | None
     has_trace: bool
 
@@ -54,6 +59,7 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
     has_trace = trace is not None or path.is_file()
     comparer = TraceComparer(read_trace(path) if has_trace else ())
     watchers = [TraceRecorder(comparer.take)] if has_trace else []
+    files = file_digests(document_of(scenario))
     result = run(scenario, recorded.seed, watchers=watchers)
     now = json.loads(result.to_json())
     before = recorded.result
@@ -75,6 +81,17 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
             for name, value in versions.items()
             if recorded.program.get(name) != value
         },
+        files=_changed_files(recorded, files),
         parting=comparer.finish() if has_trace else None,
         has_trace=has_trace,
     )
+
+
+def _changed_files(
+    recorded: FinishedRun, now: Mapping[str, str]
+) -> dict[str, tuple[str | None, str | None]]:
+    if "files" not in recorded.program:
+        return {}
+    then = recorded.files
+    paths = sorted(then.keys() | now.keys())
+    return {it: (then.get(it), now.get(it)) for it in paths if then.get(it) != now.get(it)}

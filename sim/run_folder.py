@@ -16,6 +16,7 @@ from sim.documents import digest_of, document_of
 from sim.identities import check_seed
 from sim.line_files import LineWriter
 from sim.metrics import MetricsRecorder
+from sim.named_files import file_digests
 from sim.provenance import provenance
 from sim.result import Result
 from sim.rounds_scope import ROUNDS
@@ -41,7 +42,8 @@ class FinishedRun:
     Attributes:
         folder: Where it is.
         result: As `Result.to_json` wrote it.
-        program: The versions; see `sim.provenance`.
+        program: The versions, see `sim.provenance`, and under `files` what was in the files that
+            the scenario names.
     """
 
     folder: Path
@@ -62,6 +64,17 @@ class FinishedRun:
     def metrics_path(self) -> Path:
         """Where the metrics are, for `sim.line_files.read_lines`."""
         return self.folder / METRICS_FILE
+
+    @property
+    def versions(self) -> dict[str, Any]:
+        """Versions of the program, by name."""
+        return {name: value for name, value in self.program.items() if name != "files"}
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Digests of the files that the scenario names; empty where an earlier version ran it."""
+        found = self.program.get("files", {})
+        return found if isinstance(found, Mapping) else {}
 
     def document(self) -> dict[str, Any]:
         """Read what was run, with every field that there was then.
@@ -95,11 +108,11 @@ def run_into(
 ) -> Result:
     """Simulate, and keep everything about it.
 
-    The folder gets `scenario.toml` (with every field written out), `program.json` (versions),
-    `metrics.jsonl` (see `MetricsRecorder`; whole lines, also of a run that was interrupted) and,
-    last of all, `result.json`: a folder that has it is of a run that came to its end. Of one that
-    an `InvariantError` ended it gets `failure.json` instead: who found what, and the result by
-    then. What it had of an earlier run is replaced.
+    The folder gets `scenario.toml` (with every field written out), `program.json` (versions, and
+    digests of the files that the scenario names), `metrics.jsonl` (see `MetricsRecorder`; whole
+    lines, also of a run that was interrupted) and, last of all, `result.json`: a folder that has it
+    is of a run that came to its end. Of one that an `InvariantError` ended it gets `failure.json`
+    instead: who found what, and the result by then. What it had of an earlier run is replaced.
 
     Args:
         folder: Is made if it does not exist.
@@ -120,11 +133,14 @@ def run_into(
     check_watchers(watchers)
     checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     check_trace(checked, trace)
+    document = document_of(checked)
+    # Before the run, which takes long enough for somebody to edit them.
+    files = file_digests(document)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in _WRITTEN:
             (folder / name).unlink(missing_ok=True)
-        text = tomli_w.dumps(document_of(checked))
+        text = tomli_w.dumps(document)
         (folder / SCENARIO_FILE).write_text(text, encoding="utf-8")
     with ExitStack() as stack:
         recorder = MetricsRecorder(stack.enter_context(LineWriter(folder / METRICS_FILE)).write)
@@ -135,10 +151,10 @@ def run_into(
             result = run(checked, seed, watchers=[*recorders, *watchers])
         except InvariantError as error:
             recorder.finish()
-            _write_end(folder, FAILURE_FILE, _failure(error))
+            _write_end(folder, FAILURE_FILE, _failure(error), files)
             raise
         recorder.finish()
-    _write_end(folder, RESULT_FILE, result.to_json())
+    _write_end(folder, RESULT_FILE, result.to_json(), files)
     return result
 
 
@@ -148,11 +164,11 @@ def _failure(error: InvariantError) -> str:
     return json.dumps({**found, "result": json.loads(error.result.to_json())})
 
 
-def _write_end(folder: Path, name: str, text: str) -> None:
-    """Write the versions, and how a run ended."""
+def _write_end(folder: Path, name: str, text: str, files: Mapping[str, str]) -> None:
+    """Write what was run with, and how a run ended."""
     with _writing(folder):
         # After the run, which may have set torch's threads.
-        program = json.dumps(provenance(), indent=2)
+        program = json.dumps({**provenance(), "files": dict(files)}, indent=2)
         (folder / PROGRAM_FILE).write_text(program + "\n", encoding="utf-8")
         unfinished = folder / f"{name}.part"
         unfinished.write_text(text + "\n", encoding="utf-8")

@@ -12,12 +12,13 @@ from p2pfed.config.coherence import check_bounds, idle_fields
 from p2pfed.config.complaints import known_fields
 from p2pfed.config.files import parse
 from p2pfed.config.model import RunConfig
-from p2pfed.config.plugins import absolute, load_plugins
+from p2pfed.config.plugins import load_plugins
 from p2pfed.config.wording import fix_of
 from p2pfed.errors import ConfigError
 from robust.parameters import meant
 from sim.emptiness import idle_of_network
 from sim.idleness import alike_peers, unused_of_run
+from sim.named_files import whole_paths
 from sim.peer_checks import check_sleepers, degree_errors
 from sim.rounds_scope import ROUNDS, check_scope
 from sim.table_checks import check_tables
@@ -146,7 +147,7 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
         ConfigError: Naming the first field that cannot be used, or the file.
     """
     if isinstance(source, Mapping):
-        source = _whole_paths(source, Path.cwd())
+        source = whole_paths(source, Path.cwd())
     else:
         source = read_file(path_of(source, "scenario"))
     scenario = unchecked(source)
@@ -213,32 +214,7 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError("scenario", str(path), fix) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("scenario", str(path), f"is not TOML ({error}); mend it") from error
-    return _whole_paths(source, path.parent)
-
-
-def _whole_paths(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Name other files so that they are found from everywhere: by other processes, by run folders.
-
-    Args:
-        content: Of a scenario, unchecked.
-        folder: What its relative paths are from.
-    """
-    found = dict(content)
-    if isinstance(content.get("topology"), Mapping):
-        found["topology"] = _whole_path(content["topology"], folder)
-    if isinstance(content.get("availability"), list):
-        found["availability"] = [_whole_path(it, folder) for it in content["availability"]]
-    plugins = content.get("plugins")
-    files = plugins.get("files") if isinstance(plugins, Mapping) else None
-    if plugins and isinstance(files, list) and all(isinstance(file, str) for file in files):
-        found["plugins"] = {**plugins, "files": absolute(files, folder)}
-    return found
-
-
-def _whole_path(table: object, folder: Path) -> object:
-    if isinstance(table, Mapping) and isinstance(table.get("path"), str):
-        return {**table, "path": str((folder / table["path"]).resolve())}
-    return table
+    return whole_paths(source, path.parent)
 
 
 def _check_run_tables(run: Mapping[str, Any]) -> None:

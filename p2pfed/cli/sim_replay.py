@@ -85,6 +85,8 @@ def _show_replay(console: Console, result: "Replay") -> None:
             f"{name}: {text_of(then)} -> {text_of(now)}"
             for name, (then, now) in result.programs.items()
         ]
+    if result.files:
+        rows["files_that_changed"] = list(result.files)
     console.print(facts(rows))
     if result.parting is not None:
         _show_diff(console, result.parting)

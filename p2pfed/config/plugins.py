@@ -14,6 +14,9 @@ from p2pfed.errors import ConfigError
 
 _FIELD: Final = "plugins.files"
 
+# What was in each file when it was run, by the name of its module.
+_RAN: Final[dict[str, bytes]] = {}
+
 
 def load_plugins(files: Sequence[str], folder: Path) -> None:
     """Run plug-ins, each once in a process.
@@ -23,7 +26,8 @@ def load_plugins(files: Sequence[str], folder: Path) -> None:
         folder: What they are relative to.
 
     Raises:
-        ConfigError: If one is not there, is not named as a Python file, or fails.
+        ConfigError: If one is not there, is not named as a Python file, fails, or was edited after
+            it was run: what it named cannot be taken back.
     """
     for file in files:
         path = (folder / file).resolve()
@@ -32,6 +36,9 @@ def load_plugins(files: Sequence[str], folder: Path) -> None:
         name = f"p2pfed_plugin_{digest}_{path.stem}"
         if name not in sys.modules:
             _run(file, path, name)
+        elif path.is_file() and _digest(path) != _RAN[name]:
+            fix = "was edited after this process had run it; start the program again"
+            raise ConfigError(_FIELD, file, fix)
 
 
 def absolute(files: Sequence[str], folder: Path) -> list[str]:
@@ -47,6 +54,7 @@ def _run(file: str, path: Path, name: str) -> None:
     assert specification is not None
     assert specification.loader is not None
     module = module_from_spec(specification)
+    _RAN[name] = _digest(path)
     sys.modules[name] = module  # where dataclasses and pickles in it look for it
     try:
         specification.loader.exec_module(module)
@@ -55,6 +63,10 @@ def _run(file: str, path: Path, name: str) -> None:
         line = _line_in(error, path)
         fix = f"mend it{line}: {type(error).__name__}: {error}"
         raise ConfigError(_FIELD, file, fix) from error
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.blake2b(path.read_bytes()).digest()
 
 
 def _line_in(error: BaseException, path: Path) -> str:

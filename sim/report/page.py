@@ -123,7 +123,7 @@ def _facts(run: FinishedRun) -> str:
     rows["scenario digest"] = run.scenario_digest
     rows["trace digest"] = run.result["trace_digest"]
     rows["made with"] = ", ".join(
-        f"{name} {value}" for name, value in run.program.items() if value is not None
+        f"{name} {value}" for name, value in run.versions.items() if value is not None
     )
     cells = [
         f"<tr><td>{html.escape(name)}</td><td><code>{html.escape(str(value))}</code></td></tr>"

@@ -13,6 +13,7 @@ from p2pfed.config.learning import check_parts
 from p2pfed.errors import ConfigError
 from sim.documents import digest_of, document_of, flat, load_changed
 from sim.in_rounds.translation import scenario_fields
+from sim.named_files import file_digests
 from sim.run_folder import read_run
 from sim.scenario import Scenario
 
@@ -29,11 +30,13 @@ class Setting:
         overrides: What is other than in the sweep's scenario, by dotted field name.
         document: The whole scenario; see `sim.documents`.
         digest: Of the document.
+        files: Digests of the files that it names; see `sim.named_files`.
     """
 
     overrides: Mapping[str, Any]
     document: Mapping[str, Any]
     digest: str
+    files: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -58,12 +61,16 @@ class Cell:
     folder: Path
 
     def is_done(self) -> bool:
-        """Return whether its run folder holds this very simulation, come to its end."""
+        """Return whether its run folder holds this very simulation, come to its end.
+
+        What an earlier version ran, without a word of files, is done if the scenario names none.
+        """
         try:
             found = read_run(self.folder)
         except ConfigError:
             return False
-        return (found.scenario_digest, found.seed) == (self.setting.digest, self.seed)
+        is_same = (found.scenario_digest, found.seed) == (self.setting.digest, self.seed)
+        return is_same and found.files == self.setting.files
 
 
 def plan_settings(
@@ -95,7 +102,12 @@ def plan_settings(
         for combination in itertools.product(*choices):
             overrides = {**chosen, **dict(combination)}
             document = document_of(_checked(base, overrides))
-            made = Setting(overrides=overrides, document=document, digest=digest_of(document))
+            made = Setting(
+                overrides=overrides,
+                document=document,
+                digest=digest_of(document),
+                files=file_digests(document),
+            )
             if made.digest in planned:
                 fix = f"is the same scenario as {dict(planned[made.digest].overrides)}; leave one"
                 raise ConfigError("set", overrides, fix)

@@ -40,6 +40,20 @@ def test_replay_of_something_else_ends_with_1_and_names_the_first_event(p2pfed, 
     assert "--trace" in p2pfed.out
 
 
+def test_replay_names_the_plug_in_that_was_edited(p2pfed, tmp_path):
+    rule = "import robust\nrobust.register('first', lambda vectors: vectors[{}])\n"
+    (tmp_path / "own.py").write_text(rule.format(0))
+    (tmp_path / "short.toml").write_text(f'{SCENARIO}\n[plugins]\nfiles = ["own.py"]\n')
+    p2pfed.json("sim", "run", "short.toml", "--out", "results")
+    program = tmp_path / "results" / "program.json"
+    found = json.loads(program.read_text())
+    found["files"] = {name: "00" * 32 for name in found["files"]}  # as before an edit
+    program.write_text(json.dumps(found))
+    assert list(p2pfed.json("sim", "replay", "results")["files"]) == [str(tmp_path / "own.py")]
+    assert p2pfed("sim", "replay", "results") == 0
+    assert "own.py" in p2pfed.out
+
+
 def test_traces_of_two_latencies_part(p2pfed, traced):
     words = ["--set", "network.latency_s=0.03", "--trace", "other.jsonl"]
     assert p2pfed.json("sim", "run", "short.toml", *words)["trace_digest"] != traced["trace_digest"]

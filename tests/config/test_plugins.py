@@ -32,6 +32,14 @@ def test_each_is_run_once(tmp_path: Path) -> None:
     load_plugins(["own.py", "./own.py"], tmp_path)  # a second time its name would be taken
 
 
+def test_one_that_was_edited_since_is_not_taken_for_what_was_run(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    load_plugins(["own.py"], tmp_path)
+    (tmp_path / "own.py").write_text(f"{OWN}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"'own\.py': was edited .* start the program again"):
+        load_plugins(["own.py"], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

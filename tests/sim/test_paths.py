@@ -9,6 +9,7 @@ import tomli_w
 from p2pfed.errors import ConfigError
 from p2pfed.limits import SIMULATED_PEERS_MAX
 from sim.documents import document_of, with_overrides
+from sim.named_files import file_digests
 from sim.run_folder import read_run, run_into
 from sim.scenario import load_scenario
 from tests.sim.short import SHORT
@@ -93,6 +94,24 @@ def test_a_run_folder_is_run_again_from_anywhere(
     monkeypatch.chdir("/")
     assert named_by(tmp_path / "run" / "scenario.toml") == whole(site)
     assert read_run(tmp_path / "run").scenario().world.topology.create(seed=0).graph.order() == 3
+
+
+def test_every_file_that_a_scenario_names_has_a_digest(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(site)
+    for name in ("patients.csv", "basis.safetensors"):
+        (site / name).write_text(name, encoding="utf-8")
+    document = document_of(load_scenario({**SHORT, **BESIDE}))
+    named = {"task": {"path": "patients.csv", "label": "ill", "note": "x" * 9_000}}
+    named["variants"] = [{"peers": [0], "fields": {"method.basis_file": "basis.safetensors"}}]
+    found = file_digests({**document, **named})
+    assert set(found) == {*whole(site), "patients.csv", "basis.safetensors"}
+    for name in found:
+        Path(name).write_text(f"edited {name}", encoding="utf-8")
+        now = file_digests({**document, **named})
+        assert [it for it in found if found[it] != now[it]] == [name]
+        found = now
 
 
 def test_more_peers_than_can_be_simulated_are_refused() -> None:

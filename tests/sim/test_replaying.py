@@ -77,6 +77,25 @@ def test_without_a_trace_it_is_only_known_that_it_differs(folder: Path) -> None:
     assert (found.is_same, found.has_trace, found.parting) == (False, False, None)
 
 
+def test_files_that_were_edited_since_are_named(tmp_path: Path) -> None:
+    graph, place = tmp_path / "sites.txt", tmp_path / "run"
+    graph.write_text("a b\nb c\n", encoding="utf-8")
+    run_into(place, {**SHORT, "topology": {"name": "file", "nodes": 3, "path": str(graph)}})
+    assert replay(place).files == {}
+    graph.write_text("a b\nb c\nc a\n", encoding="utf-8")
+    found = replay(place)
+    assert not found.is_same
+    ((name, (then, now)),) = found.files.items()
+    assert name == str(graph)
+    assert then != now
+    program = json.loads((place / "program.json").read_text())
+    (place / "program.json").write_text(json.dumps({**program, "files": {}}))
+    assert replay(place).files == {name: (None, now)}
+    del program["files"]  # as an earlier version wrote it
+    (place / "program.json").write_text(json.dumps(program))
+    assert replay(place).files == {}
+
+
 def test_what_only_a_later_version_tells_is_no_difference(folder: Path) -> None:
     result = json.loads((folder / "result.json").read_text())
     del result["rejected_peers"]

@@ -1,5 +1,6 @@
 """Which cells a sweep has, and what they are called."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import pytest
 
 from p2pfed.errors import ConfigError
+from sim.named_files import file_digests
 from sim.scenario import load_scenario
 from sim.sweeps.fitting import check_fits
-from sim.sweeps.plan import load_settings, plan_cells, plan_settings
+from sim.sweeps.plan import Cell, load_settings, plan_cells, plan_settings
 from tests.sim.results import write_run
 from tests.sim.short import SHORT
 
@@ -66,6 +68,27 @@ def test_a_cell_is_done_by_its_own_scenario_and_seed_alone(tmp_path: Path) -> No
     assert [cell.is_done(), other_seed.is_done()] == [True, False]
     (changed,) = plan_settings(BASE, settings=[{"network.latency_s": 0.5}])
     assert not replace(cell, setting=changed).is_done()
+
+
+def test_a_cell_is_not_done_once_a_file_that_the_scenario_names_is_another(tmp_path: Path) -> None:
+    graph = tmp_path / "sites.txt"
+    graph.write_text("a b\nb c\n", encoding="utf-8")
+    topology = {"name": "file", "nodes": 3, "path": str(graph)}
+
+    def planned() -> Cell:
+        (cell,) = plan_cells(
+            plan_settings(load_scenario({**SHORT, "topology": topology})), [0], out
+        )
+        return cell
+
+    out = tmp_path / "out"
+    write_run(planned().folder, seed=0, accuracy=0.5, overrides={"topology": topology})
+    assert not planned().is_done()  # an earlier version did not say what was in the file
+    program = {"files": file_digests(planned().setting.document)}
+    (planned().folder / "program.json").write_text(json.dumps(program), encoding="utf-8")
+    assert planned().is_done()
+    graph.write_text("a b\nb c\nc a\n", encoding="utf-8")
+    assert not planned().is_done()
 
 
 def test_a_name_of_a_folder_is_short_and_has_no_separators() -> None:
