@@ -265,7 +265,8 @@ class Recorder(Watcher):
             report.scores.append(score)
         if report.hostile is None:
             self._take_verdicts(notice.verdicts)
-            self._row_use.add(notice.verdicts, notice.note)
+            has_neighbors = bool(host.member.config.membership.neighbors)
+            self._row_use.add(notice.verdicts, notice.note, has_neighbors=has_neighbors)
 
     def _take_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         hostile = [verdict.weight for verdict in verdicts if verdict.peer in self._hostile]

@@ -9,6 +9,8 @@ from p2pfed.core.events import Verdict
 _REASONS_MAX: Final = 16  # they have counts and sizes in them; beyond these they are not told apart
 _OTHER: Final = "for other reasons"
 
+NOTHING_CAME: Final = "no row of a neighbor ever came, so that nobody learned from others"
+
 
 @final
 class RowUse:
@@ -18,11 +20,20 @@ class RowUse:
         self._integrations = 0
         self._used = 0
         self._refused = 0
+        self._was_in_vain = False
         self._reasons: Counter[str] = Counter()
 
-    def add(self, verdicts: Sequence[Verdict], note: str) -> None:
-        """Take in one integration; one without any row is none."""
+    def add(self, verdicts: Sequence[Verdict], note: str, *, has_neighbors: bool) -> None:
+        """Take in one round.
+
+        Args:
+            verdicts: Of its integration; without any there was none.
+            note: Why its rows had no part in it, or empty.
+            has_neighbors: Whether there is somebody of whom a row could have come: who is alone on
+                purpose misses none.
+        """
         if not verdicts:
+            self._was_in_vain = self._was_in_vain or has_neighbors
             return
         self._integrations += 1
         self._used += sum(verdict.weight > 0.0 for verdict in verdicts)
@@ -36,8 +47,10 @@ class RowUse:
 
     def warning(self) -> str | None:
         """Say that no row was ever used and what the most frequent reason was; None if one was."""
-        if self._used or not (self._integrations or self._refused):
+        if self._used:
             return None
+        if not (self._integrations or self._refused):
+            return NOTHING_CAME if self._was_in_vain else None
         said = "no row of a neighbor was used"
         if self._integrations:
             said += f" in {_counted(self._integrations, 'integration')}"

@@ -180,6 +180,7 @@ class Chronicle:
         self._weights: dict[PeerId, tuple[float, int]] = {}  # sum, count
         self._rejections = Rejections()
         self._row_use = RowUse()
+        self._has_neighbors = False
         self._idle: dict[str, str] = {}
         self._unreachable: dict[PeerId, str] = {}  # configured neighbors, at most 256
         self._history: deque[dict[str, float | int | None]] = deque(maxlen=_HISTORY_MAX)
@@ -209,8 +210,10 @@ class Chronicle:
             ):
                 self._trouble = reason
             case NeighborUnreachable(peer=peer, reason=reason):
+                self._has_neighbors = True
                 self._unreachable[peer] = reason
             case NeighborJoined(peer=peer):
+                self._has_neighbors = True
                 self._unreachable.pop(peer, None)
             case NeighborsAwaited(is_over=True):
                 self._trouble = describe_awaited(notice, unreachable=self._unreachable)
@@ -265,7 +268,7 @@ class Chronicle:
 
     def _take_round(self, notice: RoundFinished) -> None:
         self._loss = self._loss if notice.loss is None else notice.loss
-        self._row_use.add(notice.verdicts, notice.note)
+        self._row_use.add(notice.verdicts, notice.note, has_neighbors=self._has_neighbors)
         if notice.verdicts:
             self._own_weight = notice.own_weight
         if notice.evaluation is not None:

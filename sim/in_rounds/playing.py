@@ -10,6 +10,7 @@ from blake3 import blake3
 from p2pfed.core.events import Evaluation
 from p2pfed.core.notices import StopReason
 from p2pfed.core.plan import is_due
+from p2pfed.core.row_use import NOTHING_CAME
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import digest_of, document_of
 from sim.in_rounds.translation import rounds_config, scenario_fields
@@ -125,7 +126,11 @@ class _Game:
             if score.test_score is not None
         ]
         digests = session.digests()
-        warnings = (self._troubles.warning("which count as failed"), _unused(tally))
+        has_neighbors = any(map(session.traffic.sent_bytes, session.honest))
+        warnings = (
+            self._troubles.warning("which count as failed"),
+            _unused(tally, has_neighbors=has_neighbors),
+        )
         failed = sum(self._reports[peer].has_failed for peer in session.honest)
         failed_share = failed / len(session.honest)
         return Result(
@@ -190,10 +195,12 @@ def _by_side(counts: Mapping[str, int]) -> dict[str, int]:
     return {side: counts.get(side, 0) for side in (HONEST, HOSTILE)}
 
 
-def _unused(tally: Tally) -> str | None:
-    """Say that no row was ever used, and why; None if one was, or none came."""
-    if sum(tally.used.values()) or not tally.unused:
+def _unused(tally: Tally, *, has_neighbors: bool) -> str | None:
+    """Say that no row was ever used, and why; None if one was, or nobody has neighbors."""
+    if sum(tally.used.values()):
         return None
+    if not tally.unused:
+        return NOTHING_CAME if has_neighbors else None
     said = "no row of a neighbor was ever used, so that nobody learned from others"
     reasons = tally.notes or Counter(
         {it: sum(sides.values()) for it, sides in tally.unused.items()}

@@ -11,6 +11,8 @@ from p2pfed.core.events import Verdict
 from p2pfed.core.notices import (
     JobTrouble,
     LogsLeftOut,
+    NeighborJoined,
+    NeighborUnreachable,
     PartActive,
     PartIdle,
     ReputationLost,
@@ -141,6 +143,22 @@ def test_a_node_that_used_no_row_says_why():
     assert chronicle.status(StandingNode()).warning is None
 
 
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_a_node_to_which_no_row_came_says_so_unless_it_is_alone(is_joined):
+    peer = Identity.create().peer
+    chronicle = make_chronicle()
+    chronicle.take(round_finished())
+    assert chronicle.status(StandingNode()).warning is None
+    unreachable = NeighborUnreachable(peer=peer, attempts=3, reason="refused")
+    chronicle.take(NeighborJoined(peer=peer) if is_joined else unreachable)
+    assert chronicle.status(StandingNode()).warning is None  # no round was finished since
+    chronicle.take(round_finished())
+    warning = chronicle.status(StandingNode()).warning
+    assert warning == "no row of a neighbor ever came, so that nobody learned from others"
+    chronicle.take(round_finished(Verdict(peer=peer, weight=0.1, reason="")))
+    assert chronicle.status(StandingNode()).warning is None
+
+
 def test_a_node_that_refused_all_updates_says_why():
     peer = Identity.create().peer
     chronicle = make_chronicle()
@@ -164,7 +182,7 @@ def test_notes_that_are_kept_are_bounded():
     use = RowUse()
     verdicts = (Verdict(peer=b"p" * 32, weight=0.0, reason="not-integrated"),)
     for number in range(100):
-        use.add(verdicts, f"note {number}")
+        use.add(verdicts, f"note {number}", has_neighbors=True)
     assert "for other reasons" in use.warning()
 
 

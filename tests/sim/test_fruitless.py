@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import sim
+from p2pfed.core.row_use import NOTHING_CAME
 from tests.sim.short import SHORT
 
 EVERYBODY = [0, 1, 2]
@@ -44,9 +45,16 @@ def test_rounds_without_a_test_are_warned_of_if_one_was_asked_for() -> None:
     assert sim.run({**SHORT, "until_s": 2.0, "schedule": unasked}).warning is None
 
 
+def test_rows_that_come_after_the_last_round_are_warned_of() -> None:
+    schedule = {**SHORT["schedule"], "mode": "asynchronous"}
+    result = sim.run({**SHORT, "schedule": schedule, "network": {"latency_s": 60.0}})
+    assert result.metrics["finished"] == 1.0
+    assert result.warning == NOTHING_CAME
+
+
 def test_a_peer_that_is_tested_is_enough() -> None:
     slow = {"kind": "slow", "at_s": 0.0, "peers": [1, 2], "speed_ratio": 0.1}
-    assert sim.run({**SHORT, "until_s": 5.0, "faults": [slow]}).warning is None
+    assert sim.run({**SHORT, "until_s": 5.0, "faults": [slow]}).warning == NOTHING_CAME
 
 
 def test_peers_that_wait_in_vain_have_failed() -> None:

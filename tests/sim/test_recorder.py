@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import networkx as nx
 import pytest
 
 import topologies
@@ -73,6 +74,23 @@ def test_updates_that_all_were_refused_are_warned_of(world: World, recorder: Rec
     assert said is not None
     assert said.endswith("1 update refused before, so that nobody learned from others: too large")
     recorder.notice_given(world.hosts[2], finished(world, {3: 0.5}))
+    assert recorder.warning() is None
+
+
+def test_rounds_to_which_no_row_came_are_warned_of(world: World, recorder: Recorder) -> None:
+    recorder.notice_given(world.hosts[0], finished(world, {}))  # a liar's affair
+    assert recorder.warning() is None
+    recorder.notice_given(world.hosts[2], finished(world, {}))
+    said = "no row of a neighbor ever came, so that nobody learned from others"
+    assert recorder.warning() == said
+    recorder.notice_given(world.hosts[2], finished(world, {3: 0.5}))
+    assert recorder.warning() is None
+
+
+def test_who_has_no_neighbors_misses_no_rows() -> None:
+    alone = stub_world(nx.empty_graph(2), ScheduleConfig(rounds_max=1))
+    recorder = Recorder({}, [host.peer for host in alone.hosts])
+    recorder.notice_given(alone.hosts[0], finished(alone, {}))
     assert recorder.warning() is None
 
 

@@ -206,6 +206,12 @@ def test_a_data_frame_has_no_times() -> None:
     assert frame["test_score"].notna().sum() == 5
 
 
+def test_neighbors_that_all_are_silent_are_warned_of() -> None:
+    silent = [{"peer": peer, "kind": "silent"} for peer in range(1, 6)]
+    said = "no row of a neighbor ever came, so that nobody learned from others"
+    assert sim.run({**SMALL, "adversaries": silent}).warning == said
+
+
 class Rounds(Watcher):
     """Remembers what it is told."""
 
@@ -270,7 +276,11 @@ def test_options_of_the_integration_are_those_of_the_scenario(name: str, value: 
 
 def test_rows_that_nobody_used_are_warned_of_with_their_reason() -> None:
     tally = Tally(unused={"rare": Counter(honest=1), "norm-cap": Counter(honest=1, hostile=1)})
-    said = _unused(tally)
+    said = _unused(tally, has_neighbors=True)
     assert said is not None
     assert said.endswith(": norm-cap")
-    assert _unused(replace(tally, used=Counter(honest=1))) is None
+    assert _unused(replace(tally, used=Counter(honest=1)), has_neighbors=True) is None
+
+
+def test_who_has_no_neighbors_misses_no_rows() -> None:
+    assert _unused(Tally(), has_neighbors=False) is None
