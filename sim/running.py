@@ -194,7 +194,7 @@ def _build(
             made = assemble(
                 config,
                 identity_of(seed, index),
-                task=rows.task_of(config),
+                task=adversary.task(rows.task_of(config)),
                 before_publish=adversary.difference,
                 cache=cache,
                 entropy=identity_of(seed, index).seed,

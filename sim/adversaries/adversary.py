@@ -30,6 +30,10 @@ class Adversary:
         """Return what is really served for a payload."""
         return Served(size_bytes=len(payload), payload=payload)
 
+    def task(self, own: Any) -> Any:
+        """Return the task that is trained on for the own one, a `p2pfed.learn.task.Task`."""
+        return own
+
     def difference(self, own: Any) -> Any:
         """Return what is published for the own difference from the initial vector.
 

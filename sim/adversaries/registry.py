@@ -1,6 +1,7 @@
 """All hostile peers by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ PUBLISHED: Final = (
 
 def names() -> tuple[str, ...]:
     """List the names that `create` knows, sorted; registered attacks among them."""
-    return tuple(sorted([*ADVERSARIES, *PUBLISHED, *_registered()]))
+    return tuple(sorted([*ADVERSARIES, *PUBLISHED, *_registered(), *_on_data()]))
 
 
 def create(
@@ -56,7 +57,8 @@ def create(
         name: One of `names()`. A "sleeper+" before an attack on vectors delays it.
         seed: Of the world.
         index: Number of the peer that it makes hostile.
-        params: The kind's own parameters: `scale` of `scaled-difference`, or those of the attack.
+        params: The kind's own parameters: `scale` of `scaled-difference`, or those of the attack
+            on vectors or on data.
 
     Raises:
         ConfigError: If the name or a parameter cannot be used.
@@ -70,6 +72,8 @@ def create(
                 fix = f"remove it; {name} takes {', '.join(known) or 'none'}"
                 raise ConfigError(f"adversaries.{key}", value, fix)
         return maker(seed, index, **params)
+    if name in _on_data():
+        return _poisoned(name, params)
     if not set(name.split("+")) <= {*PUBLISHED, *_registered()}:
         raise ConfigError("adversaries.kind", name, _fix(name))
     return _published(name, seed, index, params)
@@ -79,6 +83,12 @@ def _registered() -> tuple[str, ...]:
     from sim.adversaries.attacks.registry import registered_names
 
     return registered_names()
+
+
+def _on_data() -> tuple[str, ...]:
+    from sim.adversaries.attacks.registry import data_attack_names
+
+    return data_attack_names()
 
 
 def _fix(name: str) -> str:
@@ -91,13 +101,11 @@ def _fix(name: str) -> str:
 
 def _why_in_rounds(name: str) -> str | None:
     """Return why what rounds have is not there with messages; None for a wrong name."""
-    from sim.adversaries.attacks import attack_names, data_attack_names
+    from sim.adversaries.attacks import attack_names
 
     parts = set(name.split("+"))
     if name == "silent":
         return "a peer that sends nothing is one of [[faults]], a crash"
-    if name in data_attack_names():
-        return "liars train on the rows that they have"
     if not parts <= set(attack_names()):
         return None
     if "non-finite" in parts:
@@ -116,10 +124,25 @@ def _published(name: str, seed: int, index: int, params: Mapping[str, Any]) -> A
     from sim.adversaries.attacks import create_attack
     from sim.adversaries.published import Published
 
-    try:
+    with _adversary_fields():
         attack = create_attack(name, **params)
+    number = int.from_bytes(seed_bytes(seed, f"attack/{index}")[:8], "big")
+    return Published(attack, torch.Generator().manual_seed(number))
+
+
+def _poisoned(name: str, params: Mapping[str, Any]) -> Adversary:
+    from sim.adversaries.attacks import create_data_attack
+    from sim.adversaries.poisoned import Poisoned
+
+    with _adversary_fields():
+        return Poisoned(create_data_attack(name, **params))
+
+
+@contextmanager
+def _adversary_fields() -> Iterator[None]:
+    """Name the fields of attacks as a scenario does."""
+    try:
+        yield
     except ConfigError as error:
         field = "kind" if error.field == "attack" else error.field
         raise ConfigError(f"adversaries.{field}", error.value, error.fix) from error
-    number = int.from_bytes(seed_bytes(seed, f"attack/{index}")[:8], "big")
-    return Published(attack, torch.Generator().manual_seed(number))

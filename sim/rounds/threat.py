@@ -1,7 +1,7 @@
 """What the liars of a run do: nothing, silence, lies about their rows, lies in their data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 import torch
@@ -19,6 +19,7 @@ from sim.adversaries.attacks import (
 )
 from sim.adversaries.attacks.data import Backdoor, DataAttack
 from sim.adversaries.attacks.own import OwnAttack
+from sim.adversaries.poisoned import poisoned
 from sim.adversaries.registry import ADVERSARIES
 from sim.adversaries.scaled_difference import SCALE
 from sim.adversaries.view import Attack
@@ -75,16 +76,13 @@ class Threat:
         """Return a liar's task with the rows that it trains on.
 
         Raises:
-            ConfigError: If the task's inputs are not one tensor.
+            ConfigError: If the task's inputs are not one tensor, or the attack makes labels that
+                are none of the task's.
+            LocalError: If the attack does not fit the inputs.
         """
         if self.data_attack is None:
             return task
-        rows = task.rows("train")
-        examples = rows.batch(torch.arange(len(rows)))
-        if not isinstance(examples.inputs, Tensor):
-            fix = "remove it; the rows of this task have named inputs"
-            raise ConfigError("rounds.data_attack", type(self.data_attack).__name__, fix)
-        return replace(task, train=Examples(*self.data_attack(examples.inputs, examples.labels)))
+        return poisoned(task, self.data_attack, field="rounds.data_attack")
 
     def success(self, model: Model, vectors: Tensor, rows: Examples) -> float | None:
         """Return which share of triggered rows of other classes is taken for the liars' class.

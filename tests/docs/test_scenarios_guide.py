@@ -17,7 +17,7 @@ import sim
 from p2pfed.config.model import RunConfig
 from p2pfed.learn.tasks import TASKS
 from sim.adversaries import registry
-from sim.adversaries.attacks.registry import LOCAL, WRAPPERS
+from sim.adversaries.attacks.registry import DATA_ATTACKS, LOCAL, WRAPPERS
 from sim.result import PeerReport, Result, Score
 from sim.scenario import load_scenario
 from sim.tables import (
@@ -118,7 +118,7 @@ def parameters_of(kind: str) -> list[str]:
     if kind in registry.ADVERSARIES:
         known = list(signature(registry.ADVERSARIES[kind]).parameters.values())[2:]
     else:
-        known = list(signature({**LOCAL, **WRAPPERS}[kind]).parameters.values())
+        known = list(signature({**LOCAL, **WRAPPERS, **DATA_ATTACKS}[kind]).parameters.values())
     return [written(it) for it in known if it.name != "attack"]
 
 

@@ -95,8 +95,13 @@ def test_old_frames_do_no_harm(make_world: Any, mode: str) -> None:
 
 
 def test_every_attack_has_its_name() -> None:
+    needed: dict[str, dict[str, Any]] = {
+        "backdoor": {"positions": [0]},
+        "mirror-labels": {"class_count": 10},
+        "shift-labels": {"class_count": 10},
+    }
     for name in registry.names():
-        registry.create(name, seed=0, index=1)
+        registry.create(name, seed=0, index=1, params=needed.get(name))
     with pytest.raises(ConfigError, match="scaled-difference"):
         registry.create("unknown", seed=0, index=1)
 
@@ -107,14 +112,12 @@ def test_every_attack_has_its_name() -> None:
         ("min-max", "a liar knows no row but its own, and this needs those of others"),
         ("sleeper+alie", "a liar knows no row but its own, and this needs those of others"),
         ("non-finite", "no codec encodes NaN or infinity"),
-        ("mirror-labels", "liars train on the rows that they have"),
         ("silent", "a peer that sends nothing is one of [[faults]], a crash"),
     ],
 )
 def test_what_rounds_have_alone_is_refused_with_reason_and_fix(name: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         registry.create(name, seed=0, index=1)
-    fix = 'write fidelity = "rounds", which has it, or write one of delta-free-rider, '
+    fix = 'write fidelity = "rounds", which has it, or write one of backdoor, '
     assert caught.value.fix.startswith(f"with messages, {reason}; {fix}")
-    params = {"class_count": 10} if name == "mirror-labels" else {}
-    lie_of_kind(name, params)  # rounds do have it
+    lie_of_kind(name, {})  # rounds do have it
