@@ -155,16 +155,24 @@ def _with_endless_drawn(case: Case, generator: random.Random) -> Case:
     some = sorted(generator.sample(everybody, k=max(1, case.nodes // 2)))
     endless = generator.choice(((), some, everybody, everybody))
     training_s = generator.choice(_ENDLESS_TRAINING_S)
-    # Every edge carries the entries of all: so many large ones never get through.
-    is_log = case.family is UpdateFamily.LEDGER
-    is_too_much = is_log and case.payload_bytes * case.nodes > (
-        (case.link.bandwidth_bytes_per_s or math.inf) * USUAL_TRAINING_S
-    )
-    if not endless or is_too_much:
+    if not endless or _is_too_much(case, training_s):
         return case
     # Links are back before those who have trained leave: their last rows are still to be had.
     membership = case.membership if len(endless) == case.nodes else _QUICK
     return replace(case, endless=tuple(endless), training_s=training_s, membership=membership)
+
+
+def _is_too_much(case: Case, training_s: float) -> bool:
+    """Return whether entries of logs come faster than edges can take them on.
+
+    Every edge carries the entries of all. Large ones are fetched, one of an author at a time.
+    """
+    if case.family is not UpdateFamily.LEDGER or case.payload_bytes < LARGE_PAYLOAD_BYTES:
+        return False
+    link = case.link
+    capacity_bytes = (link.bandwidth_bytes_per_s or math.inf) * USUAL_TRAINING_S
+    fetch_s = 2.0 * (link.latency_s + link.reordering_s)
+    return case.payload_bytes * case.nodes > capacity_bytes or fetch_s > 0.5 * training_s
 
 
 def _with_more_drawn(case: Case, generator: random.Random) -> Case:
