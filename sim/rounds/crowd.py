@@ -109,6 +109,7 @@ class Crowd:
             for place, known in zip(places, others, strict=True)
         ]
         self._weights = torch.tensor(weights, dtype=torch.float64).T.contiguous()  # (n, g)
+        self._weights_of_all = _with_own(self._weights)  # where no row is rejected
         self._honest_count = 1 + len(places[0].honest)
         self._rule = rule
 
@@ -142,9 +143,16 @@ class Crowd:
             if count == 0:
                 continue
             alike = (used_counts == count).nonzero()[:, 0]
-            for chosen in alike.split(peers_max):
-                rows = self._rows(chosen, published, told)
-                block = self._block(chosen, rows, lengths[:, chosen], is_used[:, chosen])
+            # Of all blocks at once: to index with a tensor takes as long for few as for many.
+            weights = self._weights_of_all if count == len(lengths) else self._weights
+            of_alike = [it[:, alike] for it in (self._numbers, weights, lengths, is_used)]
+            for chosen, *of_block in zip(
+                alike.split(peers_max),
+                *(it.split(peers_max, dim=1) for it in of_alike),
+                strict=True,
+            ):
+                rows = self._rows(of_block[0], published, None if told is None else told[:, chosen])
+                block = self._block(rows, *of_block, rejected_count=len(lengths) - count)
                 # A sum beyond the type is for the integrator.
                 is_whole = torch.isfinite(block.vectors.sum(dim=1))
                 if bool(is_whole.any()):
@@ -160,31 +168,38 @@ class Crowd:
         ]
         return torch.stack(in_order).view(count, len(lies), -1)
 
-    def _rows(self, chosen: Tensor, published: Tensor, told: Tensor | None) -> Tensor:
-        """Return the rows of some peers, shape (n, k, d)."""
-        numbers = self._numbers[: self._honest_count, chosen]
+    def _rows(self, numbers: Tensor, published: Tensor, told: Tensor | None) -> Tensor:
+        """Return the rows of some peers, shape (n, k, d), behind the honest ones those told."""
+        numbers = numbers[: self._honest_count]
         # Indexing with a matrix would give the same and take three times as long.
         honest = published.index_select(0, numbers.flatten()).view(*numbers.shape, -1)
-        return honest if told is None else torch.cat([honest, told[:, chosen]])
+        return honest if told is None else torch.cat([honest, told])
 
-    def _block(self, chosen: Tensor, rows: Tensor, lengths: Tensor, is_used: Tensor) -> Block:
-        """Integrate at some peers, of which each uses as many rows."""
-        order = (~is_used).to(torch.int8).sort(dim=0, stable=True).indices
-        order = order[: int(is_used[:, 0].sum())]  # (u, k)
-        weights = self._weights[:, chosen].gather(0, order)
-        weights[0] = (1.0 - weights.sum(dim=0)).clamp_min_(0.0)
-        weights /= weights.sum(dim=0)
-        rejected_count = len(rows) - len(order)
+    def _block(
+        self,
+        rows: Tensor,
+        numbers: Tensor,
+        weights: Tensor,
+        lengths: Tensor,
+        is_used: Tensor,
+        *,
+        rejected_count: int,
+    ) -> Block:
+        """Integrate at some peers, of each of which as many rows are rejected."""
         verdicts: Verdicts | None = None
         if not rejected_count and not self.has_liars and self._are_all_used(rows):
             vectors = self._rule.vectors(rows, weights)
+        elif not rejected_count:
+            vectors, shares = self._rule.integrate(rows, weights)
+            verdicts = _verdicts(shares, is_used, lengths)
         else:
-            used = _taken(rows, order) if rejected_count else rows
+            order = (~is_used).to(torch.int8).sort(dim=0, stable=True).indices[:-rejected_count]
+            used, weights = _taken(rows, order), _with_own(weights.gather(0, order))
             vectors, shares = self._rule.integrate(used, weights, rejected_count=rejected_count)
             of_all = torch.zeros(is_used.shape, dtype=shares.dtype).scatter_(0, order, shares)
             verdicts = _verdicts(of_all, is_used, lengths)
         return Block(
-            numbers=self._numbers[:, chosen],
+            numbers=numbers,
             honest_count=self._honest_count,
             rows=rows,
             vectors=vectors,
@@ -233,6 +248,13 @@ def find_crowds(config: RoundsConfig, places: Sequence[Neighborhood], *, size: i
 def _block_peers(row_count: int, size: int) -> int:
     """Return how many peers a block has, of so many rows of d = `size` each; 0 if not even one."""
     return BLOCK_BYTES // (row_count * size * _FLOAT_BYTES)
+
+
+def _with_own(weights: Tensor) -> Tensor:
+    """Return weights (n, k) with what the others leave as the first one, so that all sum to 1."""
+    own = (1.0 - weights[1:].sum(dim=0, keepdim=True)).clamp_min_(0.0)
+    found = torch.cat([own, weights[1:]])
+    return found / found.sum(dim=0)
 
 
 def _taken(rows: Tensor, order: Tensor) -> Tensor:

@@ -216,6 +216,12 @@ class Tally:
             names: Of all peers, by number.
             is_last: As above.
         """
+        self.kept.extend([False] * len(block.vectors))
+        if block.verdicts is None:  # all are honest and used
+            count = block.numbers[1:].numel()
+            self.honest_reasons[str(robust.Reason.ACCEPTED)] += count
+            self.used[HONEST] += count if is_last else 0
+            return
         sides = ((HONEST, self.honest_reasons), (HOSTILE, self.liar_reasons))
         for reason, *numbers_by_side in block.reasons():
             for (side, reasons), numbers in zip(sides, numbers_by_side, strict=True):
@@ -225,7 +231,6 @@ class Tally:
                 if is_last:
                     self._tell(reason, map(names.__getitem__, numbers), len(numbers), side)
         self.liar_weights.extend(block.liar_weights())
-        self.kept.extend([False] * len(block.vectors))
 
     def add_block_distances(self, rows: Tensor, results: Tensor) -> None:
         """Measure as `add_distances` does, but in the type of the rows: it differs by rounding.
