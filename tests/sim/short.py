@@ -9,3 +9,8 @@ SHORT: dict[str, Any] = {
     "schedule": {"rounds_max": 2, "linger_s": 1.0},
     "topology": {"name": "ring", "nodes": 3},
 }
+
+
+def make(**tables: Any) -> dict[str, Any]:
+    """Return a scenario of four peers on a ring with more tables."""
+    return {"run": {"task": "digits"}, "topology": {"name": "ring", "nodes": 4}, **tables}

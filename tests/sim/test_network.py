@@ -1,8 +1,5 @@
-"""The network model by itself: order, bandwidth, loss, partitions, half-open connections."""
+"""The network model by itself: shared lines, dials, partitions, half-open connections."""
 
-import math
-import random
-from statistics import median
 from typing import Any
 
 import networkx as nx
@@ -12,15 +9,10 @@ from p2pfed.core.events import DialFailed, Event, FrameReceived, PeerConnected, 
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from sim.clock import Clock
-from sim.identities import random_for
 from sim.links import (
     OVERHEAD_BYTES,
-    RETRANSMISSION_S_MIN,
-    AccessLine,
-    Drawn,
     Latency,
     LinkModel,
-    Wire,
 )
 from sim.network import Network, NetworkTiming, PeerLine, Power
 
@@ -82,156 +74,6 @@ def net() -> Net:
     return Net()
 
 
-def make_wire(clock: Clock, **model: Any) -> Wire:
-    return Wire(LinkModel(**model), clock, lambda: random_for(0, "test"))
-
-
-def test_what_is_sent_shares_the_bandwidth() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency_s=1.0, bandwidth_bytes_per_s=100.0)
-    for name in "ab":
-        wire.send(100 - OVERHEAD_BYTES, lambda name=name: arrivals.append((name, clock.now_s)))
-    while clock.step():
-        pass
-    assert arrivals == [("a", 2.0), ("b", 3.0)]
-
-
-def test_loss_delays_and_keeps_the_order() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency_s=0.01, loss_ratio=0.5)
-    for number in range(100):
-        wire.send(100, lambda number=number: arrivals.append((number, clock.now_s)))
-    while clock.step():
-        pass
-    assert [number for number, _ in arrivals] == list(range(100))
-    assert arrivals[-1][1] > 0.2
-
-
-class Scripted(random.Random):
-    """Draws what it is told to, and then ones, by which nothing is lost."""
-
-    def __init__(self, *drawn: float) -> None:
-        super().__init__(0)
-        self.left = list(drawn)
-
-    def random(self) -> float:
-        return self.left.pop(0) if self.left else 1.0
-
-
-def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
-    clock, arrivals = Clock(), []
-    model = LinkModel(latency_s=1.0, loss_ratio=0.5)
-    wire = Wire(model, clock, lambda: Scripted(0.0, 0.0, 0.0))
-    wire.send(1, lambda: arrivals.append(clock.now_s))
-    while clock.step():
-        pass
-    pause_s = RETRANSMISSION_S_MIN + 2.0
-    assert arrivals == [pytest.approx(1.0 + (1 + 2 + 4) * pause_s)]
-
-
-def test_what_follows_a_loss_waits_for_it() -> None:
-    clock, arrivals = Clock(), []
-    model = LinkModel(latency_s=1.0, loss_ratio=0.5)
-    wire = Wire(model, clock, lambda: Scripted(0.0))
-    for name in "ab":
-        wire.send(1, lambda name=name: arrivals.append((name, clock.now_s)))
-    while clock.step():
-        pass
-    late_s = pytest.approx(1.0 + RETRANSMISSION_S_MIN + 2.0)
-    assert arrivals == [("a", late_s), ("b", late_s)]
-
-
-def test_what_waited_for_a_partition_comes_with_the_next_retransmission() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency_s=1.0)
-    wire.is_blocked = True
-    wire.send(1, lambda: arrivals.append(clock.now_s))
-    clock.after(5.0, wire.unblock)
-    while clock.step():
-        pass
-    assert arrivals == [pytest.approx(5.0 + 1.0 + RETRANSMISSION_S_MIN)]
-
-
-def test_a_second_partition_ends_for_what_waited_for_it_alone() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency_s=1.0)
-    for begin_s in (0.0, 10.0):
-        clock.after(begin_s, lambda: setattr(wire, "is_blocked", True))
-        clock.after(begin_s, lambda: wire.send(1, lambda: arrivals.append(clock.now_s)))
-        clock.after(begin_s + 5.0, wire.unblock)
-    clock.after(16.0, lambda: wire.send(1, lambda: arrivals.append(clock.now_s)))
-    while clock.step():
-        pass
-    pause_s = 1.0 + RETRANSMISSION_S_MIN
-    assert arrivals == pytest.approx([5.0 + pause_s, 15.0 + pause_s, 17.0])
-
-
-def test_a_frame_has_room_with_what_carries_it_or_not_at_all() -> None:
-    wire = make_wire(Clock(), queue_bytes_max=1_000)
-    assert wire.has_room(1_000 - OVERHEAD_BYTES)
-    assert not wire.has_room(1_001 - OVERHEAD_BYTES)
-
-
-def test_what_was_thrown_away_takes_no_time() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency_s=1.0, bandwidth_bytes_per_s=100.0)
-    wire.send(10_000, lambda: arrivals.append("thrown away"))
-    wire.throw_away()
-    wire.send(100 - OVERHEAD_BYTES, lambda: arrivals.append(clock.now_s))
-    while clock.step():
-        pass
-    assert arrivals == [2.0]
-
-
-def test_what_was_thrown_away_does_not_count_as_sent() -> None:
-    clock = Clock()
-    wire = make_wire(clock, bandwidth_bytes_per_s=100.0)
-    wire.send(100 - OVERHEAD_BYTES, lambda: None)
-    wire.send(200 - OVERHEAD_BYTES, lambda: None)
-    clock.after(1.0, wire.throw_away)  # when the first has left
-    while clock.step():
-        pass
-    assert wire.sent_bytes == 100
-
-
-def test_a_partition_holds_frames_and_keeps_their_order() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency_s=1.0)
-    clock.after(0.0, lambda: wire.send(1, lambda: arrivals.append("before")))
-    clock.after(0.5, lambda: setattr(wire, "is_blocked", True))
-    # In flight when the way opens again: it may not overtake what waited.
-    clock.after(2.9, lambda: wire.send(1, lambda: arrivals.append("during")))
-    clock.after(3.0, wire.unblock)
-    clock.after(3.1, lambda: wire.send(1, lambda: arrivals.append("after")))
-    while clock.step():
-        pass
-    assert arrivals == ["before", "during", "after"]
-
-
-def draw(latency: Latency, spread_ratio: float) -> list[float]:
-    model = LinkModel(latency_s=1.0, latency=latency, spread_ratio=spread_ratio)
-    generator = random_for(0, "test")
-    return [model.draw_latency_s(generator) for _ in range(2_000)]
-
-
-def test_constant_delays_are_the_latency() -> None:
-    assert set(draw(Latency.CONSTANT, 0.5)) == {1.0}
-
-
-def test_uniform_delays_stay_within_their_share() -> None:
-    drawn = draw(Latency.UNIFORM, 0.5)
-    assert 0.5 <= min(drawn) < 0.51
-    assert 1.49 < max(drawn) <= 1.5
-    assert all(delay >= 0.0 for delay in draw(Latency.UNIFORM, 2.0))
-
-
-def test_lognormal_delays_have_the_latency_as_their_median() -> None:
-    drawn = draw(Latency.LOGNORMAL, 0.5)
-    assert median(drawn) == pytest.approx(1.0, rel=0.05)
-    within = [delay for delay in drawn if math.exp(-0.5) < delay < math.exp(0.5)]
-    assert len(within) / len(drawn) == pytest.approx(0.683, abs=0.03)
-
-
 def test_an_edge_keeps_the_delay_that_it_drew() -> None:
     net = Net(latency=Latency.LOGNORMAL, spread_ratio=0.5)
     delays = {pair: wire.model.latency_s for pair, wire in net.network.wires.items()}
@@ -240,22 +82,6 @@ def test_an_edge_keeps_the_delay_that_it_drew() -> None:
         Net(latency=Latency.LOGNORMAL, spread_ratio=0.5, seed=1).network.wires[0, 1].model.latency_s
         not in delays.values()
     )
-
-
-def test_messages_with_delays_of_their_own_keep_their_order() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency=Latency.LOGNORMAL, spread_ratio=1.0, drawn=Drawn.MESSAGE)
-    for number in range(50):
-        clock.after(
-            0.01 * number,
-            lambda number=number: wire.send(
-                10, lambda: arrivals.append((number, round(clock.now_s - 0.01 * number, 9)))
-            ),
-        )
-    while clock.step():
-        pass
-    assert [number for number, _ in arrivals] == list(range(50))
-    assert len({delay for _, delay in arrivals}) > 20
 
 
 def connected(net: Net) -> Net:
@@ -294,16 +120,6 @@ def test_a_clogged_edge_keeps_no_other_waiting_for_the_upload() -> None:
     assert clogged_s - begun_s == pytest.approx(61.0 + LATENCY_S)
 
 
-def test_what_comes_later_uses_an_access_line_while_it_is_free() -> None:
-    line = AccessLine(1e9)  # a byte takes a nanosecond
-    assert line.carry(10, 100, now_ns=0) == 110
-    assert line.carry(10, 0, now_ns=0) == 10
-    assert line.carry(20, 0, now_ns=0) == 30  # in the order of asking
-    assert line.carry(71, 0, now_ns=0) == 181  # too long for what is left before 100
-    assert line.carry(70, 30, now_ns=30) == 100
-    assert line.carry(1, 30, now_ns=30) == 182
-
-
 def test_all_edges_of_a_peer_share_its_download_in_the_order_of_arrival() -> None:
     net = connected(Net(lines={1: PeerLine(download_bytes_per_s=1_000.0, latency_s=0.0)}))
     began_s = net.clock.now_s
@@ -320,20 +136,6 @@ def test_a_peers_latency_is_added_to_its_edges() -> None:
     delays = {pair: wire.model.latency_s for pair, wire in net.network.wires.items()}
     assert delays[0, 1] == delays[1, 0] == pytest.approx(LATENCY_S + 0.1)
     assert delays[1, 2] == LATENCY_S
-
-
-def test_a_clogged_link_takes_nothing_and_then_all() -> None:
-    clock, arrivals = Clock(), []
-    wire = make_wire(clock, latency_s=1.0)
-    wire.send(1, lambda: arrivals.append(("before", clock.now_s)))
-    wire.clog(round(10e9))
-    for name in "ab":
-        wire.send(1, lambda name=name: arrivals.append((name, clock.now_s)))
-    assert wire.is_clogged
-    while clock.step():
-        pass
-    assert arrivals == [("before", 1.0), ("a", 11.0), ("b", 11.0)]
-    assert not wire.is_clogged
 
 
 def test_nobody_connects_through_a_clogged_link(net: Net) -> None:
