@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sim.result import Result
     from sim.scenario import Scenario
 
-_FAILURES: Final = ("failed", "neighbors")  # `StopReason.is_failure`, without what that imports
 _PEERS_SHOWN: Final = 50  # on one screen or two
 
 app = typer.Typer(
@@ -95,7 +94,7 @@ def run(
     output.result(found, lambda console: _show(console, found))
     if found["warning"]:
         output.people.print(f"warning: {found['warning']}")
-    if found["metrics"]["failed"] or any(it["stopped"] in _FAILURES for it in found["peers"]):
+    if any(report.has_failed for report in result.peers):
         raise EndedError(EXIT_FAILED)
 
 
