@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from p2pfed.config.coherence import without_effect
 from p2pfed.errors import ConfigError
 from sim.availability import absences, starts_s
 from sim.tables import (
@@ -57,14 +58,12 @@ def idle_of_network(table: NetworkTable) -> Iterator[ConfigError]:
     if table.latency_distribution != "constant":
         return
     usual = NetworkTable()
-    fix = (
-        "set network.latency_distribution = uniform or lognormal as well, or remove it; it has no "
-        "effect without"
-    )
+    spread = "network.latency_distribution = uniform or lognormal"
     if table.latency_spread_ratio not in (0.0, usual.latency_spread_ratio):
-        yield ConfigError("network.latency_spread_ratio", table.latency_spread_ratio, fix)
+        ratio = table.latency_spread_ratio
+        yield without_effect("network.latency_spread_ratio", ratio, spread)
     if table.latency_drawn != usual.latency_drawn:
-        yield ConfigError("network.latency_drawn", table.latency_drawn, fix)
+        yield without_effect("network.latency_drawn", table.latency_drawn, spread)
 
 
 def check_links(world: Surrounding, *, seed: int) -> None:

@@ -40,38 +40,30 @@ def _others(table: str, model: type[Any], switch: str) -> tuple[str, ...]:
     return tuple(f"{table}.{name}" for name in model.model_fields if name != switch)
 
 
+def _enabled(table: str, fields: tuple[str, ...], *, is_promise: bool = False) -> _Part:
+    switch = f"{table}.enabled"
+    return _Part(
+        switch=switch, off=(False,), on=f"{switch} = true", fields=fields, is_promise=is_promise
+    )
+
+
 # A part that builds on another one comes behind it.
 _PARTS: Final = (
-    _Part(
-        switch="privacy.enabled",
-        off=(False,),
-        on="privacy.enabled = true",
-        fields=_others("privacy", PrivacyTable, "enabled"),
-        is_promise=True,
+    _enabled("privacy", _others("privacy", PrivacyTable, "enabled"), is_promise=True),
+    _enabled(
+        "integration.prioritizer",
+        _others("integration.prioritizer", PrioritizerTable, "enabled"),
     ),
-    _Part(
-        switch="integration.prioritizer.enabled",
-        off=(False,),
-        on="integration.prioritizer.enabled = true",
-        fields=_others("integration.prioritizer", PrioritizerTable, "enabled"),
-    ),
-    _Part(
-        switch="reputation.enabled",
-        off=(False,),
-        on="reputation.enabled = true",
-        fields=(
+    _enabled(
+        "reputation",
+        (
             "reputation.policy",
             "reputation.groups",
             "reputation.quotas",
             "reputation.loss_gate.enabled",
         ),
     ),
-    _Part(
-        switch="reputation.loss_gate.enabled",
-        off=(False,),
-        on="reputation.loss_gate.enabled = true",
-        fields=_others("reputation.loss_gate", LossGateTable, "enabled"),
-    ),
+    _enabled("reputation.loss_gate", _others("reputation.loss_gate", LossGateTable, "enabled")),
     _Part(
         switch="participation.weights",
         off=("alike",),
@@ -125,8 +117,19 @@ def idle_fields(config: RunConfig) -> Iterator[ConfigError]:
         for field in part.fields:
             value = value_at(config, field)
             if value != value_at(usual, field) or (part.is_promise and _is_meant(config, field)):
-                fix = f"set {part.on} as well, or remove it; it has no effect without"
-                yield ConfigError(field, value, fix)
+                yield without_effect(field, value, part.on)
+
+
+def without_effect(field: str, value: Any, on: str) -> ConfigError:
+    """Return that a value has no effect without something else.
+
+    Args:
+        field: Dotted name of the value's field.
+        value: The value.
+        on: What to set, too.
+    """
+    fix = f"set {on} as well, or remove it; it has no effect without"
+    return ConfigError(field, value, fix)
 
 
 def value_at(config: RunConfig, field: str) -> Any:
