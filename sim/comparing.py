@@ -119,9 +119,8 @@ def _compare(
     for folder, has, wanted in ((place, one, two), (other_place, two, one)):
         missing = sorted(wanted.keys() - has.keys())
         if missing:
-            shown = ", ".join(map(str, missing[:_SEEDS_SHOWN]))
-            more = f" and {len(missing) - _SEEDS_SHOWN} more" if missing[_SEEDS_SHOWN:] else ""
-            fix = f"has no run of seed {shown}{more}, so that runs are no pairs; run these too"
+            seeds_missing = _first(list(map(str, missing)), _SEEDS_SHOWN)
+            fix = f"has no run of seed {seeds_missing}, so that runs are no pairs; run these too"
             raise ConfigError("folder", str(folder / name if name else folder), fix)
     seeds = tuple(sorted(one))
     measures = [(measures_of(one[it].result), measures_of(two[it].result)) for it in seeds]
@@ -215,20 +214,20 @@ def _no_equal_settings(
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
     # A folder may hold the runs of its only setting itself.
-    shown_names = ", ".join(name or "runs of its own" for name in names[:_NAMES_SHOWN])
-    return f"{shown_names} and {more} more" if more > 0 else shown_names
+    return _first([name or "runs of its own" for name in names], _NAMES_SHOWN)
 
 
 def _fields_of(changed: Mapping[str, tuple[Any, Any]]) -> str:
     """Say which fields differ, and both values."""
-    fields = ", ".join(
-        f"{field} ({_written(one)}, {_written(two)})"
-        for field, (one, two) in list(changed.items())[:_FIELDS_SHOWN]
-    )
-    more = len(changed) - _FIELDS_SHOWN
-    return f"{fields} and {more} more" if more > 0 else fields
+    said = [f"{field} ({_written(one)}, {_written(two)})" for field, (one, two) in changed.items()]
+    return _first(said, _FIELDS_SHOWN)
+
+
+def _first(said: Sequence[str], most: int) -> str:
+    """Return the first of some texts in one, and how many more there are."""
+    more = len(said) - most
+    return ", ".join(said[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _written(value: Any) -> str:
