@@ -47,7 +47,9 @@ class Ending:
     def _is_awaited(self, host: Host) -> bool:
         if not host.is_honest:
             return False
-        if host.core is None or (host.power is Power.RUNNING and not host.is_done):
+        if host.power is Power.RUNNING and not host.is_done:
+            return True
+        if host.core is None and self._world.is_to_start(host.index):
             return True
         has_finished = host.is_done and not host.has_given_up
         times_ns = self._anew_ns if has_finished else self._back_ns

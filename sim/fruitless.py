@@ -27,7 +27,7 @@ def fruitless(world: World, reports: Sequence[PeerReport]) -> str | None:
         return None
     else:
         said = "no honest peer was tested, as all are when they are done"
-    states = Counter(_state(host, reports[host.index]) for host in peers)
+    states = Counter(_state(world, host, reports[host.index]) for host in peers)
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
     return f"{said}: at the end, after {world.now_s:g} s, of {len(peers)} peers {counts}"
 
@@ -37,9 +37,9 @@ def _lacks_test(host: Host, report: PeerReport) -> bool:
     return is_asked_for and not any(it.test_score is not None for it in report.scores)
 
 
-def _state(host: Host, report: PeerReport) -> str:
+def _state(world: World, host: Host, report: PeerReport) -> str:
     if host.core is None:
-        return "yet to come"
+        return "yet to come" if world.is_to_start(host.index) else "down"
     if host.is_done:
         return f"stopped ({report.stopped})"
     return "still training" if host.power is Power.RUNNING else "down"

@@ -1,6 +1,7 @@
 """A network of peers in virtual time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, final
 
 import networkx as nx
@@ -8,7 +9,7 @@ import networkx as nx
 from p2pfed.core.events import Command, CommandGiven
 from p2pfed.core.peer import PeerStatus
 from p2pfed.core.schedule import Phase
-from sim.clock import Clock, nanoseconds
+from sim.clock import Clock, Entry, nanoseconds
 from sim.compute.calculator import Calculator, Sequential
 from sim.host import Host
 from sim.identities import random_for
@@ -106,6 +107,7 @@ class World:
         self.hosts = [Host(i, member, surroundings) for i, member in enumerate(members)]
         self.network.endpoints.extend(self.hosts)
         transfers.parties.extend(self.hosts)
+        self._starts: dict[int, Entry] = {}  # of peers, the first ones of their processes
         self._plan_starts(start_spread_s, starts_s or {})
         self._checked_at = 0
         for watcher in self.audience.watchers:
@@ -116,9 +118,9 @@ class World:
         for host in self.hosts:
             drawn_s = spread_s * generator.random()
             if host.index not in starts_s:
-                self.clock.after(drawn_s, host.start)
+                self._starts[host.index] = self.clock.after(drawn_s, host.start)
         for number, start_s in starts_s.items():
-            self.clock.after(start_s, lambda number=number: self.restart(number))  # type: ignore[misc]
+            self._starts[number] = self.clock.after(start_s, partial(self.restart, number))
 
     def watch(self, watcher: Watcher) -> None:
         """Tell one more watcher what happens from now on."""
@@ -168,6 +170,10 @@ class World:
         for watcher in self.audience.watchers:
             watcher.world_checked(self)
 
+    def is_to_start(self, number: int) -> bool:
+        """Return whether a peer that has never run will start by itself."""
+        return self._starts[number].action is not None
+
     def all_done(self, among: Iterable[int] | None = None) -> bool:
         """Return whether peers have stopped training, all or those with these numbers."""
         numbers = range(len(self.hosts)) if among is None else among
@@ -197,12 +203,13 @@ class World:
     # Faults --------------------------------------------------------------------------------
 
     def crash(self, number: int, *, silent: bool = False) -> None:
-        """End a peer's process.
+        """End a peer's process; one that has yet to start waits for a restart.
 
         Args:
             number: Whose.
             silent: The machine goes dark, so that its neighbors must find out by themselves.
         """
+        self._starts[number].cancel()
         self.hosts[number].crash(silent=silent)
         self._changed()
 

@@ -88,3 +88,15 @@ def test_who_comes_after_the_end_is_not_waited_for(tmp_path: Path) -> None:
     ended_s, rounds = play(availability=[{"path": str(trace)}], until_s=2 * LATE_S)
     assert ended_s < LATE_S
     assert rounds == [0, ROUNDS, ROUNDS]
+
+
+def test_who_is_killed_before_the_start_never_starts_and_is_not_waited_for() -> None:
+    ended_s, rounds = play(faults=[crash(0.0)])
+    assert ended_s < LATE_S
+    assert rounds == [0, ROUNDS, ROUNDS]
+
+
+def test_who_is_killed_before_the_start_starts_with_a_restart() -> None:
+    ended_s, rounds = play(faults=[crash(0.0), restart(LATE_S)])
+    assert ended_s > LATE_S
+    assert rounds == [ROUNDS] * 3
