@@ -136,10 +136,8 @@ def run_into(
     document = document_of(checked)
     # Before the run, which takes long enough for somebody to edit them.
     files = file_digests(document)
+    make_empty(folder)
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _WRITTEN:
-            (folder / name).unlink(missing_ok=True)
         text = tomli_w.dumps(document)
         (folder / SCENARIO_FILE).write_text(text, encoding="utf-8")
     with ExitStack() as stack:
@@ -156,6 +154,18 @@ def run_into(
         recorder.finish()
     _write_end(folder, RESULT_FILE, result.to_json(), files)
     return result
+
+
+def make_empty(folder: Path) -> None:
+    """Make a run folder, or remove what it has of an earlier run.
+
+    Raises:
+        LocalError: If that cannot be done.
+    """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _WRITTEN:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _failure(error: InvariantError) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pfed.errors import LocalError, cannot_write
-from sim.run_folder import RESULT_FILE, run_into
+from sim.run_folder import RESULT_FILE, make_empty, run_into
 from sim.sweeps.jobs import Ended
 from sim.sweeps.plan import Cell
 
@@ -45,7 +45,7 @@ def run_on_ray(cells: Sequence[Cell], count: int) -> Generator[Ended, None, None
                 trouble, files = ray.get(done)
             except ray.exceptions.RayError as error:
                 trouble, files = f"{type(error).__name__}: {error}", {}
-            _write(cell.folder, files)
+            write_folder(cell.folder, files)
             yield Ended(cell=cell, error=trouble)
     finally:
         for task_left in waiting:
@@ -66,21 +66,24 @@ def _start(count: int) -> None:
 
 def play_elsewhere(document: Mapping[str, Any], seed: int) -> tuple[str | None, Files]:
     """Simulate into a folder of this machine; return what went wrong, or None, and the files."""
+    trouble = None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
             run_into(folder, dict(document), seed=seed)
         except Exception as error:  # the edge to users' tasks: the other cells go on
-            return f"{type(error).__name__}: {error}", {}
-        return None, {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+            trouble = f"{type(error).__name__}: {error}"
+        return trouble, {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def _write(folder: Path, files: Files) -> None:
-    """Write a run folder, its result last: whoever has that has all."""
-    if not files:
-        return
+def write_folder(folder: Path, files: Files) -> None:
+    """Write a run folder in place of an earlier one, its result last: whoever has that has all.
+
+    Raises:
+        LocalError: If it cannot be written.
+    """
+    make_empty(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(files, key=lambda name: (name == RESULT_FILE, name)):
             (folder / name).write_bytes(files[name])
     except OSError as error:

@@ -9,14 +9,14 @@ import pytest
 
 import sim
 from p2pfed.errors import ConfigError, LocalError
-from sim.checkers.invariant import InvariantError, fail
+from sim.checkers.invariant import InvariantError
 from sim.documents import digest_of, document_of, with_overrides
 from sim.line_files import read_lines
 from sim.result import Result
 from sim.run_folder import read_run, run_into
 from sim.scenario import load_scenario
 from sim.watching import Watcher
-from tests.sim.short import SHORT
+from tests.sim.short import SHORT, Stickler
 
 pytestmark = pytest.mark.slow
 
@@ -134,12 +134,6 @@ def test_a_run_that_is_interrupted_leaves_no_result_of_an_earlier_one(tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         run_into(tmp_path, SHORT, seed=1, watchers=[Interrupt()])
     assert not (tmp_path / "result.json").exists()
-
-
-class Stickler(Watcher):
-    def notice_given(self, host: Any, notice: Any) -> None:  # noqa: ARG002
-        if host.now_s > 2.0:
-            fail(self, f"peer {host.index} says something")
 
 
 def test_a_run_that_a_checker_ends_keeps_what_was_recorded(tmp_path: Path) -> None:

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
+import sim.running
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import with_overrides
 from sim.run_folder import read_run, run_into
 from sim.scenario import load_scenario
-from sim.sweeps import jobs
+from sim.sweeps import jobs, on_ray
 from sim.sweeps.jobs import Ended, run_on_processes
 from sim.sweeps.plan import plan_cells, plan_settings
 from sim.sweeps.running import sweep
 from sim.sweeps.table import measures_of, spread
-from tests.sim.short import SHORT
+from tests.sim.short import SHORT, Stickler
 
 pytestmark = pytest.mark.slow
 
@@ -167,6 +168,19 @@ def test_a_local_ray_gives_what_one_process_gives(tmp_path: Path) -> None:
     result = sweep(SHORT, two, seeds=[0, 1], jobs=1, engine="ray")
     assert result.failed == ()
     assert digests(one) == digests(two)
+
+
+def test_files_of_a_cell_that_a_checker_ended_elsewhere_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_into(tmp_path, SHORT)
+    monkeypatch.setattr(sim.running, "standard_checkers", lambda: [Stickler()])
+    trouble, files = on_ray.play_elsewhere(SHORT, 1)
+    assert trouble is not None
+    assert trouble.startswith("InvariantError: Stickler: peer")
+    on_ray.write_folder(tmp_path, files)
+    assert json.loads((tmp_path / "failure.json").read_text())["checker"] == "Stickler"
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
