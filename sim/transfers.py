@@ -11,8 +11,10 @@ from sim.clock import Action, Clock, Entry, nanoseconds
 from sim.network import Connection, Network
 
 CHUNK_BYTES: Final = 65_536  # guess: the unit in which transfers and frames take turns
-WINDOW_CHUNKS: Final = 16  # on their way at once: 1 MiB, a large TCP window
+WINDOW_BYTES: Final = 4 << 20  # on their way at once: what a node's muxer lets a stream have
 
+_GRANT_BYTES: Final = WINDOW_BYTES // 2  # more is granted when so much has come, as in Yamux
+_NOTHING: Final = memoryview(b"")
 _REQUEST_BYTES: Final = 64  # hash, offset and framing of a request
 _ANSWER_BYTES: Final = 16  # size, or a short refusal
 
@@ -65,9 +67,11 @@ class Transfer:
         is_wanted: Whether the client still waits; what came of it may not be told yet.
         is_served: Whether the server still sends.
         token: The server's name for it.
+        source: What the server sends.
         position: How far the server is.
-        flying_chunks: Sent and not arrived.
-        is_stalled: Whether the server waits for room in the window.
+        allowed_to: How far it may go, as it was told.
+        granted_to: How far it may go, as the client has told it.
+        is_stalled: Whether the server waits to be told more.
         progress_ns: When the client last got a byte.
         watch: Wakes the client when nothing comes.
     """
@@ -82,8 +86,10 @@ class Transfer:
     is_wanted: bool = True
     is_served: bool = False
     token: int = 0
+    source: memoryview = _NOTHING
     position: int = 0
-    flying_chunks: int = 0
+    allowed_to: int
+    granted_to: int
     is_stalled: bool = False
     progress_ns: int = 0
     watch: Entry | None = None
@@ -130,6 +136,8 @@ class Transfers:
             size_bytes=effect.size_bytes,
             offset=effect.offset,
             done_bytes=effect.offset,
+            allowed_to=effect.offset + WINDOW_BYTES,
+            granted_to=effect.offset + WINDOW_BYTES,
             progress_ns=self._clock.now_ns,
         )
         self._fetches[client][effect.content_hash] = transfer
@@ -159,8 +167,9 @@ class Transfers:
             self._clock.after(0.0, lambda: self._stop_upload(transfer))
             return
         transfer.position = effect.offset
+        transfer.source = memoryview(served.payload)
         wire.send(_ANSWER_BYTES, lambda: self._accepted(transfer, served.size_bytes))
-        self._pump(transfer, memoryview(served.payload))
+        self._pump(transfer)
 
     def has_arrived(self, client: int, content_hash: bytes) -> bool:
         """Return whether a fetch is over of which its client does not know yet."""
@@ -193,19 +202,20 @@ class Transfers:
         if transfer.is_wanted:
             self._fail(transfer, None)
 
-    def _chunk_arrived(self, transfer: Transfer, chunk: memoryview, source: memoryview) -> None:
+    def _chunk_arrived(self, transfer: Transfer, chunk: memoryview) -> None:
         if self._network.answers_reset(transfer.connection, transfer.client):
             return
-        transfer.flying_chunks -= 1
-        if transfer.is_wanted:
-            transfer.progress_ns = self._clock.now_ns
-            transfer.pieces.append(chunk)
-            transfer.done_bytes += len(chunk)
-            if transfer.done_bytes >= transfer.size_bytes:
-                self._complete(transfer)
-        if transfer.is_stalled:
-            transfer.is_stalled = False
-            self._pump(transfer, source)
+        if not transfer.is_wanted:
+            return
+        transfer.progress_ns = self._clock.now_ns
+        transfer.pieces.append(chunk)
+        transfer.done_bytes += len(chunk)
+        if transfer.done_bytes >= transfer.size_bytes:
+            self._complete(transfer)
+        elif transfer.done_bytes + WINDOW_BYTES - transfer.granted_to >= _GRANT_BYTES:
+            end = transfer.granted_to = transfer.done_bytes + WINDOW_BYTES
+            wire = self._network.wires[transfer.client, transfer.server]
+            wire.signal(lambda: self._granted(transfer, end))
 
     def _complete(self, transfer: Transfer) -> None:
         self._stop_waiting(transfer)
@@ -285,27 +295,34 @@ class Transfers:
             )
         )
 
-    def _pump(self, transfer: Transfer, source: memoryview) -> None:
+    def _granted(self, transfer: Transfer, end: int) -> None:
+        transfer.allowed_to = end
+        if transfer.is_stalled:
+            transfer.is_stalled = False
+            self._pump(transfer)
+
+    def _pump(self, transfer: Transfer) -> None:
         """Send the next chunk once the last one has left, as far as the window allows."""
         if not transfer.is_served:
             return
-        if transfer.position >= len(source):
+        if transfer.position >= len(transfer.source):
             self._stop_upload(transfer)
             return
-        if transfer.flying_chunks >= WINDOW_CHUNKS:
+        if transfer.position >= transfer.allowed_to:
             transfer.is_stalled = True
             return
-        chunk = source[transfer.position : transfer.position + CHUNK_BYTES]
+        end = min(transfer.position + CHUNK_BYTES, transfer.allowed_to)
+        chunk = transfer.source[transfer.position : end]
         transfer.position += len(chunk)
-        transfer.flying_chunks += 1
         wire = self._network.wires[transfer.server, transfer.client]
-        left_ns = wire.send(len(chunk), lambda: self._chunk_arrived(transfer, chunk, source))
-        self._clock.at(left_ns, lambda: self._pump(transfer, source))
+        left_ns = wire.send(len(chunk), lambda: self._chunk_arrived(transfer, chunk))
+        self._clock.at(left_ns, lambda: self._pump(transfer))
 
     def _stop_upload(self, transfer: Transfer) -> None:
         known = self._uploads[transfer.server].pop(transfer.token, None)
         if known is not None and transfer.is_served:
             transfer.is_served = False
+            transfer.source = _NOTHING
             ended = UploadEnded(peer=self._network.peers[transfer.client], token=transfer.token)
             server = transfer.server
             self._hand_on(transfer.client, server, lambda: self.parties[server].deliver(ended))

@@ -7,11 +7,12 @@ from blake3 import blake3
 from p2pfed.core.effects import AnswerPayload, FetchPayload
 from p2pfed.core.events import Event, OffenceKind, PayloadWanted, UploadEnded
 from p2pfed.identity import PeerId
+from p2pfed.node.libp2p_muxer import WINDOW_BYTES_MAX
 from sim.clock import Clock
 from sim.links import LinkModel
 from sim.network import Connection, Network, NetworkTiming, Power
 from sim.payloads import PayloadPool, PayloadShelf
-from sim.transfers import CHUNK_BYTES, WINDOW_CHUNKS, Served, Transfer, Transfers
+from sim.transfers import CHUNK_BYTES, WINDOW_BYTES, Served, Transfer, Transfers
 
 PEERS = [PeerId(bytes([number]) * 32) for number in range(3)]
 PAYLOAD = bytes(range(256)) * 1024  # four chunks
@@ -108,14 +109,43 @@ def test_a_payload_arrives_at_the_pace_of_the_edge(pair: Pair) -> None:
 
 def test_no_more_than_a_window_is_on_its_way() -> None:
     pair = Pair(latency_s=1.0, bandwidth_bytes_per_s=1e12)
-    payload = bytes(2 * WINDOW_CHUNKS * CHUNK_BYTES + 1)
+    payload = bytes(2 * WINDOW_BYTES + 1)
     pair.server.serves = Served(size_bytes=len(payload), payload=payload)
     start_s = pair.clock.now_s
     pair.fetch(size_bytes=len(payload))
     pair.run()
     assert pair.client.received == [payload]
-    # The request, two full windows and one chunk, each of which follows the first one before it.
-    assert pair.clock.now_s - start_s == pytest.approx(4.0, rel=0.01)
+    # The request, a window, and after each round trip of a second each way another one: of which
+    # the last is one byte.
+    assert pair.clock.now_s - start_s == pytest.approx(6.0, rel=0.01)
+
+
+def test_a_window_is_what_a_stream_of_a_node_may_have() -> None:
+    assert WINDOW_BYTES == WINDOW_BYTES_MAX
+
+
+def test_a_window_that_the_edge_does_not_fill_keeps_nobody_waiting() -> None:
+    pair = Pair(latency_s=0.1, bandwidth_bytes_per_s=1e7)  # a round trip takes half a window
+    payload = bytes(8 * WINDOW_BYTES)
+    pair.server.serves = Served(size_bytes=len(payload), payload=payload)
+    start_s = pair.clock.now_s
+    pair.fetch(size_bytes=len(payload))
+    pair.run()
+    assert pair.clock.now_s - start_s == pytest.approx(len(payload) / 1e7 + 0.2, rel=0.01)
+
+
+def test_a_canceled_fetch_is_sent_no_second_window(pair: Pair) -> None:
+    payload = bytes(2 * WINDOW_BYTES)
+    pair.server.serves = Served(size_bytes=len(payload), payload=payload)
+    pair.fetch(size_bytes=len(payload))
+    wire = pair.network.wires[1, 0]
+    while wire.sent_bytes < WINDOW_BYTES:
+        assert pair.clock.step()
+    pair.transfers.cancel(0, HASH)
+    pair.run()
+    assert wire.sent_bytes < 1.1 * WINDOW_BYTES
+    assert pair.client.received == []
+    assert pair.upload_ended()
 
 
 def test_a_slow_transfer_takes_its_time() -> None:
