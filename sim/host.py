@@ -44,7 +44,7 @@ from sim.jobs import Workshop
 from sim.member import Member, Surroundings
 from sim.network import Power
 from sim.payloads import PayloadShelf
-from sim.transfers import Served, Transfer
+from sim.transfers import Fetch, Served
 
 
 @final
@@ -309,30 +309,28 @@ class Host:
             return self.member.adversary.served(payload)
         return Served(size_bytes=len(payload), payload=payload)
 
-    def payload_received(self, transfer: Transfer) -> None:
+    def payload_received(self, fetch: Fetch) -> None:
         """Check a payload that came to its end."""
-        content_hash = transfer.content_hash
-        pieces = [*self._partials.pop(content_hash, []), *transfer.pieces]
+        content_hash = fetch.content_hash
+        pieces = [*self._partials.pop(content_hash, []), *fetch.pieces]
         if not self._around.pool.is_genuine(content_hash, pieces):
-            self._report_failure(transfer, 0, OffenceKind.PAYLOAD_HASH)
+            self._report_failure(fetch, 0, OffenceKind.PAYLOAD_HASH)
             return
         known = self._around.pool.get(content_hash)
         self.shelf.put(content_hash, b"".join(pieces) if known is None else known)
         self.deliver(PayloadArrived(content_hash=content_hash))
 
-    def fetch_failed(self, transfer: Transfer, offence: OffenceKind | None) -> None:
+    def fetch_failed(self, fetch: Fetch, offence: OffenceKind | None) -> None:
         """Keep what arrived, and tell the core."""
-        kept = self._partials.setdefault(transfer.content_hash, [])
-        kept.extend(transfer.pieces)
-        self._report_failure(transfer, sum(len(piece) for piece in kept), offence)
+        kept = self._partials.setdefault(fetch.content_hash, [])
+        kept.extend(fetch.pieces)
+        self._report_failure(fetch, sum(len(piece) for piece in kept), offence)
 
-    def _report_failure(
-        self, transfer: Transfer, bytes_done: int, offence: OffenceKind | None
-    ) -> None:
+    def _report_failure(self, fetch: Fetch, bytes_done: int, offence: OffenceKind | None) -> None:
         self.deliver(
             PayloadFailed(
-                peer=self._around.network.peers[transfer.server],
-                content_hash=transfer.content_hash,
+                peer=self._around.network.peers[fetch.server],
+                content_hash=fetch.content_hash,
                 bytes_done=bytes_done,
                 offence=offence,
             )

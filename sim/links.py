@@ -11,10 +11,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, assert_never, final
 
-from sim.clock import NANOSECONDS_PER_SECOND, Action, Clock, Entry, nanoseconds
+from sim.clock import NANOSECONDS_PER_SECOND, Clock, Entry, nanoseconds
+from sim.packets import Packet
 
 SEGMENT_BYTES: Final = 1_448  # Ethernet's 1,500 less IPv4, TCP and timestamps
 RETRANSMISSION_S_MIN: Final = 0.2  # Linux, TCP_RTO_MIN
@@ -137,17 +138,17 @@ class _Item:
     """Something that was sent and did not arrive.
 
     Attributes:
+        packet: What it is.
         size_bytes: With its overhead.
         left_ns: When its last byte leaves.
         arrival_ns: When it arrives, unless nothing gets through then.
-        deliver: Called when it arrives.
         entry: Lets something arrive at that time.
     """
 
+    packet: Packet
     size_bytes: int
     left_ns: int
     arrival_ns: int
-    deliver: Action
     entry: Entry
 
 
@@ -159,6 +160,7 @@ class Wire:
         model: How it behaves.
         clock: The world's.
         generator: Makes that of its losses and delays, once the first of them is drawn.
+        deliver: Takes what arrives.
         up: Of the peer that sends.
         down: Of the peer that receives.
 
@@ -174,6 +176,7 @@ class Wire:
         model: LinkModel,
         clock: Clock,
         generator: Callable[[], random.Random],
+        deliver: Callable[[Packet], None],
         *,
         up: AccessLine | None = None,
         down: AccessLine | None = None,
@@ -183,6 +186,7 @@ class Wire:
         self.sent_bytes = 0
         self._clock = clock
         self._make_random = generator
+        self._deliver = deliver
         self._up = up or AccessLine()
         self._down = down or AccessLine()
         self._free_ns = 0  # when the last byte accepted so far has left
@@ -214,12 +218,12 @@ class Wire:
         waiting = sum(item.size_bytes for item in self._flying if item.left_ns > now_ns)
         return waiting + size_bytes + OVERHEAD_BYTES <= limit
 
-    def send(self, size_bytes: int, deliver: Action) -> int:
+    def send(self, packet: Packet, size_bytes: int) -> int:
         """Send something.
 
         Args:
+            packet: What.
             size_bytes: Its size without overhead.
-            deliver: Called when it arrives.
 
         Returns:
             When its last byte has left, in nanoseconds.
@@ -232,7 +236,7 @@ class Wire:
         pace_ns = 0 if bandwidth is None else _pace_ns(size_bytes, bandwidth)
         self._free_ns = max(start_ns + pace_ns, self._up.carry(size_bytes, start_ns, now_ns=now_ns))
         late_ns = self._lateness_ns(size_bytes) if self.model.loss_ratio > 0.0 else 0
-        self._deliver_at(self._free_ns + self._latency_ns() + late_ns, size_bytes, deliver)
+        self._arrive_at(self._free_ns + self._latency_ns() + late_ns, packet, size_bytes)
         return self._free_ns
 
     def stream_lag_s(self) -> float:
@@ -240,10 +244,10 @@ class Wire:
         most_s = self.model.reordering_s
         return most_s * self._random.random() if most_s > 0.0 else 0.0
 
-    def signal(self, deliver: Action) -> None:
+    def signal(self, packet: Packet) -> None:
         """Send something without weight, in order: the end of a connection or transfer."""
         time_ns = max(self._clock.now_ns, self._free_ns) + self._latency_ns()
-        self._deliver_at(time_ns, 0, deliver)
+        self._arrive_at(time_ns, packet, 0)
 
     def clog(self, until_ns: int) -> None:
         """Take nothing until a time, in nanoseconds, and then all."""
@@ -278,10 +282,10 @@ class Wire:
             return self._fixed_ns
         return nanoseconds(self.model.draw_latency_s(self._random))
 
-    def _deliver_at(self, time_ns: int, size_bytes: int, deliver: Action) -> None:
+    def _arrive_at(self, time_ns: int, packet: Packet, size_bytes: int) -> None:
         self._arrival_ns = max(self._arrival_ns, time_ns)
         entry = self._clock.at(self._arrival_ns, self._arrive)
-        self._flying.append(_Item(size_bytes, self._free_ns, self._arrival_ns, deliver, entry))
+        self._flying.append(_Item(packet, size_bytes, self._free_ns, self._arrival_ns, entry))
 
     def _arrive(self) -> None:
         if self.is_blocked:
@@ -289,10 +293,11 @@ class Wire:
             return
         item = self._flying.pop(0)  # the first, whichever of them made this moment
         if self._down.bandwidth_bytes_per_s is None:
-            item.deliver()
+            self._deliver(item.packet)
         else:
             now_ns = self._clock.now_ns
-            self._clock.at(self._down.carry(item.size_bytes, now_ns, now_ns=now_ns), item.deliver)
+            passed_ns = self._down.carry(item.size_bytes, now_ns, now_ns=now_ns)
+            self._clock.at(passed_ns, partial(self._deliver, item.packet))
 
     def _lateness_ns(self, size_bytes: int) -> int:
         """Draw how much later than undisturbed the last segment of something arrives."""

@@ -1,6 +1,6 @@
 """Connections between simulated machines: dialing, frames in order, resets, partitions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -11,9 +11,10 @@ import networkx as nx
 from p2pfed.core.events import DialFailed, Event, FrameReceived, PeerConnected, PeerDisconnected
 from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
-from sim.clock import Clock, nanoseconds
+from sim.clock import Clock, Entry, nanoseconds
 from sim.identities import random_for
 from sim.links import AccessLine, Drawn, Latency, LinkModel, Wire
+from sim.packets import Closed, ConnectionName, Frame, Knock, Packet, Refusal, Welcome
 
 # Of a `LinkModel`, that an edge of a graph may carry.
 EDGE_FIELDS: Final = ("latency_s", "bandwidth_bytes_per_s", "loss_ratio")
@@ -74,42 +75,36 @@ class Endpoint(Protocol):
 class Tenant(Protocol):
     """Something that lives on connections and must know when an end of one closes."""
 
-    def end_closed(self, connection: "Connection", end: int) -> None:
-        """Take that one end of a connection does not exist any more."""
+    def end_closed(self, end: int, connection: ConnectionName) -> None:
+        """Take that an end of a connection does not exist any more."""
 
 
-@final
-class Connection:
-    """One connection of a pair; each end knows of it or not.
+@dataclass(slots=True, eq=False)
+class ConnectionEnd:
+    """A connection, as one of its ends knows it.
 
     Attributes:
-        ends: The two peers' numbers.
-        open_ends: Those ends at which it exists.
-        closing_ends: Those of them that send nothing more.
+        name: Of the connection.
+        other: Number of the peer at the other end.
+        is_closing: Whether this end sends nothing more.
     """
 
-    __slots__ = ("closing_ends", "ends", "open_ends")
-
-    def __init__(self, first: int, second: int) -> None:
-        self.ends = (first, second)
-        self.open_ends = {first, second}
-        self.closing_ends: set[int] = set()
-
-    def other(self, end: int) -> int:
-        """Return the peer at the other end."""
-        first, second = self.ends
-        return second if end == first else first
-
-    def is_open(self, end: int) -> bool:
-        """Return whether the connection exists at an end."""
-        return end in self.open_ends
+    name: ConnectionName
+    other: int
+    is_closing: bool = False
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Attempt:
-    """A dial under way."""
+    """A dial under way.
 
-    deadline_ns: int
+    Attributes:
+        connection: What it would make.
+        timeout: Gives it up.
+    """
+
+    connection: ConnectionName
+    timeout: Entry
 
 
 @final
@@ -160,60 +155,88 @@ class Network:
             for sender, receiver in ((first, second), (second, first)):
                 generator = partial(random_for, seed, f"loss/{sender}/{receiver}")
                 self.wires[sender, receiver] = Wire(
-                    model, clock, generator, up=ups[sender], down=downs[receiver]
+                    model,
+                    clock,
+                    generator,
+                    partial(self._take, receiver, sender),
+                    up=ups[sender],
+                    down=downs[receiver],
                 )
         self._numbers = {peer: number for number, peer in enumerate(peers)}
-        # Of each end the latest ones, open or not, by the peer at the other one.
-        self._latest: list[dict[PeerId, Connection]] = [{} for _ in peers]
-        self._attempts: dict[tuple[int, int], _Attempt] = {}
+        # Of each peer the connections that it knows of, by the peer at the other end.
+        self._ends: list[dict[PeerId, ConnectionEnd]] = [{} for _ in peers]
+        self._attempts: dict[tuple[int, int], _Attempt] = {}  # by caller and callee
+        self._dials = [0] * len(peers)  # that each peer has made
+        # What becomes of each kind of packet: taken by whom it is for, of whom it is.
+        self._takers: dict[type, Callable[[int, int, Any], None]] = {
+            Frame: self._take_frame,
+            Knock: self._take_knock,
+            Welcome: self._take_welcome,
+            Refusal: self._take_refusal,
+            Closed: self._take_closed,
+        }
+
+    def add_tenant(
+        self, tenant: Tenant, takers: Mapping[type, Callable[[int, int, Any], None]]
+    ) -> None:
+        """Let something live on connections.
+
+        Args:
+            tenant: Is told when an end of one closes.
+            takers: For its kinds of packets: called with who gets one, who sent it, and itself.
+        """
+        self.tenants.append(tenant)
+        self._takers.update(takers)
 
     # For the driver of a peer --------------------------------------------------------------
 
-    def connection(self, end: int, peer: PeerId) -> Connection | None:
-        """Return the connection of an end to a peer, if it exists at that end."""
-        latest = self._latest[end].get(peer)
-        return latest if latest is not None and latest.is_open(end) else None
+    def connection(self, end: int, peer: PeerId) -> ConnectionEnd | None:
+        """Return the connection of a peer to another one, as far as it knows."""
+        return self._ends[end].get(peer)
 
     def dial(self, caller: int, peer: PeerId) -> None:
         """Connect, or answer `DialFailed`; a connection that exists already is kept."""
         callee = self._numbers.get(peer)
-        if callee is not None and self.connection(caller, peer) is not None:
+        if peer in self._ends[caller] or (caller, callee) in self._attempts:
             return
         if callee is None or (caller, callee) not in self.wires:
             self._clock.after(
                 self.timing.dial_s, lambda: self._fail_dial(caller, peer, "no route to it")
             )
             return
-        if (caller, callee) in self._attempts:
-            return
-        attempt = _Attempt(deadline_ns=self._clock.now_ns + nanoseconds(self.timing.dial_s))
-        self._attempts[caller, callee] = attempt
-        self._try_handshake(caller, callee, attempt)
+        self._dials[caller] += 1
+        way, back = self.wires[caller, callee], self.wires[callee, caller]
+        round_trip_s = way.model.latency_s + back.model.latency_s
+        # All but the last round trip, in which the callee learns of a connection, and the caller.
+        pause_s = (self.timing.handshake_round_trips - 1) * round_trip_s
+        patience_s = max(self.timing.dial_s, pause_s + round_trip_s + _SYN_S)
+        name = (caller, callee, self._dials[caller])
+        timeout = self._clock.after(patience_s, lambda: self._give_up(name, "timed out"))
+        self._attempts[caller, callee] = _Attempt(name, timeout)
+        knock = Knock(name, self._clock.now_ns + nanoseconds(patience_s))
+        self._clock.after(pause_s, lambda: self._knock(knock))
 
     def send(self, sender: int, peer: PeerId, frame: bytes) -> None:
         """Send a frame on the connection to a peer; without one it is dropped."""
-        connection = self.connection(sender, peer)
-        if connection is None or sender in connection.closing_ends:
+        end = self._ends[sender].get(peer)
+        if end is None or end.is_closing:
             return
-        receiver = connection.other(sender)
-        wire = self.wires[sender, receiver]
-        if not wire.has_room(len(frame)):
-            self._overflow(connection, sender)
-            return
-        event = FrameReceived(peer=self.peers[sender], frame=frame)
-        wire.send(len(frame), partial(self._frame_arrived, connection, receiver, event))
+        wire = self.wires[sender, end.other]
+        if wire.has_room(len(frame)):
+            wire.send(Frame(end.name, frame), len(frame))
+        else:
+            self._overflow(sender, end)
 
-    def disconnect(self, end: int, peer: PeerId) -> None:
+    def disconnect(self, number: int, peer: PeerId) -> None:
         """Close a connection after what was sent has left; `PeerDisconnected` follows."""
-        connection = self.connection(end, peer)
-        if connection is None or end in connection.closing_ends:
+        end = self._ends[number].get(peer)
+        if end is None or end.is_closing:
             return
-        connection.closing_ends.add(end)
-        other = connection.other(end)
-        wire = self.wires[end, other]
-        wire.signal(lambda: self.close_end(connection, other))
+        end.is_closing = True
+        wire = self.wires[number, end.other]
+        wire.signal(Closed(end.name))
         latest_ns = self._clock.now_ns + nanoseconds(self.timing.flush_s)
-        self._clock.at(min(wire.free_ns, latest_ns), lambda: self.close_end(connection, end))
+        self._clock.at(min(wire.free_ns, latest_ns), lambda: self._close(number, end))
 
     def sent_bytes(self) -> tuple[int, ...]:
         """Return what each peer has sent, by number, with the framing around it."""
@@ -221,6 +244,19 @@ class Network:
         for (sender, _), wire in self.wires.items():
             sent[sender] += wire.sent_bytes
         return tuple(sent)
+
+    # For what lives on connections ---------------------------------------------------------
+
+    def is_open(self, number: int, name: ConnectionName) -> bool:
+        """Return whether a connection exists at the end of a peer."""
+        return self._known(number, name) is not None
+
+    def answers_reset(self, number: int, name: ConnectionName) -> bool:
+        """Return whether the end of a peer is gone; if its machine answers at all, it says so."""
+        if self.is_open(number, name):
+            return False
+        self._reset(number, name)
+        return True
 
     # For faults ----------------------------------------------------------------------------
 
@@ -232,12 +268,12 @@ class Network:
             resets: Whether its kernel tells the others.
         """
         for other in self._adjacent[number]:
-            connection = self.connection(number, self.peers[other])
-            if connection is not None:
-                self._forget_end(connection, number)
+            end = self._ends[number].get(self.peers[other])
+            if end is not None:
+                self._forget(number, end)
                 if resets:
-                    self._reset(connection, number)
-            self._attempts.pop((number, other), None)
+                    self._reset(number, end.name)
+            self._end_attempt(number, other)
 
     def block(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Stop everything along directed edges, silently."""
@@ -254,20 +290,7 @@ class Network:
         for pair in pairs:
             self.wires[pair].clog(until_ns)
 
-    def close_end(self, connection: Connection, end: int) -> None:
-        """Let an end of a connection learn that it is over."""
-        if connection.is_open(end):
-            self._forget_end(connection, end)
-            self.endpoints[end].deliver(PeerDisconnected(peer=self.peers[connection.other(end)]))
-
-    def answers_reset(self, connection: Connection, end: int) -> bool:
-        """Return whether an end is gone; if its machine answers at all, the sender learns it."""
-        if connection.is_open(end):
-            return False
-        self._reset(connection, end)
-        return True
-
-    # Inside --------------------------------------------------------------------------------
+    # Making it -----------------------------------------------------------------------------
 
     def _access_lines(self) -> tuple[list[AccessLine], list[AccessLine]]:
         lines = [self._lines.get(number, PeerLine()) for number in range(len(self.peers))]
@@ -286,72 +309,119 @@ class Network:
         more_s = sum(self._lines[end].latency_s for end in edge if end in self._lines)
         return replace(model, latency_s=model.latency_s + more_s) if more_s else model
 
-    def _overflow(self, connection: Connection, sender: int) -> None:
+    # What is sent ----------------------------------------------------------------------------
+
+    def _overflow(self, sender: int, end: ConnectionEnd) -> None:
         """Reset a connection whose queue is full; what waited in it is lost."""
-        connection.closing_ends.add(sender)
-        receiver = connection.other(sender)
-        wire = self.wires[sender, receiver]
+        end.is_closing = True
+        wire = self.wires[sender, end.other]
         wire.throw_away()
-        wire.signal(lambda: self.close_end(connection, receiver))
+        wire.signal(Closed(end.name))
         # Not before the effects that this frame is one of have all been started.
-        self._clock.after(0.0, lambda: self.close_end(connection, sender))
+        self._clock.after(0.0, lambda: self._close(sender, end))
 
-    def _try_handshake(self, caller: int, callee: int, attempt: _Attempt) -> None:
-        latency_s = self.wires[caller, callee].model.latency_s
-        back_s = self.wires[callee, caller].model.latency_s
-        pause_s = self.timing.handshake_round_trips * (latency_s + back_s)
-        self._clock.after(pause_s, lambda: self._handshake_over(caller, callee, attempt))
+    def _knock(self, knock: Knock) -> None:
+        caller, callee, _ = knock.connection
+        if self._is_wanted(knock.connection):
+            self.wires[caller, callee].signal(knock)
 
-    def _handshake_over(self, caller: int, callee: int, attempt: _Attempt) -> None:
-        if self._attempts.get((caller, callee)) is not attempt:
-            return  # the caller crashed in between
-        if self.connection(caller, self.peers[callee]) is not None:
-            del self._attempts[caller, callee]  # the other side's dial came first: one is enough
-            return
-        ways = (self.wires[caller, callee], self.wires[callee, caller])
-        power = self.endpoints[callee].power
-        if power is Power.DARK or any(it.is_blocked or it.is_clogged for it in ways):
-            if self._clock.now_ns < attempt.deadline_ns:
-                self._clock.after(_SYN_S, lambda: self._handshake_over(caller, callee, attempt))
-                return
-            reason = "timed out"
-        elif power is Power.REFUSING:
-            reason = "connection refused"
+    def _reset(self, number: int, name: ConnectionName) -> None:
+        """Let the kernel of an end that is gone tell the other end."""
+        if self.endpoints[number].power is not Power.DARK:
+            self.wires[number, _other(name, number)].signal(Closed(name))
+
+    # What arrives --------------------------------------------------------------------------
+
+    def _take(self, receiver: int, sender: int, packet: Packet) -> None:
+        self._takers[type(packet)](receiver, sender, packet)
+
+    def _take_frame(self, receiver: int, sender: int, packet: Frame) -> None:
+        peer = self.peers[sender]
+        end = self._ends[receiver].get(peer)
+        if end is None or end.name != packet.connection:
+            self._reset(receiver, packet.connection)
         else:
-            del self._attempts[caller, callee]
-            self._establish(caller, callee)
+            self.endpoints[receiver].deliver(FrameReceived(peer=peer, frame=packet.frame))
+
+    def _take_knock(
+        self, callee: int, caller: int, packet: Knock, *, is_again: bool = False
+    ) -> None:
+        if self._clock.now_ns >= packet.deadline_ns:
             return
-        del self._attempts[caller, callee]
-        self._fail_dial(caller, self.peers[callee], reason)
+        power = self.endpoints[callee].power
+        old = self._ends[callee].get(self.peers[caller])
+        own = self._attempts.get((callee, caller))
+        if power is Power.REFUSING:
+            self.wires[callee, caller].signal(Refusal(packet.connection))
+        elif power is Power.DARK or (own is not None and callee < caller):
+            # Of two that dial each other the dial of the first makes the connection, if it can.
+            again = partial(self._take_knock, callee, caller, packet, is_again=True)
+            self._clock.after(_SYN_S, again)
+        elif old is None or not is_again:  # else the own dial has made one meanwhile
+            self._end_attempt(callee, caller)
+            if old is not None:
+                self._close(callee, old)  # half open: the caller has forgotten it already
+            self.wires[callee, caller].signal(Welcome(packet.connection))
+            self._open(callee, caller, packet.connection)
+
+    def _take_welcome(self, caller: int, callee: int, packet: Welcome) -> None:
+        if not self._is_wanted(packet.connection):
+            self._reset(caller, packet.connection)  # of an earlier life, or given up
+            return
+        self._end_attempt(caller, callee)
+        self._open(caller, callee, packet.connection)
+
+    def _take_refusal(self, _caller: int, _callee: int, packet: Refusal) -> None:
+        self._give_up(packet.connection, "connection refused")
+
+    def _take_closed(self, number: int, _sender: int, packet: Closed) -> None:
+        end = self._known(number, packet.connection)
+        if end is not None:
+            self._close(number, end)
+
+    # Inside --------------------------------------------------------------------------------
+
+    def _known(self, number: int, name: ConnectionName) -> ConnectionEnd | None:
+        end = self._ends[number].get(self.peers[_other(name, number)])
+        return end if end is not None and end.name == name else None
+
+    def _open(self, number: int, other: int, name: ConnectionName) -> None:
+        self._ends[number][self.peers[other]] = ConnectionEnd(name, other)
+        self.endpoints[number].deliver(PeerConnected(peer=self.peers[other]))
+
+    def _close(self, number: int, end: ConnectionEnd) -> None:
+        """Let an end of a connection learn that it is over, unless it knows."""
+        if self._known(number, end.name) is end:
+            self._forget(number, end)
+            self.endpoints[number].deliver(PeerDisconnected(peer=self.peers[end.other]))
+
+    def _forget(self, number: int, end: ConnectionEnd) -> None:
+        del self._ends[number][self.peers[end.other]]
+        for tenant in self.tenants:
+            tenant.end_closed(number, end.name)
+
+    def _is_wanted(self, name: ConnectionName) -> bool:
+        attempt = self._attempts.get(name[:2])
+        return attempt is not None and attempt.connection == name
+
+    def _end_attempt(self, caller: int, callee: int) -> None:
+        attempt = self._attempts.pop((caller, callee), None)
+        if attempt is not None:
+            attempt.timeout.cancel()
+
+    def _give_up(self, name: ConnectionName, reason: str) -> None:
+        if self._is_wanted(name):
+            caller, callee, _ = name
+            self._end_attempt(caller, callee)
+            self._fail_dial(caller, self.peers[callee], reason)
 
     def _fail_dial(self, caller: int, peer: PeerId, reason: str) -> None:
         self.endpoints[caller].deliver(DialFailed(peer=peer, reason=reason))
 
-    def _establish(self, caller: int, callee: int) -> None:
-        old = self.connection(callee, self.peers[caller])
-        if old is not None:
-            self.close_end(old, callee)  # half open: the caller has forgotten it already
-        connection = Connection(callee, caller)
-        for end in connection.ends:
-            self._latest[end][self.peers[connection.other(end)]] = connection
-        for end in connection.ends:
-            if connection.is_open(end):
-                self.endpoints[end].deliver(PeerConnected(peer=self.peers[connection.other(end)]))
 
-    def _frame_arrived(self, connection: Connection, receiver: int, event: FrameReceived) -> None:
-        if not self.answers_reset(connection, receiver):
-            self.endpoints[receiver].deliver(event)
-
-    def _reset(self, connection: Connection, end: int) -> None:
-        """Let the kernel of an end that is gone tell the other end, unless that is gone too."""
-        other = connection.other(end)
-        if connection.is_open(other) and self.endpoints[end].power is not Power.DARK:
-            self.wires[end, other].signal(lambda: self.close_end(connection, other))
-
-    def _forget_end(self, connection: Connection, end: int) -> None:
-        connection.open_ends.remove(end)
-        for tenant in self.tenants:
-            tenant.end_closed(connection, end)
+def _other(name: ConnectionName, number: int) -> int:
+    caller, callee, _ = name
+    return callee if number == caller else caller
 
 
 def _link_model(data: Mapping[str, Any], default: LinkModel) -> LinkModel:

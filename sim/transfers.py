@@ -8,7 +8,15 @@ from typing import Final, Protocol, final
 from p2pfed.core.effects import AnswerPayload, FetchPayload
 from p2pfed.core.events import Event, OffenceKind, PayloadWanted, UploadEnded
 from sim.clock import Action, Clock, Entry, nanoseconds
-from sim.network import Connection, Network
+from sim.network import Network
+from sim.packets import (
+    ConnectionName,
+    FetchAbandoned,
+    PayloadAnswer,
+    PayloadChunk,
+    PayloadRequest,
+    WindowGrant,
+)
 
 CHUNK_BYTES: Final = 65_536  # guess: the unit in which transfers and frames take turns
 WINDOW_BYTES: Final = 4 << 20  # on their way at once: what a node's muxer lets a stream have
@@ -45,59 +53,71 @@ class Party(Protocol):
     def serve(self, content_hash: bytes) -> Served | None:
         """Return what to send for a payload that the core allowed; None if it is not here."""
 
-    def payload_received(self, transfer: "Transfer") -> None:
+    def payload_received(self, fetch: "Fetch") -> None:
         """Take all bytes of a payload, to be checked."""
 
-    def fetch_failed(self, transfer: "Transfer", offence: OffenceKind | None) -> None:
+    def fetch_failed(self, fetch: "Fetch", offence: OffenceKind | None) -> None:
         """Take that a fetch ended before that."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Transfer:
-    """One payload on its way.
+class Fetch:
+    """A payload on its way, as its client knows it.
 
     Attributes:
+        number: The client's name for it.
         connection: What carries it.
         client: Number of the peer that asked.
+        server: Number of the peer that was asked.
         content_hash: Of the whole payload.
         size_bytes: Of the whole payload, as the client was told.
-        offset: Where it began.
         pieces: What has arrived, in order.
         done_bytes: How far the client is, from the beginning of the payload.
+        granted_to: How far the server was told that it may go.
         is_wanted: Whether the client still waits; what came of it may not be told yet.
-        is_served: Whether the server still sends.
-        token: The server's name for it.
-        source: What the server sends.
-        position: How far the server is.
-        allowed_to: How far it may go, as it was told.
-        granted_to: How far it may go, as the client has told it.
-        is_stalled: Whether the server waits to be told more.
         progress_ns: When the client last got a byte.
         watch: Wakes the client when nothing comes.
     """
 
-    connection: Connection
+    number: int
+    connection: ConnectionName
     client: int
+    server: int
     content_hash: bytes
     size_bytes: int
-    offset: int
     pieces: list[memoryview] = field(default_factory=list)
     done_bytes: int
+    granted_to: int
     is_wanted: bool = True
-    is_served: bool = False
-    token: int = 0
+    progress_ns: int
+    watch: Entry | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Upload:
+    """A payload on its way, as its server knows it.
+
+    Attributes:
+        token: The server's name for it.
+        request: What the client asked for.
+        client: Number of the peer that asked.
+        server: Number of the peer that serves.
+        source: What the server sends.
+        position: How far it is.
+        allowed_to: How far it may go.
+        is_served: Whether it still sends.
+        is_stalled: Whether it waits to be told that it may go on.
+    """
+
+    token: int
+    request: PayloadRequest
+    client: int
+    server: int
     source: memoryview = _NOTHING
     position: int = 0
     allowed_to: int
-    granted_to: int
+    is_served: bool = False
     is_stalled: bool = False
-    progress_ns: int = 0
-    watch: Entry | None = None
-
-    @property
-    def server(self) -> int:
-        """Number of the peer that serves."""
-        return self.connection.other(self.client)
 
 
 @final
@@ -114,127 +134,144 @@ class Transfers:
         self._network = network
         self._clock = clock
         self._idle_ns = nanoseconds(network.timing.idle_s)
-        # By client and content hash, and by server and token.
-        self._fetches: defaultdict[int, dict[bytes, Transfer]] = defaultdict(dict)
-        self._uploads: defaultdict[int, dict[int, Transfer]] = defaultdict(dict)
-        self._last_token = 0
-        network.tenants.append(self)
+        # By client, and then by content hash and by number.
+        self._fetches: defaultdict[int, dict[bytes, Fetch]] = defaultdict(dict)
+        self._wanted: defaultdict[int, dict[int, Fetch]] = defaultdict(dict)
+        # By server, and then by token and by client and the client's number.
+        self._uploads: defaultdict[int, dict[int, Upload]] = defaultdict(dict)
+        self._asked: defaultdict[int, dict[tuple[int, int], Upload]] = defaultdict(dict)
+        self._fetched: defaultdict[int, int] = defaultdict(int)  # how many each peer has begun
+        self._tokens: defaultdict[int, int] = defaultdict(int)  # that each peer has given
+        network.add_tenant(
+            self,
+            {
+                PayloadRequest: self._take_request,
+                PayloadAnswer: self._take_answer,
+                PayloadChunk: self._take_chunk,
+                WindowGrant: self._take_grant,
+                FetchAbandoned: self._take_abandoned,
+            },
+        )
 
     # For the driver of a peer --------------------------------------------------------------
 
     def fetch(self, client: int, effect: FetchPayload) -> bool:
         """Ask a peer for a payload; return False when there is no connection to it."""
-        connection = self._network.connection(client, effect.peer)
-        if connection is None:
+        end = self._network.connection(client, effect.peer)
+        if end is None:
             return False
         known = self._fetches[client].get(effect.content_hash)
         assert known is None or not known.is_wanted  # what is left may be of an earlier life
-        transfer = Transfer(
-            connection=connection,
+        self._fetched[client] += 1
+        fetch = Fetch(
+            number=self._fetched[client],
+            connection=end.name,
             client=client,
+            server=end.other,
             content_hash=effect.content_hash,
             size_bytes=effect.size_bytes,
-            offset=effect.offset,
             done_bytes=effect.offset,
-            allowed_to=effect.offset + WINDOW_BYTES,
             granted_to=effect.offset + WINDOW_BYTES,
             progress_ns=self._clock.now_ns,
         )
-        self._fetches[client][effect.content_hash] = transfer
-        self._watch(transfer)
-        wire = self._network.wires[client, transfer.server]
-        wire.send(_REQUEST_BYTES, lambda: self._request_arrived(transfer))
+        self._fetches[client][effect.content_hash] = fetch
+        self._wanted[client][fetch.number] = fetch
+        self._watch(fetch)
+        request = PayloadRequest(end.name, fetch.number, effect.content_hash, effect.offset)
+        self._network.wires[client, end.other].send(request, _REQUEST_BYTES)
         return True
 
     def cancel(self, client: int, content_hash: bytes) -> None:
         """Stop a fetch of a client, if it runs."""
-        transfer = self._fetches[client].pop(content_hash, None)
-        if transfer is not None and transfer.is_wanted:
-            self._abandon(transfer)
+        fetch = self._fetches[client].pop(content_hash, None)
+        if fetch is not None and fetch.is_wanted:
+            self._abandon(fetch)
 
     def answer(self, server: int, effect: AnswerPayload) -> None:
         """Serve or refuse what `PayloadWanted` asked for."""
-        transfer = self._uploads[server].get(effect.token)
-        if transfer is None or not transfer.connection.is_open(server):
+        upload = self._uploads[server].get(effect.token)
+        if upload is None or not self._network.is_open(server, upload.request.connection):
             return
-        wire = self._network.wires[server, transfer.client]
+        wire = self._network.wires[server, upload.client]
+        number = upload.request.fetch
         served = None
         if effect.offset is not None:
-            transfer.is_served = True
+            upload.is_served = True
             served = self.parties[server].serve(effect.content_hash)
         if served is None or effect.offset is None:
-            wire.send(_ANSWER_BYTES, lambda: self._refused(transfer))
-            self._clock.after(0.0, lambda: self._stop_upload(transfer))
+            wire.send(PayloadAnswer(number, None), _ANSWER_BYTES)
+            self._clock.after(0.0, lambda: self._stop_upload(upload))
             return
-        transfer.position = effect.offset
-        transfer.source = memoryview(served.payload)
-        wire.send(_ANSWER_BYTES, lambda: self._accepted(transfer, served.size_bytes))
-        self._pump(transfer)
+        upload.position = effect.offset
+        upload.source = memoryview(served.payload)
+        wire.send(PayloadAnswer(number, served.size_bytes), _ANSWER_BYTES)
+        self._pump(upload)
 
     def has_arrived(self, client: int, content_hash: bytes) -> bool:
         """Return whether a fetch is over of which its client does not know yet."""
-        transfer = self._fetches[client].get(content_hash)
-        return transfer is not None and not transfer.is_wanted
+        fetch = self._fetches[client].get(content_hash)
+        return fetch is not None and not fetch.is_wanted
 
     # For the network -----------------------------------------------------------------------
 
-    def end_closed(self, connection: Connection, end: int) -> None:
+    def end_closed(self, end: int, connection: ConnectionName) -> None:
         """End the transfers of a connection at one of its ends."""
-        for transfer in list(self._fetches[end].values()):
-            if transfer.connection is connection and transfer.is_wanted:
-                self._fail(transfer, None)
-        for transfer in list(self._uploads[end].values()):
-            if transfer.connection is connection:
-                self._stop_upload(transfer)
+        for fetch in list(self._wanted[end].values()):
+            if fetch.connection == connection:
+                self._fail(fetch, None)
+        for upload in list(self._uploads[end].values()):
+            if upload.request.connection == connection:
+                self._stop_upload(upload)
 
     # At the client -------------------------------------------------------------------------
 
-    def _accepted(self, transfer: Transfer, size_bytes: int) -> None:
-        if not transfer.is_wanted:
+    def _take_answer(self, client: int, _server: int, packet: PayloadAnswer) -> None:
+        fetch = self._wanted[client].get(packet.fetch)
+        if fetch is None:
             return
-        transfer.progress_ns = self._clock.now_ns
-        if size_bytes != transfer.size_bytes:
-            self._fail(transfer, OffenceKind.PAYLOAD_SIZE)
-        elif transfer.done_bytes == transfer.size_bytes:
-            self._complete(transfer)
-
-    def _refused(self, transfer: Transfer) -> None:
-        if transfer.is_wanted:
-            self._fail(transfer, None)
-
-    def _chunk_arrived(self, transfer: Transfer, chunk: memoryview) -> None:
-        if self._network.answers_reset(transfer.connection, transfer.client):
+        if packet.size_bytes is None:
+            self._fail(fetch, None)
             return
-        if not transfer.is_wanted:
+        fetch.progress_ns = self._clock.now_ns
+        if packet.size_bytes != fetch.size_bytes:
+            self._fail(fetch, OffenceKind.PAYLOAD_SIZE)
+        elif fetch.done_bytes == fetch.size_bytes:
+            self._complete(fetch)
+
+    def _take_chunk(self, client: int, server: int, packet: PayloadChunk) -> None:
+        if self._network.answers_reset(client, packet.connection):
             return
-        transfer.progress_ns = self._clock.now_ns
-        transfer.pieces.append(chunk)
-        transfer.done_bytes += len(chunk)
-        if transfer.done_bytes >= transfer.size_bytes:
-            self._complete(transfer)
-        elif transfer.done_bytes + WINDOW_BYTES - transfer.granted_to >= _GRANT_BYTES:
-            end = transfer.granted_to = transfer.done_bytes + WINDOW_BYTES
-            wire = self._network.wires[transfer.client, transfer.server]
-            wire.signal(lambda: self._granted(transfer, end))
+        fetch = self._wanted[client].get(packet.fetch)
+        if fetch is None:
+            return
+        fetch.progress_ns = self._clock.now_ns
+        fetch.pieces.append(packet.chunk)
+        fetch.done_bytes += len(packet.chunk)
+        if fetch.done_bytes >= fetch.size_bytes:
+            self._complete(fetch)
+        elif fetch.done_bytes + WINDOW_BYTES - fetch.granted_to >= _GRANT_BYTES:
+            fetch.granted_to = fetch.done_bytes + WINDOW_BYTES
+            grant = WindowGrant(fetch.number, fetch.granted_to)
+            self._network.wires[client, server].signal(grant)
 
-    def _complete(self, transfer: Transfer) -> None:
-        self._stop_waiting(transfer)
-        self._tell_client(transfer, lambda party: party.payload_received(transfer))
+    def _complete(self, fetch: Fetch) -> None:
+        self._stop_waiting(fetch)
+        self._tell_client(fetch, lambda party: party.payload_received(fetch))
 
-    def _fail(self, transfer: Transfer, offence: OffenceKind | None) -> None:
-        self._abandon(transfer)
-        self._tell_client(transfer, lambda party: party.fetch_failed(transfer, offence))
+    def _fail(self, fetch: Fetch, offence: OffenceKind | None) -> None:
+        self._abandon(fetch)
+        self._tell_client(fetch, lambda party: party.fetch_failed(fetch, offence))
 
-    def _tell_client(self, transfer: Transfer, tell: Callable[[Party], None]) -> None:
+    def _tell_client(self, fetch: Fetch, tell: Callable[[Party], None]) -> None:
         """Tell how a fetch ended, unless it is canceled before."""
-        fetches = self._fetches[transfer.client]
+        fetches = self._fetches[fetch.client]
 
         def tell_once() -> None:
-            if fetches.get(transfer.content_hash) is transfer:
-                del fetches[transfer.content_hash]
-                tell(self.parties[transfer.client])
+            if fetches.get(fetch.content_hash) is fetch:
+                del fetches[fetch.content_hash]
+                tell(self.parties[fetch.client])
 
-        self._hand_on(transfer.server, transfer.client, tell_once)
+        self._hand_on(fetch.server, fetch.client, tell_once)
 
     def _hand_on(self, sender: int, receiver: int, action: Action) -> None:
         """Do something at a receiver, as late as its stream is taken; nothing to its next life."""
@@ -250,79 +287,97 @@ class Transfers:
 
         self._clock.after(lag_s, late)
 
-    def _abandon(self, transfer: Transfer) -> None:
+    def _abandon(self, fetch: Fetch) -> None:
         """Stop waiting, and let the server know."""
-        self._stop_waiting(transfer)
-        if transfer.connection.is_open(transfer.client):
-            wire = self._network.wires[transfer.client, transfer.server]
-            wire.signal(lambda: self._stop_upload(transfer))
+        self._stop_waiting(fetch)
+        if self._network.is_open(fetch.client, fetch.connection):
+            wire = self._network.wires[fetch.client, fetch.server]
+            wire.signal(FetchAbandoned(fetch.number))
 
-    def _stop_waiting(self, transfer: Transfer) -> None:
-        transfer.is_wanted = False
-        if transfer.watch is not None:
-            transfer.watch.cancel()
+    def _stop_waiting(self, fetch: Fetch) -> None:
+        fetch.is_wanted = False
+        del self._wanted[fetch.client][fetch.number]
+        if fetch.watch is not None:
+            fetch.watch.cancel()
 
-    def _watch(self, transfer: Transfer) -> None:
-        transfer.watch = self._clock.at(
-            transfer.progress_ns + self._idle_ns, lambda: self._look(transfer)
-        )
+    def _watch(self, fetch: Fetch) -> None:
+        fetch.watch = self._clock.at(fetch.progress_ns + self._idle_ns, lambda: self._look(fetch))
 
-    def _look(self, transfer: Transfer) -> None:
-        if self._clock.now_ns >= transfer.progress_ns + self._idle_ns:
-            self._fail(transfer, None)
+    def _look(self, fetch: Fetch) -> None:
+        if self._clock.now_ns >= fetch.progress_ns + self._idle_ns:
+            self._fail(fetch, None)
         else:
-            self._watch(transfer)
+            self._watch(fetch)
 
     # At the server -------------------------------------------------------------------------
 
-    def _request_arrived(self, transfer: Transfer) -> None:
-        if self._network.answers_reset(transfer.connection, transfer.server):
+    def _take_request(self, server: int, client: int, packet: PayloadRequest) -> None:
+        if self._network.answers_reset(server, packet.connection):
             return
-        self._last_token += 1
-        transfer.token = self._last_token
-        self._uploads[transfer.server][transfer.token] = transfer
-        self._hand_on(transfer.client, transfer.server, lambda: self._ask(transfer))
+        self._tokens[server] += 1
+        upload = Upload(
+            token=self._tokens[server],
+            request=packet,
+            client=client,
+            server=server,
+            allowed_to=packet.offset + WINDOW_BYTES,
+        )
+        self._uploads[server][upload.token] = upload
+        self._asked[server][client, packet.fetch] = upload
+        self._hand_on(client, server, lambda: self._ask(upload))
 
-    def _ask(self, transfer: Transfer) -> None:
-        if transfer.token not in self._uploads[transfer.server]:
+    def _ask(self, upload: Upload) -> None:
+        if upload.token not in self._uploads[upload.server]:
             return  # given up in between
-        self.parties[transfer.server].deliver(
+        self.parties[upload.server].deliver(
             PayloadWanted(
-                peer=self._network.peers[transfer.client],
-                token=transfer.token,
-                content_hash=transfer.content_hash,
-                offset=transfer.offset,
+                peer=self._network.peers[upload.client],
+                token=upload.token,
+                content_hash=upload.request.content_hash,
+                offset=upload.request.offset,
             )
         )
 
-    def _granted(self, transfer: Transfer, end: int) -> None:
-        transfer.allowed_to = end
-        if transfer.is_stalled:
-            transfer.is_stalled = False
-            self._pump(transfer)
+    def _take_grant(self, server: int, client: int, packet: WindowGrant) -> None:
+        upload = self._asked[server].get((client, packet.fetch))
+        if upload is None:
+            return
+        upload.allowed_to = packet.end
+        if upload.is_stalled:
+            upload.is_stalled = False
+            self._pump(upload)
 
-    def _pump(self, transfer: Transfer) -> None:
+    def _take_abandoned(self, server: int, client: int, packet: FetchAbandoned) -> None:
+        upload = self._asked[server].get((client, packet.fetch))
+        if upload is not None:
+            self._stop_upload(upload)
+
+    def _pump(self, upload: Upload) -> None:
         """Send the next chunk once the last one has left, as far as the window allows."""
-        if not transfer.is_served:
+        if not upload.is_served:
             return
-        if transfer.position >= len(transfer.source):
-            self._stop_upload(transfer)
+        if upload.position >= len(upload.source):
+            self._stop_upload(upload)
             return
-        if transfer.position >= transfer.allowed_to:
-            transfer.is_stalled = True
+        if upload.position >= upload.allowed_to:
+            upload.is_stalled = True
             return
-        end = min(transfer.position + CHUNK_BYTES, transfer.allowed_to)
-        chunk = transfer.source[transfer.position : end]
-        transfer.position += len(chunk)
-        wire = self._network.wires[transfer.server, transfer.client]
-        left_ns = wire.send(len(chunk), lambda: self._chunk_arrived(transfer, chunk))
-        self._clock.at(left_ns, lambda: self._pump(transfer))
+        end = min(upload.position + CHUNK_BYTES, upload.allowed_to)
+        chunk = upload.source[upload.position : end]
+        upload.position += len(chunk)
+        wire = self._network.wires[upload.server, upload.client]
+        request = upload.request
+        packet = PayloadChunk(request.connection, request.fetch, chunk)
+        left_ns = wire.send(packet, len(chunk))
+        self._clock.at(left_ns, lambda: self._pump(upload))
 
-    def _stop_upload(self, transfer: Transfer) -> None:
-        known = self._uploads[transfer.server].pop(transfer.token, None)
-        if known is not None and transfer.is_served:
-            transfer.is_served = False
-            transfer.source = _NOTHING
-            ended = UploadEnded(peer=self._network.peers[transfer.client], token=transfer.token)
-            server = transfer.server
-            self._hand_on(transfer.client, server, lambda: self.parties[server].deliver(ended))
+    def _stop_upload(self, upload: Upload) -> None:
+        server, client = upload.server, upload.client
+        if self._uploads[server].pop(upload.token, None) is None:
+            return
+        del self._asked[server][client, upload.request.fetch]
+        if upload.is_served:
+            upload.is_served = False
+            upload.source = _NOTHING
+            ended = UploadEnded(peer=self._network.peers[client], token=upload.token)
+            self._hand_on(client, server, lambda: self.parties[server].deliver(ended))

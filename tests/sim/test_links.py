@@ -22,15 +22,24 @@ from sim.links import (
 LATENCY_S = 0.05
 
 
+def call(packet: Any) -> None:
+    """Take a packet that is a function."""
+    packet()
+
+
+def send(wire: Wire, size_bytes: int, packet: Any) -> None:
+    wire.send(packet, size_bytes)
+
+
 def make_wire(clock: Clock, **model: Any) -> Wire:
-    return Wire(LinkModel(**model), clock, lambda: random_for(0, "test"))
+    return Wire(LinkModel(**model), clock, lambda: random_for(0, "test"), call)
 
 
 def test_what_is_sent_shares_the_bandwidth() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=1.0, bandwidth_bytes_per_s=100.0)
     for name in "ab":
-        wire.send(100 - OVERHEAD_BYTES, lambda name=name: arrivals.append((name, clock.now_s)))
+        send(wire, 100 - OVERHEAD_BYTES, lambda name=name: arrivals.append((name, clock.now_s)))
     while clock.step():
         pass
     assert arrivals == [("a", 2.0), ("b", 3.0)]
@@ -40,7 +49,7 @@ def test_loss_delays_and_keeps_the_order() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=0.01, loss_ratio=0.5)
     for number in range(100):
-        wire.send(100, lambda number=number: arrivals.append((number, clock.now_s)))
+        send(wire, 100, lambda number=number: arrivals.append((number, clock.now_s)))
     while clock.step():
         pass
     assert [number for number, _ in arrivals] == list(range(100))
@@ -61,8 +70,8 @@ class Scripted(random.Random):
 def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
     clock, arrivals = Clock(), []
     model = LinkModel(latency_s=1.0, loss_ratio=0.5)
-    wire = Wire(model, clock, lambda: Scripted(0.0, 0.0, 0.0))
-    wire.send(1, lambda: arrivals.append(clock.now_s))
+    wire = Wire(model, clock, lambda: Scripted(0.0, 0.0, 0.0), call)
+    send(wire, 1, lambda: arrivals.append(clock.now_s))
     while clock.step():
         pass
     pause_s = RETRANSMISSION_S_MIN + 2.0
@@ -72,9 +81,9 @@ def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
 def test_what_follows_a_loss_waits_for_it() -> None:
     clock, arrivals = Clock(), []
     model = LinkModel(latency_s=1.0, loss_ratio=0.5)
-    wire = Wire(model, clock, lambda: Scripted(0.0))
+    wire = Wire(model, clock, lambda: Scripted(0.0), call)
     for name in "ab":
-        wire.send(1, lambda name=name: arrivals.append((name, clock.now_s)))
+        send(wire, 1, lambda name=name: arrivals.append((name, clock.now_s)))
     while clock.step():
         pass
     late_s = pytest.approx(1.0 + RETRANSMISSION_S_MIN + 2.0)
@@ -85,7 +94,7 @@ def test_what_waited_for_a_partition_comes_with_the_next_retransmission() -> Non
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=1.0)
     wire.is_blocked = True
-    wire.send(1, lambda: arrivals.append(clock.now_s))
+    send(wire, 1, lambda: arrivals.append(clock.now_s))
     clock.after(5.0, wire.unblock)
     while clock.step():
         pass
@@ -97,9 +106,9 @@ def test_a_second_partition_ends_for_what_waited_for_it_alone() -> None:
     wire = make_wire(clock, latency_s=1.0)
     for begin_s in (0.0, 10.0):
         clock.after(begin_s, lambda: setattr(wire, "is_blocked", True))
-        clock.after(begin_s, lambda: wire.send(1, lambda: arrivals.append(clock.now_s)))
+        clock.after(begin_s, lambda: send(wire, 1, lambda: arrivals.append(clock.now_s)))
         clock.after(begin_s + 5.0, wire.unblock)
-    clock.after(16.0, lambda: wire.send(1, lambda: arrivals.append(clock.now_s)))
+    clock.after(16.0, lambda: send(wire, 1, lambda: arrivals.append(clock.now_s)))
     while clock.step():
         pass
     pause_s = 1.0 + RETRANSMISSION_S_MIN
@@ -115,9 +124,9 @@ def test_a_frame_has_room_with_what_carries_it_or_not_at_all() -> None:
 def test_what_was_thrown_away_takes_no_time() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=1.0, bandwidth_bytes_per_s=100.0)
-    wire.send(10_000, lambda: arrivals.append("thrown away"))
+    send(wire, 10_000, lambda: arrivals.append("thrown away"))
     wire.throw_away()
-    wire.send(100 - OVERHEAD_BYTES, lambda: arrivals.append(clock.now_s))
+    send(wire, 100 - OVERHEAD_BYTES, lambda: arrivals.append(clock.now_s))
     while clock.step():
         pass
     assert arrivals == [2.0]
@@ -126,8 +135,8 @@ def test_what_was_thrown_away_takes_no_time() -> None:
 def test_what_was_thrown_away_does_not_count_as_sent() -> None:
     clock = Clock()
     wire = make_wire(clock, bandwidth_bytes_per_s=100.0)
-    wire.send(100 - OVERHEAD_BYTES, lambda: None)
-    wire.send(200 - OVERHEAD_BYTES, lambda: None)
+    send(wire, 100 - OVERHEAD_BYTES, lambda: None)
+    send(wire, 200 - OVERHEAD_BYTES, lambda: None)
     clock.after(1.0, wire.throw_away)  # when the first has left
     while clock.step():
         pass
@@ -164,8 +173,8 @@ def test_messages_with_delays_of_their_own_keep_their_order() -> None:
     for number in range(50):
         clock.after(
             0.01 * number,
-            lambda number=number: wire.send(
-                10, lambda: arrivals.append((number, round(clock.now_s - 0.01 * number, 9)))
+            lambda number=number: send(
+                wire, 10, lambda: arrivals.append((number, round(clock.now_s - 0.01 * number, 9)))
             ),
         )
     while clock.step():
@@ -187,12 +196,12 @@ def test_what_comes_later_uses_an_access_line_while_it_is_free() -> None:
 def test_a_partition_holds_frames_and_keeps_their_order() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=1.0)
-    clock.after(0.0, lambda: wire.send(1, lambda: arrivals.append("before")))
+    clock.after(0.0, lambda: send(wire, 1, lambda: arrivals.append("before")))
     clock.after(0.5, lambda: setattr(wire, "is_blocked", True))
     # In flight when the way opens again: it may not overtake what waited.
-    clock.after(2.9, lambda: wire.send(1, lambda: arrivals.append("during")))
+    clock.after(2.9, lambda: send(wire, 1, lambda: arrivals.append("during")))
     clock.after(3.0, wire.unblock)
-    clock.after(3.1, lambda: wire.send(1, lambda: arrivals.append("after")))
+    clock.after(3.1, lambda: send(wire, 1, lambda: arrivals.append("after")))
     while clock.step():
         pass
     assert arrivals == ["before", "during", "after"]
@@ -201,10 +210,10 @@ def test_a_partition_holds_frames_and_keeps_their_order() -> None:
 def test_a_clogged_link_takes_nothing_and_then_all() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=1.0)
-    wire.send(1, lambda: arrivals.append(("before", clock.now_s)))
+    send(wire, 1, lambda: arrivals.append(("before", clock.now_s)))
     wire.clog(round(10e9))
     for name in "ab":
-        wire.send(1, lambda name=name: arrivals.append((name, clock.now_s)))
+        send(wire, 1, lambda name=name: arrivals.append((name, clock.now_s)))
     assert wire.is_clogged
     while clock.step():
         pass

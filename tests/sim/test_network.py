@@ -179,10 +179,10 @@ def test_both_sides_learn_of_a_connection_and_frames_follow(net: Net) -> None:
     net.run()
     net.network.send(0, PEERS[1], b"hello")
     net.run()
-    round_trips_s = 0.6  # six times there and back
-    assert net.ends[0].events == [(round_trips_s, PeerConnected(peer=PEERS[1]))]
+    # Six times there and back; who was dialed knows it half a round trip earlier.
+    assert net.ends[0].events == [(0.6, PeerConnected(peer=PEERS[1]))]
     assert net.ends[1].events == [
-        (round_trips_s, PeerConnected(peer=PEERS[0])),
+        (0.55, PeerConnected(peer=PEERS[0])),
         (0.65, FrameReceived(peer=PEERS[0], frame=b"hello")),
     ]
 
@@ -193,6 +193,50 @@ def test_simultaneous_dials_end_with_one_connection(net: Net) -> None:
     net.run()
     assert net.ends[0].kinds() == [PeerConnected]
     assert net.ends[1].kinds() == [PeerConnected]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("later_s", [0.01, 0.06, 0.52])
+def test_dials_that_cross_end_with_one_connection(net: Net, first: int, later_s: float) -> None:
+    net.network.dial(first, PEERS[1 - first])
+    net.clock.after(later_s, lambda: net.network.dial(1 - first, PEERS[first]))
+    net.run()
+    assert net.ends[0].kinds() == [PeerConnected]
+    assert net.ends[1].kinds() == [PeerConnected]
+    net.network.send(0, PEERS[1], b"there")
+    net.network.send(1, PEERS[0], b"back")
+    net.run()
+    assert (net.ends[0].frames(), net.ends[1].frames()) == ([b"back"], [b"there"])
+
+
+def test_who_is_dialed_and_knows_of_a_connection_that_the_caller_gave_up_learns_it(
+    net: Net,
+) -> None:
+    net.network.dial(0, PEERS[1])
+    net.clock.after(0.57, lambda: net.network.drop_machine(0, resets=True))  # one is on its way
+    net.run()
+    assert net.ends[0].events == []
+    assert net.ends[1].kinds() == [PeerConnected, PeerDisconnected]
+
+
+def test_who_comes_back_is_reached_by_a_dial_that_goes_on(net: Net) -> None:
+    net.ends[1].power = Power.DARK
+    net.network.dial(0, PEERS[1])
+    net.clock.after(5.0, lambda: setattr(net.ends[1], "power", Power.RUNNING))
+    net.run()
+    [(at_s, event)] = net.ends[0].events
+    assert event == PeerConnected(peer=PEERS[1])
+    assert 5.0 < at_s < 7.0
+
+
+def test_a_dial_that_was_given_up_during_a_partition_leaves_nothing(net: Net) -> None:
+    net.network.block([(0, 1)])
+    net.network.dial(0, PEERS[1])
+    net.run()
+    net.network.unblock()
+    net.run()
+    assert net.ends[0].kinds() == [DialFailed]
+    assert net.ends[1].events == []
 
 
 def test_peers_that_are_not_adjacent_cannot_connect(net: Net) -> None:

@@ -10,9 +10,9 @@ from p2pfed.identity import PeerId
 from p2pfed.node.libp2p_muxer import WINDOW_BYTES_MAX
 from sim.clock import Clock
 from sim.links import LinkModel
-from sim.network import Connection, Network, NetworkTiming, Power
+from sim.network import Network, NetworkTiming, Power
 from sim.payloads import PayloadPool, PayloadShelf
-from sim.transfers import CHUNK_BYTES, WINDOW_BYTES, Served, Transfer, Transfers
+from sim.transfers import CHUNK_BYTES, WINDOW_BYTES, Fetch, Served, Transfers
 
 PEERS = [PeerId(bytes([number]) * 32) for number in range(3)]
 PAYLOAD = bytes(range(256)) * 1024  # four chunks
@@ -48,12 +48,12 @@ class Party:
         assert self.serves is not None
         return self.serves
 
-    def payload_received(self, transfer: Transfer) -> None:
+    def payload_received(self, fetch: Fetch) -> None:
         self.happened.append("payload")
-        self.received.append(b"".join(transfer.pieces))
+        self.received.append(b"".join(fetch.pieces))
 
-    def fetch_failed(self, transfer: Transfer, offence: OffenceKind | None) -> None:
-        self.failed.append((transfer.done_bytes, offence))
+    def fetch_failed(self, fetch: Fetch, offence: OffenceKind | None) -> None:
+        self.failed.append((fetch.done_bytes, offence))
 
 
 class Pair:
@@ -214,7 +214,7 @@ def test_the_end_of_another_connection_leaves_a_transfer_alone(pair: Pair) -> No
     pair.run(start_s + 1.5)
     for end in (0, 1):
         pair.network.disconnect(end, PEERS[2])
-        pair.transfers.end_closed(Connection(1, 0), end)  # an earlier one of the same two
+        pair.transfers.end_closed(end, (0, 1, 0))  # an earlier one of the same two
     assert not pair.upload_ended()
     pair.run()
     assert pair.client.received == [PAYLOAD]
