@@ -6,6 +6,8 @@ a peer, `TransportError` is the network's. See docs/design.md, "Limits, errors, 
 
 from typing import ClassVar
 
+from typing_extensions import override
+
 
 class P2PFedError(Exception):
     """Base of everything that p2pfed raises on purpose."""
@@ -25,6 +27,11 @@ class ConfigError(P2PFedError):
         self.field = field
         self.value = value
         self.fix = fix
+
+    @override
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, object, str]]:
+        # Else it is made of its message alone in another process.
+        return type(self), (self.field, self.value, self.fix)
 
 
 class LocalError(P2PFedError):

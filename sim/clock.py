@@ -1,17 +1,22 @@
-"""Virtual time: what is due at equal times keeps the order of scheduling.
+"""Virtual time: what is due at equal times keeps the order of scheduling, after what arrives then.
 
-Times are integer nanoseconds inside the simulator and seconds at its border: sums of integers do
-not depend on the order of the summands.
+What arrives at one time does so in the order of ranks, so that it makes no difference when it was
+known that it would. Times are integer nanoseconds inside the simulator and seconds at its border:
+sums of integers do not depend on the order of the summands.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final, final
 
 NANOSECONDS_PER_SECOND: Final = 1_000_000_000
 
 _COMPACTED_MIN: Final = 1_024  # canceled entries; fewer are not worth a look at the agenda
+
+_LAST: Final = 1 << 62  # rank of what does not arrive
+_RANK: Final = attrgetter("rank")
 
 Action = Callable[[], None]
 
@@ -27,12 +32,14 @@ class Entry:
 
     Attributes:
         action: What to do, or None once it was done or canceled.
+        rank: What is due at the same time and has a lower one comes first.
     """
 
-    __slots__ = ("_clock", "action")
+    __slots__ = ("_clock", "action", "rank")
 
-    def __init__(self, action: Action, clock: "Clock") -> None:
+    def __init__(self, action: Action, clock: "Clock", rank: int) -> None:
         self.action: Action | None = action
+        self.rank = rank
         self._clock = clock
 
     def cancel(self) -> None:
@@ -69,9 +76,15 @@ class Clock:
         """Current virtual time, in seconds since the world began."""
         return self.now_ns / NANOSECONDS_PER_SECOND
 
-    def at(self, time_ns: int, action: Action) -> Entry:
-        """Do something at a time; one that is past means now, after what is due now already."""
-        entry = Entry(action, self)
+    def at(self, time_ns: int, action: Action, rank: int = _LAST) -> Entry:
+        """Do something at a time; one that is past means now, after what is due now already.
+
+        Args:
+            time_ns: When, in nanoseconds.
+            action: What.
+            rank: Of something that arrives.
+        """
+        entry = Entry(action, self, rank)
         self._length += 1
         if time_ns <= self.now_ns:
             self._now.append(entry)
@@ -119,7 +132,10 @@ class Clock:
             if time_ns is None or (until_ns is not None and time_ns > until_ns):
                 return False
             self.now_ns = heapq.heappop(self._times)
-            self._now.extend(self._later.pop(time_ns))
+            entries = self._later.pop(time_ns)
+            if len(entries) > 1:
+                entries.sort(key=_RANK)
+            self._now.extend(entries)
 
     def note_canceled(self) -> None:
         """Take that one more entry is canceled; forget them all once they are the most.

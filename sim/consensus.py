@@ -1,6 +1,6 @@
 """How far the models of a world are apart."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
@@ -18,16 +18,29 @@ def consensus_distance(benches: Iterable[Bench | None]) -> float | None:
     Returns:
         None without a bench that has a vector, as stubs have none.
     """
-    learners = [it.learner for it in benches if isinstance(it, Workbench | LedgerBench)]
-    if not learners:
+    benches = list(benches)
+    total, count = vector_sum(benches)
+    if total is None:
         return None
-    mean: Tensor | None = None
-    for learner in learners:  # one vector at a time: no second copy of all models
-        vector = learner.vector().cpu().double()
-        mean = vector if mean is None else mean + vector
-    assert mean is not None
-    mean = mean / len(learners)
-    squares = [
-        float((learner.vector().cpu().double() - mean).square().sum()) for learner in learners
-    ]
-    return sum(squares) / len(squares)
+    return square_sum(benches, total / count) / count
+
+
+def vector_sum(benches: Iterable[Bench | None]) -> tuple[Tensor | None, int]:
+    """Return the sum of peers' vectors, float64, or None without any; and how many there are."""
+    total: Tensor | None = None
+    count = 0
+    for vector in _vectors(benches):  # one at a time: no second copy of all models
+        total = vector if total is None else total + vector
+        count += 1
+    return total, count
+
+
+def square_sum(benches: Iterable[Bench | None], mean: Tensor) -> float:
+    """Return the sum of the squared distances of peers' vectors from a mean."""
+    return sum(float((vector - mean).square().sum()) for vector in _vectors(benches))
+
+
+def _vectors(benches: Iterable[Bench | None]) -> Iterator[Tensor]:
+    for bench in benches:
+        if isinstance(bench, Workbench | LedgerBench):
+            yield bench.learner.vector().cpu().double()

@@ -101,6 +101,16 @@ class Host:
         """Virtual time, in seconds."""
         return self._around.clock.now_s
 
+    @property
+    def now_ns(self) -> int:
+        """Virtual time, in nanoseconds."""
+        return self._around.clock.now_ns
+
+    @property
+    def sent_bytes(self) -> int:
+        """What it has sent so far, with the framing around it."""
+        return self._around.network.sent_bytes_of(self.index)
+
     # Lives ---------------------------------------------------------------------------------
 
     def start(self) -> None:

@@ -73,6 +73,15 @@ class LinkModel:
     queue_bytes_max: int | None = None
     reordering_s: float = 0.0
 
+    @property
+    def latency_s_min(self) -> float:
+        """What no one-way delay is below, in seconds."""
+        if self.drawn is Drawn.EDGE or self.latency is Latency.CONSTANT:
+            return self.latency_s
+        if self.latency is Latency.UNIFORM:
+            return max(0.0, self.latency_s * (1.0 - self.spread_ratio))
+        return 0.0
+
     def draw_latency_s(self, generator: random.Random) -> float:
         """Draw a one-way delay, in seconds."""
         match self.latency:
@@ -133,6 +142,11 @@ class AccessLine:
             busy.insert(place, (begin_ns, end_ns))
 
 
+# Takes when something arrives, in nanoseconds, what, and its size with overhead; or instead of it
+# None, if what was sent last was thrown away.
+Ship = Callable[[int, Packet | None, int], None]
+
+
 @dataclass(slots=True, eq=False)
 class _Item:
     """Something that was sent and did not arrive.
@@ -142,14 +156,14 @@ class _Item:
         size_bytes: With its overhead.
         left_ns: When its last byte leaves.
         arrival_ns: When it arrives, unless nothing gets through then.
-        entry: Lets something arrive at that time.
+        entry: Lets something arrive at that time; None if that happens elsewhere.
     """
 
     packet: Packet
     size_bytes: int
     left_ns: int
     arrival_ns: int
-    entry: Entry
+    entry: Entry | None
 
 
 @final
@@ -159,8 +173,11 @@ class Wire:
     Args:
         model: How it behaves.
         clock: The world's.
-        generator: Makes that of its losses and delays, once the first of them is drawn.
+        generator: Makes one of random numbers for a purpose, once the first of them is drawn: at
+            the peer that sends `loss`, of losses and delays, and at the other one `lag`.
         deliver: Takes what arrives.
+        rank: Of what arrives, among all that does at one time.
+        ship: Takes what arrives elsewhere, where another wire lets it land.
         up: Of the peer that sends.
         down: Of the peer that receives.
 
@@ -175,9 +192,11 @@ class Wire:
         self,
         model: LinkModel,
         clock: Clock,
-        generator: Callable[[], random.Random],
+        generator: Callable[[str], random.Random],
         deliver: Callable[[Packet], None],
         *,
+        rank: int = 0,
+        ship: Ship | None = None,
         up: AccessLine | None = None,
         down: AccessLine | None = None,
     ) -> None:
@@ -187,6 +206,8 @@ class Wire:
         self._clock = clock
         self._make_random = generator
         self._deliver = deliver
+        self._rank = rank
+        self._ship = ship
         self._up = up or AccessLine()
         self._down = down or AccessLine()
         self._free_ns = 0  # when the last byte accepted so far has left
@@ -242,7 +263,7 @@ class Wire:
     def stream_lag_s(self) -> float:
         """Draw how much later than frames something on a stream of its own is taken, in seconds."""
         most_s = self.model.reordering_s
-        return most_s * self._random.random() if most_s > 0.0 else 0.0
+        return most_s * self._lag_random.random() if most_s > 0.0 else 0.0
 
     def signal(self, packet: Packet) -> None:
         """Send something without weight, in order: the end of a connection or transfer."""
@@ -259,8 +280,11 @@ class Wire:
         now_ns = self._clock.now_ns
         while self._flying and self._flying[-1].left_ns > now_ns:
             item = self._flying.pop()
-            item.entry.cancel()
             self.sent_bytes -= item.size_bytes
+            if item.entry is not None:
+                item.entry.cancel()
+            elif self._ship is not None:
+                self._ship(item.arrival_ns, None, 0)
         # What comes next waits for what is on its way, and no longer for what is not.
         self._arrival_ns = self._flying[-1].arrival_ns if self._flying else 0
         self._free_ns = min(self._free_ns, max(now_ns, self._clogged_ns))
@@ -269,22 +293,51 @@ class Wire:
         """Let through what waited: TCP's next retransmission finds the way open."""
         self.is_blocked = False
         held, self._held = self._held, 0
-        again_ns = self._clock.now_ns + self._latency_ns() + nanoseconds(RETRANSMISSION_S_MIN)
+        if not held:
+            return
+        latency_ns = self._latency_ns(self._lag_random)
+        again_ns = self._clock.now_ns + latency_ns + nanoseconds(RETRANSMISSION_S_MIN)
         for _ in range(held):
             self._clock.at(again_ns, self._arrive)
 
+    def land(self, arrival_ns: int, packet: Packet | None, size_bytes: int) -> None:
+        """Take what was sent elsewhere and has yet to arrive.
+
+        Args:
+            arrival_ns: When that will be, in nanoseconds.
+            packet: What; None if the last thing that landed was thrown away.
+            size_bytes: Its size with overhead.
+        """
+        if packet is None:
+            entry = self._flying.pop().entry
+            assert entry is not None
+            entry.cancel()
+        else:
+            entry = self._clock.at(arrival_ns, self._arrive, self._rank)
+            self._flying.append(_Item(packet, size_bytes, 0, arrival_ns, entry))
+
     @cached_property
     def _random(self) -> random.Random:
-        return self._make_random()
+        return self._make_random("loss")
 
-    def _latency_ns(self) -> int:
+    @cached_property
+    def _lag_random(self) -> random.Random:
+        return self._make_random("lag")
+
+    def _latency_ns(self, generator: random.Random | None = None) -> int:
         if self._fixed_ns is not None:
             return self._fixed_ns
-        return nanoseconds(self.model.draw_latency_s(self._random))
+        return nanoseconds(self.model.draw_latency_s(generator or self._random))
 
     def _arrive_at(self, time_ns: int, packet: Packet, size_bytes: int) -> None:
         self._arrival_ns = max(self._arrival_ns, time_ns)
-        entry = self._clock.at(self._arrival_ns, self._arrive)
+        if self._ship is None:
+            entry = self._clock.at(self._arrival_ns, self._arrive, self._rank)
+        else:
+            entry = None
+            while self._flying and self._flying[0].arrival_ns <= self._clock.now_ns:
+                self._flying.pop(0)
+            self._ship(self._arrival_ns, packet, size_bytes)
         self._flying.append(_Item(packet, size_bytes, self._free_ns, self._arrival_ns, entry))
 
     def _arrive(self) -> None:

@@ -8,9 +8,7 @@ from typing_extensions import override
 from p2pfed.core.events import Evaluation
 from p2pfed.core.notices import Notice, RoundFinished
 from p2pfed.messages import Role
-from sim.consensus import consensus_distance
 from sim.host import Host
-from sim.links import Wire
 from sim.result import Recorder
 from sim.watching import RoundPlayed, Watcher
 from sim.world import World
@@ -36,22 +34,20 @@ class MetricsRecorder(Watcher):
         self._write = write
         self._world: World | None = None
         self._counts = Recorder({}, [])
-        self._wires: dict[int, list[Wire]] = {}
-        self._learners: dict[int, Host] = {}
+        self._learners: set[int] = set()
         self._evaluations = 0
         self._played: RoundPlayed | None = None  # the latest
 
     @override
     def world_began(self, world: World) -> None:
         self._world = world
-        hostile = {host.index: "hostile" for host in world.hosts if not host.is_honest}
-        self._counts = Recorder(hostile, [host.peer for host in world.hosts])
-        for (sender, _), wire in world.network.wires.items():
-            self._wires.setdefault(sender, []).append(wire)
+        members = world.members
+        hostile = {n: "hostile" for n, it in enumerate(members) if it.adversary is not None}
+        self._counts = Recorder(hostile, [it.identity.peer for it in members])
         self._learners = {
-            host.index: host
-            for host in world.hosts
-            if host.is_honest and host.member.config.role is Role.TRAIN
+            number
+            for number, member in enumerate(members)
+            if member.adversary is None and member.config.role is Role.TRAIN
         }
 
     @override
@@ -59,8 +55,8 @@ class MetricsRecorder(Watcher):
         self._counts.notice_given(host, notice)
         if not isinstance(notice, RoundFinished) or notice.evaluation is None:
             return
-        sent_bytes = self._sent_bytes(host.index)
-        self._tell_evaluation(host.index, host.now_s, notice.round, notice.evaluation, sent_bytes)
+        number, sent_bytes = host.index, host.sent_bytes
+        self._tell_evaluation(number, host.now_s, notice.round, notice.evaluation, sent_bytes)
         if host.index in self._learners:
             self._evaluations += 1
             if self._evaluations % len(self._learners) == 0:
@@ -95,8 +91,8 @@ class MetricsRecorder(Watcher):
             return
         self._tell_swarm()
         assert self._world is not None
-        for (sender, receiver), wire in sorted(self._world.network.wires.items()):
-            self._tell_link(sender, receiver, wire.sent_bytes)
+        for (sender, receiver), count in self._world.link_bytes():
+            self._tell_link(sender, receiver, count)
 
     def _tell_link(self, sender: int, receiver: int, count: int) -> None:
         link = {"sender": sender, "receiver": receiver, "bytes_sent": count}
@@ -129,15 +125,10 @@ class MetricsRecorder(Watcher):
             {
                 "kind": "swarm",
                 "at_s": self._world.now_s,
-                "events": self._world.trace.count,
-                "bytes_sent": sum(map(self._sent_bytes, range(len(self._world.hosts)))),
-                "consensus_distance": consensus_distance(
-                    it.bench for it in self._learners.values()
-                ),
+                "events": self._world.events,
+                "bytes_sent": self._world.all_sent_bytes(),
+                "consensus_distance": self._world.consensus_distance(self._learners),
                 "rows_used": self._counts.rows_used(),
                 "rejected": self._counts.rejected(),
             }
         )
-
-    def _sent_bytes(self, number: int) -> int:
-        return sum(wire.sent_bytes for wire in self._wires.get(number, ()))

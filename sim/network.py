@@ -1,6 +1,7 @@
 """Connections between simulated machines: dialing, frames in order, resets, partitions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import random
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -13,7 +14,7 @@ from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId
 from sim.clock import Clock, Entry, nanoseconds
 from sim.identities import random_for
-from sim.links import AccessLine, Drawn, Latency, LinkModel, Wire
+from sim.links import AccessLine, Drawn, Latency, LinkModel, Ship, Wire
 from sim.packets import Closed, ConnectionName, Frame, Knock, Packet, Refusal, Welcome
 
 # Of a `LinkModel`, that an edge of a graph may carry.
@@ -51,6 +52,10 @@ class PeerLine:
     upload_bytes_per_s: float | None = None
     download_bytes_per_s: float | None = None
     latency_s: float = 0.0
+
+
+# When it arrives, in nanoseconds, sender, receiver, what, and its size; see `Ship`.
+Parcel = tuple[int, int, int, Packet | None, int]
 
 
 class Power(StrEnum):
@@ -120,6 +125,13 @@ class Network:
         timing: What nodes wait for.
         seed: Of losses and delays.
         lines: How peers are connected, by number; the others without bounds.
+        here: Numbers of the peers that are simulated here; all by default. Of the others there are
+            only the ends of wires to these.
+
+    Attributes:
+        wires: By who sends and who receives, those with an end here.
+        outgoing: What was sent to peers that are simulated elsewhere.
+        latency_ns_min: What no delay of any edge is below, in nanoseconds; None without edges.
 
     Raises:
         LocalError: If the nodes of the graph are not the numbers of the peers.
@@ -135,33 +147,40 @@ class Network:
         timing: NetworkTiming,
         seed: int,
         lines: Mapping[int, PeerLine] | None = None,
+        here: Container[int] | None = None,
     ) -> None:
         if sorted(graph) != list(range(len(peers))):
             raise LocalError(f"the graph's nodes must be the numbers 0 to {len(peers) - 1}")
         self.timing = timing
         self.peers = list(peers)
-        self.endpoints: list[Endpoint] = []  # by number; the world adds them
+        self.endpoints: dict[int, Endpoint] = {}  # by number; the world adds them
+        self.outgoing: list[Parcel] = []
+        self.latency_ns_min: int | None = None
         self.tenants: list[Tenant] = []
         self.edges = sorted(tuple(sorted(edge)) for edge in graph.edges)
         self.wires: dict[tuple[int, int], Wire] = {}
         self._adjacent: list[list[int]] = [[] for _ in peers]  # ascending
         self._clock = clock
         self._lines = lines or {}
+        self._here = range(len(peers)) if here is None else here
         ups, downs = self._access_lines()
         for first, second in self.edges:
             model = self._model(graph, (first, second), default, seed)
+            self._note_latency(model)
             self._adjacent[first].append(second)
             self._adjacent[second].append(first)
             for sender, receiver in ((first, second), (second, first)):
-                generator = partial(random_for, seed, f"loss/{sender}/{receiver}")
-                self.wires[sender, receiver] = Wire(
-                    model,
-                    clock,
-                    generator,
-                    partial(self._take, receiver, sender),
-                    up=ups[sender],
-                    down=downs[receiver],
-                )
+                if sender in self._here or receiver in self._here:
+                    self.wires[sender, receiver] = Wire(
+                        model,
+                        clock,
+                        partial(_generator, seed, sender, receiver),
+                        partial(self._take, receiver, sender),
+                        rank=sender,
+                        ship=self._shipping(sender, receiver),
+                        up=ups[sender],
+                        down=downs[receiver],
+                    )
         self._numbers = {peer: number for number, peer in enumerate(peers)}
         # Of each peer the connections that it knows of, by the peer at the other end.
         self._ends: list[dict[PeerId, ConnectionEnd]] = [{} for _ in peers]
@@ -245,6 +264,15 @@ class Network:
             sent[sender] += wire.sent_bytes
         return tuple(sent)
 
+    def sent_bytes_of(self, number: int) -> int:
+        """Return what a peer that is here has sent, with the framing around it."""
+        return sum(self.wires[number, other].sent_bytes for other in self._adjacent[number])
+
+    def land(self, parcels: Iterable[Parcel]) -> None:
+        """Take what was sent to peers here by those that are simulated elsewhere."""
+        for arrival_ns, sender, receiver, packet, size_bytes in parcels:
+            self.wires[sender, receiver].land(arrival_ns, packet, size_bytes)
+
     # For what lives on connections ---------------------------------------------------------
 
     def is_open(self, number: int, name: ConnectionName) -> bool:
@@ -291,6 +319,20 @@ class Network:
             self.wires[pair].clog(until_ns)
 
     # Making it -----------------------------------------------------------------------------
+
+    def _note_latency(self, model: LinkModel) -> None:
+        latency_ns = nanoseconds(model.latency_s_min)
+        known = self.latency_ns_min
+        self.latency_ns_min = latency_ns if known is None else min(known, latency_ns)
+
+    def _shipping(self, sender: int, receiver: int) -> Ship | None:
+        if receiver in self._here:
+            return None
+
+        def ship(arrival_ns: int, packet: Packet | None, size_bytes: int) -> None:
+            self.outgoing.append((arrival_ns, sender, receiver, packet, size_bytes))
+
+        return ship
 
     def _access_lines(self) -> tuple[list[AccessLine], list[AccessLine]]:
         lines = [self._lines.get(number, PeerLine()) for number in range(len(self.peers))]
@@ -417,6 +459,10 @@ class Network:
 
     def _fail_dial(self, caller: int, peer: PeerId, reason: str) -> None:
         self.endpoints[caller].deliver(DialFailed(peer=peer, reason=reason))
+
+
+def _generator(seed: int, sender: int, receiver: int, purpose: str) -> random.Random:
+    return random_for(seed, f"{purpose}/{sender}/{receiver}")
 
 
 def _other(name: ConnectionName, number: int) -> int:

@@ -1,13 +1,12 @@
 """What goes over the wires between simulated machines; neither end sees the other's state."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Of a connection: who dialed, who was dialed, and which dial of the caller it was.
 ConnectionName = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Knock:
+class Knock(NamedTuple):
     """A dial reaches the other machine.
 
     Attributes:
@@ -19,37 +18,32 @@ class Knock:
     deadline_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(NamedTuple):
     """The other machine has a connection now."""
 
     connection: ConnectionName
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """No program takes connections there."""
 
     connection: ConnectionName
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """An end of a connection is gone, or sends nothing more."""
 
     connection: ConnectionName
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame of the control stream."""
 
     connection: ConnectionName
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadRequest:
+class PayloadRequest(NamedTuple):
     """Asks for a payload.
 
     Attributes:
@@ -65,33 +59,29 @@ class PayloadRequest:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadAnswer:
+class PayloadAnswer(NamedTuple):
     """Says how large a payload is that follows; None for a refusal."""
 
     fetch: int
     size_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadChunk:
+class PayloadChunk(NamedTuple):
     """The next bytes of a payload."""
 
     connection: ConnectionName
     fetch: int
-    chunk: memoryview
+    chunk: memoryview | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class WindowGrant:
+class WindowGrant(NamedTuple):
     """Says how far the server may send, in bytes from the beginning of the payload."""
 
     fetch: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class FetchAbandoned:
+class FetchAbandoned(NamedTuple):
     """The client takes no more of a payload."""
 
     fetch: int

@@ -39,10 +39,10 @@ class RoundsMeter(Watcher):
     @override
     def world_began(self, world: World) -> None:
         bounds: list[int | None] = []
-        for host in world.hosts:
-            config = host.member.config
-            if host.is_honest and config.role is Role.TRAIN:
-                self._rounds[host.index] = 0
+        for number, member in enumerate(world.members):
+            config = member.config
+            if member.adversary is None and config.role is Role.TRAIN:
+                self._rounds[number] = 0
                 bounds.append(config.schedule.rounds_max)
         known = [it for it in bounds if it is not None]
         self._total = sum(known) if len(known) == len(bounds) else None

@@ -185,10 +185,14 @@ class Recorder(Watcher):
     def event_handled(self, host: Host, event: Event, effects: list[Effect]) -> None:
         reason = trouble_of(event, effects)
         if reason is not None:
-            report = self.reports[host.index]
-            report.trouble = reason
-            if report.hostile is None:
-                self._troubles.add(host.index, reason)
+            self.take_trouble(host.index, reason)
+
+    def take_trouble(self, number: int, reason: str) -> None:
+        """Take why a job of a peer failed."""
+        report = self.reports[number]
+        report.trouble = reason
+        if report.hostile is None:
+            self._troubles.add(number, reason)
 
     @override
     def notice_given(self, host: Host, notice: Notice) -> None:
@@ -212,7 +216,7 @@ class Recorder(Watcher):
 
     def hostile_weight_mass(self) -> float | None:
         """Return the mean weight of hostile rows in honest integrations that had any."""
-        return sum(self._masses) / len(self._masses) if self._masses else None
+        return math.fsum(self._masses) / len(self._masses) if self._masses else None
 
     def rows_used(self) -> dict[str, int]:
         """Return how many rows of honest and of hostile peers had weight at honest ones."""

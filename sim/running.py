@@ -1,68 +1,25 @@
-"""`sim.run`: from a scenario to a result."""
+"""Simulating a scenario from its beginning to its end."""
 
-import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any
 
-from p2pfed.config.assembly import Agreement, core_config
-from p2pfed.config.learning import assemble
 from p2pfed.config.plugins import load_plugins
-from p2pfed.core.config import CoreConfig
-from p2pfed.learn.decoded import DecodeCache
-from p2pfed.learn.tasks import load_task
-from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import Role
-from sim.adversaries import registry
-from sim.adversaries.adversary import Adversary
-from sim.availability import Absence, absences, starts_s
-from sim.benches import Bench
 from sim.checkers.invariant import InvariantError
-from sim.checkers.standard import standard_checkers
 from sim.collecting import collecting_seldom
-from sim.compute.batched import Batched
-from sim.compute.calculator import Calculator, Sequential
-from sim.devices import Machine, machines_of
 from sim.documents import digest_of, document_of
 from sim.emptiness import check_links
-from sim.ending import Ending
-from sim.faults import Clog, Crash, Fault, Heal, Partition, Restart, Slow, plan_faults
 from sim.fruitless import fruitless
-from sim.identities import check_seed, identity_of, random_for
+from sim.identities import check_seed, identity_of
 from sim.in_rounds.playing import play
-from sim.in_rounds.translation import scenario_fields
-from sim.jobs import ComputeModel
-from sim.lives import Churn, combine
-from sim.member import Member
-from sim.other_runs import other_run
-from sim.overlay import overlay
+from sim.parts.playing import InParts
+from sim.players import Alone, Player
 from sim.result import Recorder, Result, accuracies, joined
 from sim.rounds_scope import ROUNDS
 from sim.scenario import Scenario, load_scenario
-from sim.sharing import SharedRows, in_one_piece, share_frozen, share_initial
-from sim.tables import (
-    ChurnTable,
-    ClogTable,
-    CrashTable,
-    HealTable,
-    PartitionTable,
-    RestartTable,
-    SlowTable,
-    Surrounding,
-    WrittenTable,
-)
+from sim.trace import joint_digest
 from sim.watching import Watcher, check_watchers
-from sim.world import World
-
-# Of vectors of payloads, in bytes: one round of 10,000 small perceptrons. To decode one again is
-# cheap, and a world has their payloads anyway.
-_DECODED_BYTES_MAX: Final = 1 << 27
-
-_CALCULATORS: Final[Mapping[str, Callable[[], Calculator]]] = {
-    "batched": Batched,
-    "sequential": Sequential,
-}
 
 
 def run(
@@ -80,12 +37,13 @@ def run(
         seed: Of everything random: identities, losses, faults, times, and the run's own seed
             unless the scenario names one.
         watchers: Are told what happens, beside those that every simulation has; with the fidelity
-            `rounds`, of `round_played` alone.
+            `rounds`, of `round_played` alone, and in several processes of `notice_given`.
 
     Raises:
         ConfigError: If the seed, the scenario or a watcher cannot be used.
         InvariantError: If the protocol did what it must never do; with what was recorded by then.
-        LocalError: If rounds evaluate on rows that the task has not.
+        LocalError: If rounds evaluate on rows that the task has not, or one of several processes
+            ended.
     """
     check_seed(seed)
     check_watchers(watchers)
@@ -96,190 +54,45 @@ def run(
         return play(checked, seed, watchers)
     check_links(checked.world, seed=seed)
     checked.check_degrees(seed=seed)
-    liars = checked.world.liars(seed=seed)
-    adversaries = {
-        peer: registry.create(entry.kind, seed=seed, index=peer, params=entry.params)
-        for peer, entry in liars.items()
-    }
+    hostile = {peer: entry.kind for peer, entry in checked.world.liars(seed=seed).items()}
     nodes = checked.world.topology.nodes
-    hostile = {peer: entry.kind for peer, entry in liars.items()}
     recorder = Recorder(hostile, [identity_of(seed, index).peer for index in range(nodes)])
-    faults = draw_faults(checked, seed)
-    world = _build(checked, seed, adversaries, [recorder, *watchers], keeps_models=bool(faults))
-    plan_faults(world, faults)
-    until_s = checked.world.until_s
-    ending = Ending(world, faults, until_s=until_s)
-    try:
-        with collecting_seldom():
-            world.run(until_s=until_s, stop=ending.is_reached)
-    except InvariantError as error:
-        error.result = _summarize(checked, seed, world, recorder)
-        raise
-    return _summarize(checked, seed, world, recorder)
+    processes = checked.world.compute.processes
+    with (
+        collecting_seldom(),
+        Alone(checked, seed, [recorder, *watchers])
+        if processes == 1
+        else InParts(checked, seed, [recorder, *watchers]) as player,
+    ):
+        try:
+            player.play()
+        except InvariantError as error:
+            error.result = _summarize(checked, seed, player, recorder)
+            raise
+        return _summarize(checked, seed, player, recorder)
 
 
-def draw_faults(scenario: Scenario, seed: int) -> list[Fault]:
-    """Return what goes wrong in a scenario under a seed, in order of time."""
-    world = scenario.world
-    churns = [
-        _churn(table, random_for(seed, f"churn/{number}"), world.topology.nodes)
-        for number, table in enumerate(world.faults)
-        if isinstance(table, ChurnTable)
-    ]
-    written = [_fault(table) for table in world.faults if not isinstance(table, ChurnTable)]
-    return combine(written, churns=churns, absences=_absences(world))
-
-
-def _fault(table: WrittenTable) -> Fault:
-    match table:
-        case CrashTable():
-            return Crash(at_s=table.at_s, peers=tuple(table.peers), silent=table.silent)
-        case RestartTable():
-            peers = tuple(table.peers)
-            return Restart(at_s=table.at_s, peers=peers, lose_disk=table.lose_disk)
-        case PartitionTable():
-            groups = tuple(map(tuple, table.groups))
-            return Partition(at_s=table.at_s, groups=groups, one_way=table.one_way)
-        case HealTable():
-            return Heal(at_s=table.at_s)
-        case ClogTable():
-            links = tuple((sender, receiver) for sender, receiver in table.links)
-            return Clog(at_s=table.at_s, links=links, for_s=table.for_s)
-        case SlowTable():
-            peers = tuple(table.peers)
-            return Slow(at_s=table.at_s, peers=peers, speed_ratio=table.speed_ratio)
-        case _:
-            assert_never(table)
-
-
-def _churn(table: ChurnTable, generator: random.Random, nodes: int) -> Churn:
-    hit = max(1, round((table.share or 0.0) * nodes))
-    return Churn(
-        peers=table.peers or sorted(generator.sample(range(nodes), k=hit)),
-        generator=generator,
-        from_s=table.at_s,
-        until_s=table.until_s,
-        period_s=table.period_s,
-        down_s=table.down_s,
-    )
-
-
-def _absences(world: Surrounding) -> list[Absence]:
-    return [
-        absence
-        for table, presences in world.presences()
-        for absence in absences(presences, silent=table.silent)
-    ]
-
-
-def _build(
-    scenario: Scenario,
-    seed: int,
-    adversaries: Mapping[int, Adversary],
-    watchers: Sequence[Watcher],
-    *,
-    keeps_models: bool,
-) -> World:
-    net = scenario.world.topology.create(seed=seed)
-    cache = DecodeCache(_DECODED_BYTES_MAX)
-    config = scenario.run_config(0, seed=seed)
-    with scenario_fields():
-        rows = SharedRows(load_task(config.run.task, config.task))
-    first = assemble(config, identity_of(seed, 0), task=rows.task_of(config))
-
-    def make_bench(index: int) -> Bench:
-        adversary = adversaries.get(index, Adversary())
-        config = scenario.run_config(index, seed=seed)
-        with scenario.naming_variants(index):
-            made = assemble(
-                config,
-                identity_of(seed, index),
-                task=adversary.task(rows.task_of(config)),
-                before_publish=adversary.difference,
-                cache=cache,
-                entropy=identity_of(seed, index).seed,
-            )
-        if made.agreement.run_id != first.agreement.run_id:
-            raise other_run(scenario.world.variants, index, made.agreement, first.agreement)
-        assert made.adapted is not None
-        assert first.adapted is not None
-        share_frozen(made.adapted.model, first.adapted.model)
-        if isinstance(made.bench, Workbench) and isinstance(first.bench, Workbench):
-            share_initial(made.bench, first.bench)
-        return in_one_piece(made.bench)
-
-    members = overlay(
-        net.graph,
-        _core_configs(scenario, seed, first.agreement),
-        make_bench,
-        seed=seed,
-        adversaries=adversaries,
-    )
-    machines = machines_of(scenario.world, seed=seed)
-    compute = scenario.world.compute
-    world = World(
-        net.graph,
-        _on_machines(members, machines),
-        seed=seed,
-        link=scenario.world.network.link_model(),
-        calculator=_CALCULATORS[compute.jobs](),
-        compute=ComputeModel(**{it.name: getattr(compute, it.name) for it in fields(ComputeModel)}),
-        lines={number: machine.line for number, machine in enumerate(machines)},
-        start_spread_s=compute.start_spread_s,
-        starts_s=starts_s(_absences(scenario.world)),
-        watchers=[*watchers, *standard_checkers()],
-        keeps_models=keeps_models,
-    )
-    world.pool.on_gone = cache.forget
-    return world
-
-
-def _on_machines(members: Sequence[Member], machines: Sequence[Machine]) -> list[Member]:
-    return [
-        replace(
-            member,
-            speed_ratio=machine.speed_ratio,
-            clock_ahead_s=machine.clock_ahead_s,
-            clock_rate_ratio=machine.clock_rate_ratio,
-        )
-        for member, machine in zip(members, machines, strict=True)
-    ]
-
-
-def _core_configs(
-    scenario: Scenario, seed: int, agreement: Agreement
-) -> Callable[[int], CoreConfig]:
-    """Return what makes the configuration of each peer; equal ones are there once."""
-    known: dict[CoreConfig, CoreConfig] = {}
-
-    def make(index: int) -> CoreConfig:
-        made = core_config(scenario.run_config(index, seed=seed), agreement)
-        return known.setdefault(made, made)
-
-    return make
-
-
-def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) -> Result:
-    honest = [host for host in world.hosts if host.is_honest]
+def _summarize(scenario: Scenario, seed: int, player: Player, recorder: Recorder) -> Result:
+    ended, members, reports = player.ended(), player.members, recorder.reports
+    honest = [it for it in ended.outcomes if members[it.number].adversary is None]
     tested = []
-    for host in honest:
-        scores = recorder.reports[host.index].scores
-        if host.member.config.role is Role.TRAIN and scores and scores[-1].test_score is not None:
+    for outcome in honest:
+        reports[outcome.number].privacy = outcome.privacy
+        scores = reports[outcome.number].scores
+        is_trainer = members[outcome.number].config.role is Role.TRAIN
+        if is_trainer and scores and scores[-1].test_score is not None:
             tested.append(scores[-1].test_score)
-    reports = recorder.reports
-    for host in honest:
-        spent = None if host.bench is None else host.bench.privacy_spent
-        reports[host.index].privacy = None if spent is None else spent.to_json_object()
-    failed = sum(host.has_given_up for host in honest)
-    finished = sum(host.is_done for host in honest) - failed
+    failed = sum(it.has_given_up for it in honest)
+    finished = sum(it.is_done for it in honest) - failed
     metrics = {
         **accuracies(tested),
         "hostile_weight_mass": recorder.hostile_weight_mass(),
         "finished": finished / len(honest) if honest else 0.0,
         "failed": failed / len(honest) if honest else 0.0,
-        "virtual_s": world.now_s,
-        "events": world.trace.count,
+        "virtual_s": player.end_s,
+        "events": ended.events,
     }
+    in_vain = fruitless(ended.outcomes, members, reports, at_s=player.end_s)
     return Result(
         scenario=scenario.name,
         seed=seed,
@@ -289,10 +102,8 @@ def _summarize(scenario: Scenario, seed: int, world: World, recorder: Recorder) 
         rows_used=recorder.rows_used(),
         rejected=recorder.rejected(),
         rejected_peers=recorder.rejected_peers(),
-        warning=joined((recorder.warning(), fruitless(world, reports))),
-        bytes_sent=world.network.sent_bytes(),
-        trace_digest=world.trace.digest.hex(),
-        model_digests=tuple(
-            "" if host.bench is None else host.bench.digest().hex() for host in world.hosts
-        ),
+        warning=joined((recorder.warning(), in_vain)),
+        bytes_sent=tuple(ended.bytes_sent),
+        trace_digest=joint_digest(ended.digests).hex(),
+        model_digests=tuple(it.model_digest for it in ended.outcomes),
     )

@@ -81,6 +81,7 @@ def stub_world(
     rounds_max: Mapping[int, int | None] | None = None,
     participation: ParticipationConfig | None = None,
     clocks_ahead_s: Sequence[float] = (),
+    here: Collection[int] | None = None,
 ) -> World:
     """Make a world of stub benches with every checker in it.
 
@@ -100,6 +101,7 @@ def stub_world(
         rounds_max: Of peers that train for other numbers of rounds, by number; None for no end.
         participation: How rows count that come seldom.
         clocks_ahead_s: By how much each peer's clock is ahead, in seconds; empty for right ones.
+        here: Which peers it simulates, all by default; then no checker looks at links.
     """
     attacks = {
         index: registry.create(kind, seed=seed, index=index)
@@ -133,6 +135,9 @@ def stub_world(
     members = overlay(graph, configure, make_bench, seed=seed, adversaries=attacks)
     for index, ahead_s in enumerate(clocks_ahead_s):
         members[index] = replace(members[index], clock_ahead_s=ahead_s)
+    watchers = standard_checkers()
+    if here is None:
+        watchers.append(LinksReturn(config.membership, NetworkTiming()))
     return World(
         graph,
         members,
@@ -140,6 +145,7 @@ def stub_world(
         link=link,
         compute=compute,
         start_spread_s=start_spread_s,
-        watchers=[*standard_checkers(), LinksReturn(config.membership, NetworkTiming())],
+        watchers=watchers,
         keeps_lines=keeps_lines,
+        here=here,
     )

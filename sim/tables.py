@@ -169,6 +169,9 @@ class ComputeTable(Table):
     jobs: Literal["batched", "sequential"] = Field(
         default="batched", description="many peers' at once, or each as a real node would"
     )
+    processes: int = Field(
+        default=1, ge=1, description="how many simulate the peers, each a part of them"
+    )
     training_s: Seconds = Field(default=1.0, ge=0.0, description="one training job, seconds")
     integration_s: Seconds = Field(default=0.1, ge=0.0, description="one integration, seconds")
     evaluation_s: Seconds = Field(default=0.1, ge=0.0, description="one evaluation, seconds")

@@ -1,6 +1,10 @@
-"""One digest over everything that was delivered: equal digests, equal runs."""
+"""One digest over everything that was delivered: equal digests, equal runs.
 
-from collections.abc import Callable
+What each peer gets is chained by itself, in its order, with the times: what happens at two peers at
+one time has no order.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import final
 
 from blake3 import blake3
@@ -15,7 +19,7 @@ TraceListener = Callable[[int, int, str, bytes, Event | None], None]
 
 @final
 class Trace:
-    """Folds every delivered event and every fault into one BLAKE3-256.
+    """Folds every delivered event and every fault into one BLAKE3-256 for each peer.
 
     Frames and payloads are taken by their hashes.
 
@@ -24,22 +28,25 @@ class Trace:
 
     Attributes:
         count: Entries so far.
+        shared_count: Those among them of what the world did to several peers.
+        digests: By number of the peer; -1 for what the world did to several.
         lines: The kept lines.
         listener: Is told every entry.
     """
 
     def __init__(self, *, keeps_lines: bool = False) -> None:
         self.count = 0
+        self.shared_count = 0
         self.lines: list[str] = []
         self.listener: TraceListener | None = None
         self._keeps_lines = keeps_lines
-        self._state = blake3()
+        self.digests: dict[int, bytes] = {}
         self._frames: Recent[bytes, bytes] = Recent(FRAME_BYTES_MAX)  # hashes of the last ones
 
     @property
     def digest(self) -> bytes:
         """Digest of all entries so far, 32 bytes."""
-        return self._state.digest()
+        return joint_digest(self.digests)
 
     def add_event(self, time_ns: int, index: int, event: Event) -> None:
         """Take an event on its way to a core.
@@ -52,7 +59,9 @@ class Trace:
         self._add(time_ns, index, type(event).__name__, self._content(event), event)
 
     def add_fault(self, time_ns: int, index: int, name: str) -> None:
-        """Take something that the world did to a peer."""
+        """Take something that the world did to a peer, or with the index -1 to several."""
+        if index < 0:
+            self.shared_count += 1
         self._add(time_ns, index, name, b"", None)
 
     def _add(
@@ -60,7 +69,8 @@ class Trace:
     ) -> None:
         self.count += 1
         head = f"{time_ns} {index} {name} {len(content)} ".encode()
-        self._state.update(head + content)
+        before = self.digests.get(index, b"")
+        self.digests[index] = blake3(before + head + content).digest()
         if self._keeps_lines:
             self.lines.append(f"{time_ns} {index} {name} {blake3(content).hexdigest()[:16]}")
         if self.listener is not None:
@@ -86,3 +96,11 @@ class Trace:
             known = content_hash(frame)
             self._frames.put(frame, known, len(frame))
         return known
+
+
+def joint_digest(digests: Mapping[int, bytes]) -> bytes:
+    """Return the digest of a whole world, 32 bytes, from those of its peers."""
+    state = blake3()
+    for index, digest in sorted(digests.items()):
+        state.update(f"{index} ".encode() + digest)
+    return state.digest()

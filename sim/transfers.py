@@ -130,7 +130,7 @@ class Transfers:
     """
 
     def __init__(self, network: Network, clock: Clock) -> None:
-        self.parties: list[Party] = []  # by number; the world adds them
+        self.parties: dict[int, Party] = {}  # by number; the world adds them
         self._network = network
         self._clock = clock
         self._idle_ns = nanoseconds(network.timing.idle_s)
@@ -245,7 +245,7 @@ class Transfers:
         if fetch is None:
             return
         fetch.progress_ns = self._clock.now_ns
-        fetch.pieces.append(packet.chunk)
+        fetch.pieces.append(memoryview(packet.chunk))
         fetch.done_bytes += len(packet.chunk)
         if fetch.done_bytes >= fetch.size_bytes:
             self._complete(fetch)

@@ -1,6 +1,6 @@
 """A network of peers in virtual time."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, final
 
@@ -11,6 +11,7 @@ from p2pfed.core.peer import PeerStatus
 from p2pfed.core.schedule import Phase
 from sim.clock import Clock, Entry, nanoseconds
 from sim.compute.calculator import Calculator, Sequential
+from sim.consensus import consensus_distance
 from sim.host import Host
 from sim.identities import random_for
 from sim.jobs import ComputeModel
@@ -47,11 +48,14 @@ class World:
         watchers: Are told what happens: checkers and recorders.
         keeps_models: Whether models are saved, without which no peer can be restarted.
         keeps_lines: Whether the trace keeps a line per event.
+        here: Numbers of the peers that this world simulates, all by default. Others are simulated
+            elsewhere, and `sim.parts` carries what they send each other.
 
     Attributes:
+        members: All peers, by number.
         clock: Virtual time.
         network: The connections.
-        hosts: The machines, by number.
+        hosts: The machines that are here, by number.
         trace: Digest of all that was delivered.
         pool: Payloads that somebody holds.
         audience: Is told what happens.
@@ -73,8 +77,10 @@ class World:
         watchers: Sequence[Watcher] = (),
         keeps_models: bool = True,
         keeps_lines: bool = False,
+        here: Collection[int] | None = None,
     ) -> None:
         self.seed = seed
+        self.members = members
         self.clock = Clock()
         self.trace = Trace(keeps_lines=keeps_lines)
         self.network = Network(
@@ -85,6 +91,7 @@ class World:
             timing=timing or NetworkTiming(),
             seed=seed,
             lines=lines,
+            here=here,
         )
         transfers = Transfers(self.network, self.clock)
         self.audience = Audience(watchers)
@@ -104,9 +111,14 @@ class World:
             audience=self.audience,
             keeps_models=keeps_models,
         )
-        self.hosts = [Host(i, member, surroundings) for i, member in enumerate(members)]
-        self.network.endpoints.extend(self.hosts)
-        transfers.parties.extend(self.hosts)
+        self._hosts = {
+            number: Host(number, member, surroundings)
+            for number, member in enumerate(members)
+            if here is None or number in here
+        }
+        self.hosts = list(self._hosts.values())
+        self.network.endpoints.update(self._hosts)
+        transfers.parties.update(self._hosts)
         self._starts: dict[int, Entry] = {}  # of peers, the first ones of their processes
         self._plan_starts(start_spread_s, starts_s or {})
         self._checked_at = 0
@@ -115,12 +127,13 @@ class World:
 
     def _plan_starts(self, spread_s: float, starts_s: Mapping[int, float]) -> None:
         generator = random_for(self.seed, "start")
-        for host in self.hosts:
+        for number in range(len(self.members)):
             drawn_s = spread_s * generator.random()
-            if host.index not in starts_s:
-                self._starts[host.index] = self.clock.after(drawn_s, host.start)
+            if number in self._hosts and number not in starts_s:
+                self._starts[number] = self.clock.after(drawn_s, self._hosts[number].start)
         for number, start_s in starts_s.items():
-            self._starts[number] = self.clock.after(start_s, partial(self.restart, number))
+            if number in self._hosts:
+                self._starts[number] = self.clock.after(start_s, partial(self.restart, number))
 
     def watch(self, watcher: Watcher) -> None:
         """Tell one more watcher what happens from now on."""
@@ -147,17 +160,31 @@ class World:
             InvariantError: If a checker found something wrong.
         """
         end_ns = nanoseconds(until_s)
+        is_over = self.play(end_ns, stop) or self.clock.next_ns() is None
+        if not is_over:
+            self.clock.advance(end_ns)
+        self.check()
+        return is_over
+
+    def play(self, end_ns: int, stop: Callable[[], bool] | None = None) -> bool:
+        """Do what is due up to a time, and let none pass after it.
+
+        Args:
+            end_ns: The time, in nanoseconds since the world began.
+            stop: As of `run`.
+
+        Returns:
+            Whether `stop` said so.
+
+        Raises:
+            InvariantError: If a checker found something wrong.
+        """
         check_every = max(CHECK_EVERY_EVENTS, CHECK_EVERY_EVENTS_PER_PEER * len(self.hosts))
         while stop is None or not stop():
             if not self.clock.step(end_ns):
-                is_over = self.clock.next_ns() is None
-                if not is_over:
-                    self.clock.advance(end_ns)
-                self.check()
-                return is_over
+                return False
             if self.trace.count - self._checked_at >= check_every:
                 self.check()
-        self.check()
         return True
 
     def check(self) -> None:
@@ -176,29 +203,48 @@ class World:
 
     def all_done(self, among: Iterable[int] | None = None) -> bool:
         """Return whether peers have stopped training, all or those with these numbers."""
-        numbers = range(len(self.hosts)) if among is None else among
-        return all(self.hosts[number].is_done for number in numbers)
+        numbers = self._hosts if among is None else among
+        return all(self._hosts[number].is_done for number in numbers)
 
     def phase(self, number: int) -> Phase | None:
         """Return what a peer is doing; None while it does not run and has not left."""
-        host = self.hosts[number]
+        host = self._hosts[number]
         if host.has_left:
             return Phase.LEFT
         return self.status(number).phase if host.power is Power.RUNNING else None
 
     def status(self, number: int) -> PeerStatus:
         """Return a peer's own summary, or its last one while it does not run."""
-        core = self.hosts[number].core
+        core = self._hosts[number].core
         assert core is not None, f"peer {number} has not started yet"
         return core.status()
 
     def sent_bytes(self, number: int) -> int:
         """Return what a peer has sent, with the framing around it."""
-        return self.network.sent_bytes()[number]
+        return self.network.sent_bytes_of(number)
+
+    @property
+    def events(self) -> int:
+        """How much was delivered so far."""
+        return self.trace.count
+
+    def all_sent_bytes(self) -> int:
+        """Return what all have sent, with the framing around it."""
+        return sum(self.network.sent_bytes())
+
+    def link_bytes(self) -> list[tuple[tuple[int, int], int]]:
+        """Return what peers that are here sent along each edge, by who sent and who received."""
+        sent = ((pair, wire.sent_bytes) for pair, wire in self.network.wires.items())
+        return sorted(link for link in sent if link[0][0] in self._hosts)
+
+    def consensus_distance(self, numbers: Collection[int]) -> float | None:
+        """Return the mean squared distance of peers' vectors from their mean; None without any."""
+        return consensus_distance(self._hosts[number].bench for number in sorted(numbers))
 
     def command(self, number: int, command: Command) -> None:
         """Tell a peer what its application or operator would."""
-        self.hosts[number].deliver(CommandGiven(command=command))
+        if number in self._hosts:
+            self._hosts[number].deliver(CommandGiven(command=command))
 
     # Faults --------------------------------------------------------------------------------
 
@@ -209,13 +255,15 @@ class World:
             number: Whose.
             silent: The machine goes dark, so that its neighbors must find out by themselves.
         """
-        self._starts[number].cancel()
-        self.hosts[number].crash(silent=silent)
+        if number in self._hosts:
+            self._starts[number].cancel()
+            self._hosts[number].crash(silent=silent)
         self._changed()
 
     def crash_after_effects(self, number: int, count: int) -> None:
         """End a peer's process once it has started so many more effects, or never if restarted."""
-        self.hosts[number].crash_after_effects(count)
+        if number in self._hosts:
+            self._hosts[number].crash_after_effects(count)
 
     def restart(self, number: int, *, lose_disk: bool = False) -> None:
         """Start a peer's process again; one that runs is left alone.
@@ -224,7 +272,9 @@ class World:
             number: Whose.
             lose_disk: Nothing that was saved is left.
         """
-        host = self.hosts[number]
+        host = self._hosts.get(number)
+        if host is None:
+            return
         host.crash_after_effects(None)
         if host.power is Power.RUNNING:
             return
@@ -274,7 +324,8 @@ class World:
 
     def set_speed(self, number: int, speed_ratio: float) -> None:
         """Make a machine faster or slower."""
-        self.hosts[number].set_speed(speed_ratio)
+        if number in self._hosts:
+            self._hosts[number].set_speed(speed_ratio)
 
     def missing_links(self) -> list[tuple[int, int]]:
         """List the edges that should be up: both ends run and are honest, nothing is in between.
@@ -298,7 +349,7 @@ class World:
             watcher.world_changed(self)
 
     def _could_be(self, first: int, second: int) -> bool:
-        hosts = (self.hosts[first], self.hosts[second])
+        hosts = (self._hosts[first], self._hosts[second])
         wires = self.network.wires
         return (
             all(host.power is Power.RUNNING and host.is_honest for host in hosts)

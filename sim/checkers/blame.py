@@ -37,7 +37,11 @@ class HonestUnblamed(Watcher):
 
     def _learn(self, world: World) -> None:
         if self._honest is None:
-            self._honest = {host.peer: host.index for host in world.hosts if host.is_honest}
+            self._honest = {
+                member.identity.peer: number
+                for number, member in enumerate(world.members)
+                if member.adversary is None
+            }
         self._judge()
 
     def _judge(self) -> None:

@@ -28,6 +28,11 @@ class InvariantError(P2PFedError):
         self.result: Result | None = None
 
     @override
+    def __reduce__(self) -> tuple[type["InvariantError"], tuple[str, str]]:
+        # Else it is made of its message alone in another process.
+        return type(self), (self.checker, self.detail)
+
+    @override
     def __str__(self) -> str:
         text = super().__str__()
         if self.result is None:

@@ -40,7 +40,7 @@ def test_a_run_that_a_checker_ends_says_how_to_play_it_again(p2pfed, tmp_path, m
         def world_checked(self, world):  # noqa: ARG002
             fail(self, "nothing is right")
 
-    monkeypatch.setattr("sim.running.standard_checkers", lambda: [Stickler()])
+    monkeypatch.setattr("sim.building.standard_checkers", lambda: [Stickler()])
     (tmp_path / "short.toml").write_text(SCENARIO)
     words = ["sim", "run", "short.toml", "--seed", 2, "--set", "training.step_rule={name='sgd'}"]
     error = p2pfed.error(*words, "--out", "kept", code=1)

@@ -8,8 +8,8 @@ import pytest
 import sim
 from p2pfed.errors import ConfigError
 from sim.availability import Absence, Presence, absences, starts_s
+from sim.building import draw_faults
 from sim.faults import Crash, Restart
-from sim.running import draw_faults
 from sim.scenario import load_scenario
 from tests.sim.short import make
 

@@ -10,10 +10,10 @@ from p2pfed.core.notices import Notice, RoundFinished
 from p2pfed.learn.public_copies import PublicCopies
 from p2pfed.learn.workbench import Workbench
 from p2pfed.messages import UpdateKind
+from sim.building import _build, draw_faults
 from sim.checkers.sequences import carried_update
 from sim.faults import plan_faults
 from sim.host import Host
-from sim.running import _build, draw_faults
 from sim.scenario import load_scenario
 from sim.watching import Watcher
 from sim.world import World

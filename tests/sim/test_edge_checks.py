@@ -8,7 +8,7 @@ import networkx as nx
 import pytest
 
 from p2pfed.errors import ConfigError
-from sim.running import _build
+from sim.building import _build
 from sim.scenario import load_scenario
 from tests.sim.short import SHORT
 

@@ -6,10 +6,10 @@ import pytest
 
 import sim
 from p2pfed.learn.ledger_bench import LedgerBench
+from sim.building import _build, draw_faults
 from sim.faults import plan_faults
 from sim.identities import identity_of
 from sim.result import Recorder
-from sim.running import _build, draw_faults
 from sim.scenario import load_scenario
 from sim.world import World
 

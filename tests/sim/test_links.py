@@ -32,7 +32,7 @@ def send(wire: Wire, size_bytes: int, packet: Any) -> None:
 
 
 def make_wire(clock: Clock, **model: Any) -> Wire:
-    return Wire(LinkModel(**model), clock, lambda: random_for(0, "test"), call)
+    return Wire(LinkModel(**model), clock, lambda purpose: random_for(0, purpose), call)
 
 
 def test_what_is_sent_shares_the_bandwidth() -> None:
@@ -70,7 +70,7 @@ class Scripted(random.Random):
 def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
     clock, arrivals = Clock(), []
     model = LinkModel(latency_s=1.0, loss_ratio=0.5)
-    wire = Wire(model, clock, lambda: Scripted(0.0, 0.0, 0.0), call)
+    wire = Wire(model, clock, lambda _: Scripted(0.0, 0.0, 0.0), call)
     send(wire, 1, lambda: arrivals.append(clock.now_s))
     while clock.step():
         pass
@@ -81,7 +81,7 @@ def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
 def test_what_follows_a_loss_waits_for_it() -> None:
     clock, arrivals = Clock(), []
     model = LinkModel(latency_s=1.0, loss_ratio=0.5)
-    wire = Wire(model, clock, lambda: Scripted(0.0), call)
+    wire = Wire(model, clock, lambda _: Scripted(0.0), call)
     for name in "ab":
         send(wire, 1, lambda name=name: arrivals.append((name, clock.now_s)))
     while clock.step():

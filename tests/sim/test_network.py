@@ -56,7 +56,7 @@ class Net:
             lines=lines,
         )
         self.ends = [Endpoint(self.clock) for _ in PEERS]
-        self.network.endpoints.extend(self.ends)
+        self.network.endpoints.update(enumerate(self.ends))
 
     def run(self, until_s: float = 1_000.0) -> None:
         while (following := self.clock.next_ns()) is not None and following <= until_s * 1e9:
@@ -123,8 +123,8 @@ def test_a_clogged_edge_keeps_no_other_waiting_for_the_upload() -> None:
 def test_all_edges_of_a_peer_share_its_download_in_the_order_of_arrival() -> None:
     net = connected(Net(lines={1: PeerLine(download_bytes_per_s=1_000.0, latency_s=0.0)}))
     began_s = net.clock.now_s
-    net.network.send(2, PEERS[1], bytes(1_000 - OVERHEAD_BYTES))
-    net.network.send(0, PEERS[1], bytes(500 - OVERHEAD_BYTES))
+    net.network.send(0, PEERS[1], bytes(1_000 - OVERHEAD_BYTES))
+    net.network.send(2, PEERS[1], bytes(500 - OVERHEAD_BYTES))
     net.run()
     took = [at_s - began_s for at_s, _ in net.ends[1].events]
     assert took == pytest.approx([1.0 + LATENCY_S, 1.5 + LATENCY_S])

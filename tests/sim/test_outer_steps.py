@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sim.building import _build, draw_faults
 from sim.faults import plan_faults
-from sim.running import _build, draw_faults
 from sim.scenario import load_scenario
 from sim.world import World
 

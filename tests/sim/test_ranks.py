@@ -11,8 +11,8 @@ from p2pfed.config.learning import assemble
 from p2pfed.learn.workbench import Workbench
 from p2pfed.updates.registry import METHODS
 from sim.adversaries.adversary import Adversary
+from sim.building import _build
 from sim.identities import identity_of
-from sim.running import _build
 from sim.scenario import load_scenario
 
 EVERYBODY: dict[str, Any] = {

@@ -11,11 +11,11 @@ import sim
 import topologies
 from p2pfed.errors import ConfigError
 from p2pfed.messages import Role
+from sim.building import draw_faults
 from sim.faults import Clog, Crash, Heal, Partition, Restart, Slow
 from sim.identities import identity_of
 from sim.in_rounds.translation import rounds_config
 from sim.links import Drawn, Latency, LinkModel
-from sim.running import draw_faults
 from sim.scenario import load_scenario
 from tests.sim.short import make
 

@@ -163,7 +163,7 @@ def test_rows_are_split_once_for_each_way_to_split(monkeypatch: pytest.MonkeyPat
 def test_payloads_that_nobody_holds_are_forgotten_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     caches: list[DecodeCache] = []
     monkeypatch.setattr(
-        "sim.running.DecodeCache", lambda *given: caches.append(DecodeCache(*given)) or caches[-1]
+        "sim.building.DecodeCache", lambda *given: caches.append(DecodeCache(*given)) or caches[-1]
     )
     scenario = {**SCENARIO, "schedule": {"rounds_max": 8}}
     sim.run(scenario)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import sim.running
+import sim.building
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import with_overrides
 from sim.run_folder import read_run, run_into
@@ -174,7 +174,7 @@ def test_files_of_a_cell_that_a_checker_ended_elsewhere_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_into(tmp_path, SHORT)
-    monkeypatch.setattr(sim.running, "standard_checkers", lambda: [Stickler()])
+    monkeypatch.setattr(sim.building, "standard_checkers", lambda: [Stickler()])
     trouble, files = on_ray.play_elsewhere(SHORT, 1)
     assert trouble is not None
     assert trouble.startswith("InvariantError: Stickler: peer")

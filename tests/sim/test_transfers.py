@@ -74,8 +74,8 @@ class Pair:
         self.client, self.server, _ = parties = [Party(), Party(), Party()]
         for party in parties:
             party.transfers = self.transfers
-        self.network.endpoints.extend(parties)
-        self.transfers.parties.extend(parties)
+        self.network.endpoints.update(enumerate(parties))
+        self.transfers.parties.update(enumerate(parties))
         self.network.dial(0, PEERS[1])
         self.run()
 

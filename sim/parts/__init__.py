@@ -1,0 +1,1 @@
+"""Worlds in several parts, each with some of the peers, that keep step."""

@@ -1,0 +1,161 @@
+"""Keeps the parts of a world in step.
+
+Nothing that a part does reaches another one sooner than the shortest delay of an edge. So all parts
+can go on by that time at once, and exchange afterwards what they sent each other: a conservative
+simulation with synchronous windows (Nicol 1993, "The cost of conservative synchronization in
+parallel discrete event simulations").
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+from torch import Tensor
+
+from sim.checkers.invariant import InvariantError
+from sim.outcomes import Ended
+from sim.parts.relay import Told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped:
+    """What a part did in a step.
+
+    Attributes:
+        next_ns: When something will happen in it, as far as it knows, in nanoseconds.
+        last_ns: When something happened last.
+        sent: What it sent, by number of the part, encoded.
+        arrival_ns: When the first of that arrives.
+        turns: When it came to be over, or to be not over any more.
+        told: What its peers told their applications.
+        events: How many there were in it so far, beside what happens in all parts alike.
+    """
+
+    next_ns: int | None
+    last_ns: int
+    sent: dict[int, bytes]
+    arrival_ns: int | None
+    turns: tuple[tuple[int, bool], ...]
+    told: tuple[Told, ...]
+    events: int
+
+
+class Part(Protocol):
+    """Some of the peers of a world."""
+
+    def begin(self, end_ns: int, parcels: Sequence[bytes]) -> None:
+        """Begin a step.
+
+        Args:
+            end_ns: Up to which time, in nanoseconds; what is due then is left for the next one.
+            parcels: What other parts sent to this one.
+        """
+
+    def end(self) -> Stepped:
+        """Wait for the end of the step, and return what happened in it.
+
+        Raises:
+            InvariantError: If a checker found something wrong.
+        """
+
+    def check(self) -> None:
+        """Let the checkers look at all of it.
+
+        Raises:
+            InvariantError: If one found something wrong.
+        """
+
+    def ended(self) -> Ended:
+        """Return how its peers stand."""
+
+    def link_bytes(self) -> list[tuple[tuple[int, int], int]]:
+        """Return what its peers sent along each edge, by who sent and who received."""
+
+    def vector_sum(self, numbers: Collection[int]) -> tuple[Tensor | None, int]:
+        """Return the sum of the vectors of those of some peers that are here, and how many."""
+
+    def square_sum(self, numbers: Collection[int], mean: Tensor) -> float:
+        """Return the sum of their squared distances from a mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """How a world came to its end.
+
+    Attributes:
+        end_ns: When it was over; or else when the last thing happened, or the time was up.
+        is_over: Whether it was.
+    """
+
+    end_ns: int
+    is_over: bool
+
+
+def play(
+    parts: Sequence[Part],
+    *,
+    latency_ns: int,
+    until_ns: int,
+    tell: Callable[[Sequence[Stepped]], None],
+) -> Played:
+    """Let time pass in all parts.
+
+    Args:
+        parts: By number.
+        latency_ns: What no delay between two parts is below, in nanoseconds; positive.
+        until_ns: When it ends at the latest. It goes on for `latency_ns` after all parts are over,
+            by when each knows.
+        tell: Is told after each step, in order of time.
+
+    Raises:
+        InvariantError: If a checker found something wrong.
+    """
+    assert latency_ns > 0
+    are_over = [False] * len(parts)
+    over_ns: int | None = None
+    stepped = _step(parts, 0, [[] for _ in parts])
+    while True:
+        tell(stepped)
+        if over_ns is None:
+            over_ns = _all_over(are_over, stepped)
+        start_ns = _next_ns(stepped)
+        last_ns = until_ns if over_ns is None else min(until_ns, over_ns + latency_ns)
+        if start_ns is None or start_ns > last_ns:
+            break
+        parcels = [[it.sent[n] for it in stepped if n in it.sent] for n in range(len(parts))]
+        stepped = _step(parts, min(start_ns + latency_ns, last_ns + 1), parcels)
+    if over_ns is None:
+        over_ns = max(it.last_ns for it in stepped) if start_ns is None else until_ns
+    return Played(end_ns=over_ns, is_over=all(are_over))
+
+
+def _step(parts: Sequence[Part], end_ns: int, parcels: Sequence[list[bytes]]) -> list[Stepped]:
+    # The last ones first: the first part may be in this very process, and works at once.
+    for number in reversed(range(len(parts))):
+        parts[number].begin(end_ns, parcels[number])
+    stepped: list[Stepped] = []
+    found: InvariantError | None = None
+    for part in parts:
+        try:
+            stepped.append(part.end())
+        except InvariantError as error:  # after the others have ended theirs, too
+            found = found or error
+    if found is not None:
+        raise found
+    return stepped
+
+
+def _next_ns(stepped: Sequence[Stepped]) -> int | None:
+    times = chain.from_iterable((it.next_ns, it.arrival_ns) for it in stepped)
+    return min((it for it in times if it is not None), default=None)
+
+
+def _all_over(are_over: list[bool], stepped: Sequence[Stepped]) -> int | None:
+    """Take turns in order of time; return when all parts were over at once, if they were."""
+    turns = [(at_ns, n, is_over) for n, it in enumerate(stepped) for at_ns, is_over in it.turns]
+    for at_ns, number, is_over in sorted(turns, key=lambda turn: turn[0]):
+        are_over[number] = is_over
+        if all(are_over):
+            return at_ns
+    return None
