@@ -83,16 +83,17 @@ class MetricsRecorder(Watcher):
             }
         )
 
+    @override
+    def world_ended(self, world: World) -> None:
+        self._tell_swarm()
+        for (sender, receiver), count in world.link_bytes():
+            self._tell_link(sender, receiver, count)
+
     def finish(self) -> None:
-        """Tell how all ended; nothing must happen afterwards."""
+        """Tell how all ended that was played in rounds, which end unnoticed."""
         if self._played is not None:
             for (sender, receiver), count in self._played.links:
                 self._tell_link(sender, receiver, count)
-            return
-        self._tell_swarm()
-        assert self._world is not None
-        for (sender, receiver), count in self._world.link_bytes():
-            self._tell_link(sender, receiver, count)
 
     def _tell_link(self, sender: int, receiver: int, count: int) -> None:
         link = {"sender": sender, "receiver": receiver, "bytes_sent": count}

@@ -5,11 +5,14 @@ from types import TracebackType
 from typing import Protocol, Self, final
 
 from sim.building import set_stage
+from sim.checkers.invariant import InvariantError
 from sim.clock import NANOSECONDS_PER_SECOND, nanoseconds
+from sim.ending import Ending
 from sim.member import Member
 from sim.outcomes import Ended, ended
 from sim.scenario import Scenario
 from sim.watching import Watcher
+from sim.world import World
 
 
 class Player(Protocol):
@@ -80,14 +83,22 @@ class Alone:
         Raises:
             InvariantError: If a checker found something wrong.
         """
-        world, ending = self._stage.world, self._stage.ending
+        world = self._stage.world
+        try:
+            self._play(world, self._stage.ending)
+        except InvariantError:
+            world.end()
+            raise
+        world.end()
+
+    def ended(self) -> Ended:
+        """Return how all stand."""
+        return ended(self._stage.world)
+
+    def _play(self, world: World, ending: Ending) -> None:
         world.run(until_s=self._until_s, stop=ending.is_reached)
         self._end_ns = world.clock.now_ns
         if ending.is_reached():
             latency_ns = world.network.latency_ns_min or 0
             world.play(min(nanoseconds(self._until_s), self._end_ns + latency_ns))
             world.check()
-
-    def ended(self) -> Ended:
-        """Return how all stand."""
-        return ended(self._stage.world)

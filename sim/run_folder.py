@@ -186,13 +186,16 @@ def _write_end(folder: Path, name: str, text: str, files: Mapping[str, str]) -> 
 
 
 def check_trace(scenario: Scenario, trace: Path | None) -> None:
-    """Check that what is to be traced has events.
+    """Check that what is to be traced has events, and that one process sees all of them.
 
     Raises:
-        ConfigError: If a trace is asked for and it has none.
+        ConfigError: If a trace is asked for and it is not so.
     """
     if trace is not None and scenario.world.fidelity == ROUNDS:
         fix = 'leave it out; rounds have no events to trace; or set fidelity = "messages"'
+        raise ConfigError("trace", str(trace), fix)
+    if trace is not None and scenario.world.compute.processes > 1:
+        fix = "leave it out; or set compute.processes = 1: one process sees events in their order"
         raise ConfigError("trace", str(trace), fix)
 
 

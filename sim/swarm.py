@@ -8,7 +8,7 @@ all was cut that has no part in the failure (see `sim.shrinking`).
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,7 +58,7 @@ def play(case: Case) -> World:
             rows (see `sim.exchange`), their models stayed apart, one did not finish, or those that
             train on a ledger do not hold the same one.
     """
-    world = _stub_world(case)
+    world = make_world(case)
     exchange = Exchange()
     world.watch(exchange)
     everybody = tuple(range(case.nodes))
@@ -141,7 +141,13 @@ def explain(seed: int, failure: Failure, cuts: Sequence[str] = ()) -> str:
     )
 
 
-def _stub_world(case: Case) -> World:
+def make_world(case: Case, *, here: Collection[int] | None = None) -> World:
+    """Make the world of a case, without its faults.
+
+    Args:
+        case: Which.
+        here: Numbers of the peers that are in it, all by default; see `sim.parts`.
+    """
     return stub_world(
         case.graph(),
         case.schedule,
@@ -157,6 +163,7 @@ def _stub_world(case: Case) -> World:
         participation=case.participation,
         rounds_max=dict.fromkeys(case.endless),
         compute=ComputeModel(training_s=case.training_s),
+        here=here,
     )
 
 

@@ -32,6 +32,7 @@ def check_tables(world: Surrounding) -> None:
     _check_numbers(world)
     _check_churn(world)
     _check_shares(world)
+    _check_processes(world)
     _check_devices(world)
     check_presences(world)
     _check_names(world)
@@ -68,6 +69,13 @@ def _check_numbers(world: Surrounding) -> None:
     hostile = [it.peer for it in world.adversaries if it.peer is not None]
     if len(set(hostile)) != len(hostile):
         raise ConfigError("adversaries", hostile, "one entry per hostile peer")
+
+
+def _check_processes(world: Surrounding) -> None:
+    processes, nodes = world.compute.processes, world.topology.nodes
+    if processes > nodes:
+        fix = f"write at most {nodes}, a process for each peer"
+        raise ConfigError("compute.processes", processes, fix)
 
 
 def _check_churn(world: Surrounding) -> None:

@@ -65,6 +65,9 @@ class Watcher:
     def world_checked(self, world: AnyWorld) -> None:
         """Look at the whole world; called now and then and at the end of a run."""
 
+    def world_ended(self, world: AnyWorld) -> None:
+        """Take the world at the end of a scenario, also of one that a checker ended."""
+
     def round_played(self, played: RoundPlayed) -> None:
         """Take that a round is over, where there are rounds and no world."""
 

@@ -201,6 +201,11 @@ class World:
         """Return whether a peer that has never run will start by itself."""
         return self._starts[number].action is not None
 
+    def end(self) -> None:
+        """Let the watchers look for the last time."""
+        for watcher in self.audience.watchers:
+            watcher.world_ended(self)
+
     def all_done(self, among: Iterable[int] | None = None) -> bool:
         """Return whether peers have stopped training, all or those with these numbers."""
         numbers = self._hosts if among is None else among

@@ -85,10 +85,12 @@ class Played:
 
     Attributes:
         end_ns: When it was over; or else when the last thing happened, or the time was up.
+        last_ns: When the last thing happened, or the time was up.
         is_over: Whether it was.
     """
 
     end_ns: int
+    last_ns: int
     is_over: bool
 
 
@@ -125,9 +127,10 @@ def play(
             break
         parcels = [[it.sent[n] for it in stepped if n in it.sent] for n in range(len(parts))]
         stepped = _step(parts, min(start_ns + latency_ns, last_ns + 1), parcels)
-    if over_ns is None:
-        over_ns = max(it.last_ns for it in stepped) if start_ns is None else until_ns
-    return Played(end_ns=over_ns, is_over=all(are_over))
+    is_time_up = over_ns is None and start_ns is not None
+    happened_ns = until_ns if is_time_up else max(it.last_ns for it in stepped)
+    end_ns = happened_ns if over_ns is None else over_ns
+    return Played(end_ns=end_ns, last_ns=happened_ns, is_over=all(are_over))
 
 
 def _step(parts: Sequence[Part], end_ns: int, parcels: Sequence[list[bytes]]) -> list[Stepped]:

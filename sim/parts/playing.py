@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Final, Self, final
 
 from p2pfed.errors import ConfigError
+from sim.checkers.invariant import InvariantError
 from sim.clock import NANOSECONDS_PER_SECOND, nanoseconds
 from sim.documents import document_of
 from sim.member import Member
@@ -18,7 +19,7 @@ from sim.result import Recorder
 from sim.scenario import Scenario
 from sim.watching import Watcher
 
-_TOLD: Final = ("world_began", "notice_given", "round_played")
+_TOLD: Final = ("world_began", "world_ended", "notice_given", "round_played")
 
 
 @final
@@ -35,12 +36,12 @@ class InParts:
     """
 
     def __init__(self, scenario: Scenario, seed: int, watchers: Sequence[Watcher]) -> None:
-        for number, watcher in enumerate(watchers):
-            _check_watcher(number, watcher)
+        for watcher in watchers:
+            _check_watcher(watcher)
         processes = scenario.world.compute.processes
         self._until_ns = nanoseconds(scenario.world.until_s)
         self._watchers = watchers
-        self._end_ns = 0
+        self._end_ns = self._last_ns = 0
         part_of = part_of_each(scenario.world.topology.nodes, processes)
         self._here = part_here(scenario, seed, part_of, 0)
         latency_ns = self._here.world.network.latency_ns_min
@@ -82,19 +83,29 @@ class InParts:
             watcher.world_began(self._whole)
         for other in self._elsewhere:
             other.wait()
-        played = play(
-            self._parts, latency_ns=self._latency_ns, until_ns=self._until_ns, tell=self._tell
-        )
-        self._end_ns = played.end_ns
-        for part in self._parts:
-            part.check()
+        try:
+            played = play(
+                self._parts, latency_ns=self._latency_ns, until_ns=self._until_ns, tell=self._tell
+            )
+            self._end_ns, self._last_ns = played.end_ns, played.last_ns
+            for part in self._parts:
+                part.check()
+        except InvariantError:
+            self._end()
+            raise
+        self._end()
 
     def ended(self) -> Ended:
         """Return how all stand."""
         return join([part.ended() for part in self._parts])
 
+    def _end(self) -> None:
+        self._whole.now_s = self._last_ns / NANOSECONDS_PER_SECOND
+        for watcher in self._watchers:
+            watcher.world_ended(self._whole)
+
     def _tell(self, stepped: Sequence[Stepped]) -> None:
-        self._end_ns = max(it.last_ns for it in stepped)
+        self._end_ns = self._last_ns = max(it.last_ns for it in stepped)
         self._whole.events = sum(it.events for it in stepped)
         told = [one for it in stepped for one in it.told]
         for at_ns, number, said, sent_bytes in sorted(told, key=lambda one: one[:2]):
@@ -106,7 +117,7 @@ class InParts:
                     watcher.take_trouble(number, said)
 
 
-def _check_watcher(number: int, watcher: Watcher) -> None:
+def _check_watcher(watcher: Watcher) -> None:
     """Refuse a watcher that wants to see more than peers tell.
 
     Raises:
@@ -118,4 +129,4 @@ def _check_watcher(number: int, watcher: Watcher) -> None:
         is_told = name.startswith("_") or name in _TOLD
         if not is_told and getattr(type(watcher), name) is not method:
             fix = f"leave out its {name}, or write compute.processes = 1: here it is told notices"
-            raise ConfigError(f"watchers.{number}", watcher, fix)
+            raise ConfigError("watchers", watcher, fix)

@@ -195,6 +195,7 @@ OF_MESSAGES: Final[dict[str, tuple[Overrides, Overrides]]] = {
 KIND_OF_FAULT: Final = "says which table it is, and each is tested"
 UNHEEDED_BY_MESSAGES: Final[dict[str, str]] = {
     "compute.jobs": "the same vectors but for rounding, in the same time",
+    "compute.processes": "are to change nothing: tests/sim/parts",
     **{f"faults.{kind}.kind": KIND_OF_FAULT for kind in FAULT_KINDS},
 }
 
