@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, assert_never
 
 from p2pfed.config.assembly import Agreement, core_config
-from p2pfed.config.learning import assemble
+from p2pfed.config.learning import Assembly, assemble
 from p2pfed.core.config import CoreConfig
 from p2pfed.learn.decoded import DecodeCache
 from p2pfed.learn.tasks import load_task
@@ -33,6 +33,7 @@ from sim.sharing import SharedRows, in_one_piece, share_frozen, share_initial
 from sim.tables import (
     ChurnTable,
     ClogTable,
+    ComputeTable,
     CrashTable,
     HealTable,
     PartitionTable,
@@ -179,11 +180,7 @@ def _build(
             )
         if made.agreement.run_id != first.agreement.run_id:
             raise other_run(scenario.world.variants, index, made.agreement, first.agreement)
-        assert made.adapted is not None
-        assert first.adapted is not None
-        share_frozen(made.adapted.model, first.adapted.model)
-        if isinstance(made.bench, Workbench) and isinstance(first.bench, Workbench):
-            share_initial(made.bench, first.bench)
+        _share(made, first)
         return in_one_piece(made.bench)
 
     members = overlay(
@@ -201,7 +198,7 @@ def _build(
         seed=seed,
         link=scenario.world.network.link_model(),
         calculator=_CALCULATORS[compute.jobs](),
-        compute=ComputeModel(**{it.name: getattr(compute, it.name) for it in fields(ComputeModel)}),
+        compute=_compute_model(compute),
         lines={number: machine.line for number, machine in enumerate(machines)},
         start_spread_s=compute.start_spread_s,
         starts_s=starts_s(_absences(scenario.world)),
@@ -211,6 +208,19 @@ def _build(
     )
     world.pool.on_gone = cache.forget
     return world
+
+
+def _share(made: Assembly, first: Assembly) -> None:
+    """Let what a peer was made of be what the first one has, as far as it is equal."""
+    assert made.adapted is not None
+    assert first.adapted is not None
+    share_frozen(made.adapted.model, first.adapted.model)
+    if isinstance(made.bench, Workbench) and isinstance(first.bench, Workbench):
+        share_initial(made.bench, first.bench)
+
+
+def _compute_model(table: ComputeTable) -> ComputeModel:
+    return ComputeModel(**{it.name: getattr(table, it.name) for it in fields(ComputeModel)})
 
 
 def _on_machines(members: Sequence[Member], machines: Sequence[Machine]) -> list[Member]:

@@ -103,10 +103,8 @@ def stub_world(
         clocks_ahead_s: By how much each peer's clock is ahead, in seconds; empty for right ones.
         here: Which peers it simulates, all by default; then no checker looks at links.
     """
-    attacks = {
-        index: registry.create(kind, seed=seed, index=index)
-        for index, kind in (adversaries or {}).items()
-    }
+    wanted = adversaries or {}
+    attacks = {n: registry.create(kind, seed=seed, index=n) for n, kind in wanted.items()}
     config = stub_config(
         schedule=schedule,
         membership=membership,
@@ -124,20 +122,16 @@ def stub_world(
         )
 
     def make_bench(index: int) -> Bench:
-        own = identity_of(seed, index).peer
-        if family is UpdateFamily.LEDGER:
-            return StubLogBench(index, own, payload_bytes=payload_bytes)
-        if family is UpdateFamily.DIFFERENCE:
-            return StubDifferenceBench(index, own, payload_bytes=payload_bytes)
+        if family is not UpdateFamily.WHOLE:
+            kind = StubLogBench if family is UpdateFamily.LEDGER else StubDifferenceBench
+            return kind(index, identity_of(seed, index).peer, payload_bytes=payload_bytes)
         attack = attacks.get(index, Adversary())
         return StubBench(index, payload_bytes=payload_bytes, before_publish=attack.difference)
 
     members = overlay(graph, configure, make_bench, seed=seed, adversaries=attacks)
     for index, ahead_s in enumerate(clocks_ahead_s):
         members[index] = replace(members[index], clock_ahead_s=ahead_s)
-    watchers = standard_checkers()
-    if here is None:
-        watchers.append(LinksReturn(config.membership, NetworkTiming()))
+    of_links = [LinksReturn(config.membership, NetworkTiming())] if here is None else []
     return World(
         graph,
         members,
@@ -145,7 +139,7 @@ def stub_world(
         link=link,
         compute=compute,
         start_spread_s=start_spread_s,
-        watchers=watchers,
+        watchers=[*standard_checkers(), *of_links],
         keeps_lines=keeps_lines,
         here=here,
     )

@@ -111,11 +111,8 @@ class World:
             audience=self.audience,
             keeps_models=keeps_models,
         )
-        self._hosts = {
-            number: Host(number, member, surroundings)
-            for number, member in enumerate(members)
-            if here is None or number in here
-        }
+        numbers = range(len(members)) if here is None else sorted(here)
+        self._hosts = {number: Host(number, members[number], surroundings) for number in numbers}
         self.hosts = list(self._hosts.values())
         self.network.endpoints.update(self._hosts)
         transfers.parties.update(self._hosts)

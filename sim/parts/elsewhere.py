@@ -12,6 +12,7 @@ from torch import Tensor
 from p2pfed.errors import LocalError
 from sim.checkers.invariant import InvariantError
 from sim.collecting import collecting_seldom
+from sim.network import Parcel
 from sim.outcomes import Ended
 from sim.parts.here import PartHere
 from sim.parts.lockstep import Stepped
@@ -65,7 +66,7 @@ class PartElsewhere:
         """
         self._answer()
 
-    def begin(self, end_ns: int, parcels: Sequence[bytes]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
         """Begin a step; see `Part`."""
         self._ask("step", end_ns, list(parcels))
 

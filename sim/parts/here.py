@@ -11,7 +11,7 @@ from sim.consensus import square_sum, vector_sum
 from sim.network import Parcel
 from sim.outcomes import Ended, ended
 from sim.parts.lockstep import Stepped
-from sim.parts.parcels import decode, encode
+from sim.parts.parcels import portable
 from sim.parts.relay import Relay
 from sim.world import World
 
@@ -21,6 +21,7 @@ class PartHere:
     """Simulates the peers of one part.
 
     Args:
+        number: Of the part; the first one counts what happens in all of them alike.
         world: Has them, and the relay among its watchers.
         part_of: Which part each peer is in, by number.
         is_over: Whether nobody here trains any more, and nobody will.
@@ -29,12 +30,14 @@ class PartHere:
 
     def __init__(
         self,
+        number: int,
         world: World,
         part_of: Sequence[int],
         is_over: Callable[[], bool],
         relay: Relay,
     ) -> None:
         self.world = world
+        self._number = number
         self._part_of = part_of
         self._is_over = is_over
         self._relay = relay
@@ -42,10 +45,9 @@ class PartHere:
         self._turns: list[tuple[int, bool]] = []
         self._end_ns = 0
 
-    def begin(self, end_ns: int, parcels: Sequence[bytes]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
         """Take what others sent; the step is done when it is asked for."""
-        for data in parcels:
-            self.world.network.land(decode(data))
+        self.world.network.land(parcels)
         self._end_ns = end_ns
 
     def end(self) -> Stepped:
@@ -55,20 +57,21 @@ class PartHere:
             InvariantError: If a checker found something wrong.
         """
         self._turns = []
+        trace = self.world.trace
         self.world.play(self._end_ns - 1, self._look)
         self._look()
         outgoing, self.world.network.outgoing = self.world.network.outgoing, []
         by_part: defaultdict[int, list[Parcel]] = defaultdict(list)
         for parcel in outgoing:
-            by_part[self._part_of[parcel[2]]].append(parcel)
+            by_part[self._part_of[parcel[2]]].append(portable(parcel))
         return Stepped(
             next_ns=self.world.clock.next_ns(),
             last_ns=self.world.clock.now_ns,
-            sent={number: encode(parcels) for number, parcels in by_part.items()},
+            sent=dict(by_part),
             arrival_ns=min((parcel[0] for parcel in outgoing), default=None),
             turns=tuple(self._turns),
             told=self._relay.take(),
-            events=self.world.trace.count - self.world.trace.shared_count,
+            events=trace.count - (trace.shared_count if self._number > 0 else 0),
         )
 
     def check(self) -> None:

@@ -6,7 +6,7 @@ simulation with synchronous windows (Nicol 1993, "The cost of conservative synch
 parallel discrete event simulations").
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from torch import Tensor
 
 from sim.checkers.invariant import InvariantError
+from sim.network import Parcel
 from sim.outcomes import Ended
 from sim.parts.relay import Told
 
@@ -25,16 +26,16 @@ class Stepped:
     Attributes:
         next_ns: When something will happen in it, as far as it knows, in nanoseconds.
         last_ns: When something happened last.
-        sent: What it sent, by number of the part, encoded.
+        sent: What it sent, by number of the part.
         arrival_ns: When the first of that arrives.
         turns: When it came to be over, or to be not over any more.
         told: What its peers told their applications.
-        events: How many there were in it so far, beside what happens in all parts alike.
+        events: How many there were in it so far; what happens in all parts alike is in the first's.
     """
 
     next_ns: int | None
     last_ns: int
-    sent: dict[int, bytes]
+    sent: Mapping[int, Sequence[Parcel]]
     arrival_ns: int | None
     turns: tuple[tuple[int, bool], ...]
     told: tuple[Told, ...]
@@ -44,12 +45,12 @@ class Stepped:
 class Part(Protocol):
     """Some of the peers of a world."""
 
-    def begin(self, end_ns: int, parcels: Sequence[bytes]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
         """Begin a step.
 
         Args:
             end_ns: Up to which time, in nanoseconds; what is due then is left for the next one.
-            parcels: What other parts sent to this one.
+            parcels: What other parts sent to this one, in the order of each of them.
         """
 
     def end(self) -> Stepped:
@@ -125,7 +126,7 @@ def play(
         last_ns = until_ns if over_ns is None else min(until_ns, over_ns + latency_ns)
         if start_ns is None or start_ns > last_ns:
             break
-        parcels = [[it.sent[n] for it in stepped if n in it.sent] for n in range(len(parts))]
+        parcels = [_sent_to(number, stepped) for number in range(len(parts))]
         stepped = _step(parts, min(start_ns + latency_ns, last_ns + 1), parcels)
     is_time_up = over_ns is None and start_ns is not None
     happened_ns = until_ns if is_time_up else max(it.last_ns for it in stepped)
@@ -133,7 +134,7 @@ def play(
     return Played(end_ns=end_ns, last_ns=happened_ns, is_over=all(are_over))
 
 
-def _step(parts: Sequence[Part], end_ns: int, parcels: Sequence[list[bytes]]) -> list[Stepped]:
+def _step(parts: Sequence[Part], end_ns: int, parcels: Sequence[list[Parcel]]) -> list[Stepped]:
     # The last ones first: the first part may be in this very process, and works at once.
     for number in reversed(range(len(parts))):
         parts[number].begin(end_ns, parcels[number])
@@ -147,6 +148,10 @@ def _step(parts: Sequence[Part], end_ns: int, parcels: Sequence[list[bytes]]) ->
     if found is not None:
         raise found
     return stepped
+
+
+def _sent_to(number: int, stepped: Sequence[Stepped]) -> list[Parcel]:
+    return [parcel for it in stepped for parcel in it.sent.get(number, ())]
 
 
 def _next_ns(stepped: Sequence[Stepped]) -> int | None:

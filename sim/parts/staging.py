@@ -23,4 +23,4 @@ def part_here(scenario: Scenario, seed: int, part_of: Sequence[int], number: int
     relay = Relay()
     here = {peer for peer, part in enumerate(part_of) if part == number}
     stage = set_stage(scenario, seed, [relay], here=here)
-    return PartHere(stage.world, part_of, stage.ending.is_reached, relay)
+    return PartHere(number, stage.world, part_of, stage.ending.is_reached, relay)

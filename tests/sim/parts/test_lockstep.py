@@ -12,6 +12,7 @@ from sim.checkers.invariant import InvariantError
 from sim.clock import nanoseconds
 from sim.faults import plan_faults
 from sim.links import Drawn, Latency
+from sim.network import Parcel
 from sim.outcomes import Ended, ended, join
 from sim.parts.here import PartHere
 from sim.parts.lockstep import Played, Stepped, play
@@ -62,7 +63,7 @@ def in_parts(case: Case, count: int) -> tuple[Ended, list[Told]]:
         relay = Relay()
         world.watch(relay)
         plan_faults(world, case.faults)
-        parts.append(PartHere(world, part_of, lambda: False, relay))
+        parts.append(PartHere(part, world, part_of, lambda: False, relay))
     latency_ns = parts[0].world.network.latency_ns_min
     assert latency_ns is not None
     told: list[Told] = []
@@ -119,7 +120,7 @@ class Scripted:
         self.ends_ns: list[int] = []
         self.has_begun = False
 
-    def begin(self, end_ns: int, parcels: Sequence[bytes]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
         assert not self.has_begun
         assert not parcels
         self.has_begun = True
