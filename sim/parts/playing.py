@@ -42,7 +42,8 @@ class InParts:
         self._until_ns = nanoseconds(scenario.world.until_s)
         self._watchers = watchers
         self._end_ns = self._last_ns = 0
-        part_of = part_of_each(scenario.world.topology.nodes, processes)
+        graph = scenario.world.topology.create(seed=seed).graph
+        part_of = part_of_each(graph, processes)
         self._here = part_here(scenario, seed, part_of, 0)
         latency_ns = self._here.world.network.latency_ns_min
         if not latency_ns:

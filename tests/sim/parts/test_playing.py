@@ -15,7 +15,6 @@ from sim.checkers.invariant import InvariantError
 from sim.documents import with_overrides
 from sim.parts.parcels import portable_error
 from sim.parts.playing import InParts
-from sim.parts.shares import part_of_each
 from sim.run_folder import run_into
 from sim.scenario import load_scenario
 from sim.watching import Watcher
@@ -118,11 +117,3 @@ def test_errors_cross_processes_as_they_are_or_as_what_they_say() -> None:
     assert portable_error(wrong) is wrong
     assert str(portable_error(Odd(1, 2))) == "Odd: 1 and 2"
     assert isinstance(portable_error(InvariantError("Checker", "detail")), InvariantError)
-
-
-@pytest.mark.parametrize(("nodes", "parts"), [(4, 2), (5, 2), (7, 3), (3, 3)])
-def test_parts_are_as_large_as_each_other(nodes: int, parts: int) -> None:
-    found = part_of_each(nodes, parts)
-    sizes = [found.count(part) for part in range(parts)]
-    assert found == sorted(found)
-    assert max(sizes) - min(sizes) <= 1
