@@ -162,6 +162,7 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 class TestHistories(Histories.TestCase):
     settings = settings(max_examples=150, stateful_step_count=80)
 
