@@ -31,6 +31,7 @@ CORPUS = [
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_mutated_frames_of_a_greeted_neighbor_never_raise_and_harm_nobody_else() -> None:
     generator = random.Random(20_250_101)
     corpus = [frames.encode(message) for message in CORPUS]

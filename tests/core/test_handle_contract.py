@@ -245,6 +245,7 @@ def test_4_the_most_that_one_event_can_cause_is_within_the_bound(
 
 @both
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_4_memory_stays_bounded_under_a_flood_of_strangers(
     standing: StandingConfig | None,
 ) -> None:

@@ -32,6 +32,7 @@ def encode_sections(payload: Payload) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_frames() -> None:
     outcomes = count_outcomes(frames.decode, frames.encode, FRAMES, count=100_000, seed=1)
     assert outcomes.total() == 100_000
@@ -62,6 +63,7 @@ def test_payloads() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_geneses() -> None:
     outcomes = count_outcomes(genesis.decode, genesis.encode, GENESES, count=10_000, seed=5)
     assert set(outcomes) >= KINDS
