@@ -147,8 +147,12 @@ def test_models_near_each_other_are_asked_for_where_nothing_keeps_them_apart() -
 
 
 def test_rows_that_are_not_used_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case(
+        nodes=4, endless=(0, 1, 2, 3), relays=(), adversaries={0: "garbage"}, faults=()
+    )
+    assert find_failure(case) is None
     monkeypatch.setattr(Rows, "choose", lambda *_: ())
-    failure = find_failure(make_case(endless=tuple(range(6)), faults=()))
+    failure = find_failure(case)
     assert failure is not None
     assert failure.kind == "exchange"
     assert "(1, 2)" in failure.detail
@@ -163,8 +167,12 @@ def test_models_that_stay_apart_are_a_failure(monkeypatch: pytest.MonkeyPatch) -
         bench.vector = before
         return outcome
 
+    case = make_case(
+        nodes=4, endless=(0, 1, 2, 3), relays=(), adversaries={0: "garbage"}, faults=()
+    )
+    assert find_failure(case) is None
     monkeypatch.setattr(StubBench, "integrate", integrate_in_vain)
-    failure = find_failure(make_case(endless=tuple(range(6)), faults=()))
+    failure = find_failure(case)
     assert failure is not None
     assert failure.kind == "models"
 
