@@ -7,12 +7,14 @@ import shlex
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from p2pfed.cli.main import main
 from p2pfed.demo.plan import free_ports
 from tests.processes import BOUND_S
 
@@ -33,7 +35,7 @@ def commands():
 
 
 def run(*words, folder, **options):
-    """Run a p2pfed command in a folder."""
+    """Run a p2pfed command in a folder, as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "p2pfed.cli.main", *words],
         cwd=folder,
@@ -50,7 +52,22 @@ def run(*words, folder, **options):
 @cache
 def help_of(*subcommand):
     """Return the help of a command."""
-    return run(*subcommand, "--help", folder=ROOT).stdout
+    shown = StringIO()
+    with redirect_stdout(shown):
+        assert main([*subcommand, "--help"]) == 0
+    return shown.getvalue()
+
+
+@pytest.fixture
+def init(monkeypatch, tmp_path):
+    """Return `p2pfed init` of a task of p2pfed's, in this process and in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))  # `main` adds the folder to it
+
+    def made(*words):
+        assert main(["init", *words]) == 0
+
+    return made
 
 
 @contextmanager
@@ -101,12 +118,12 @@ def test_python_block_compiles(code):
 
 
 @pytest.mark.net
-def test_two_nodes_in_two_terminals(tmp_path):
+def test_two_nodes_in_two_terminals(init, tmp_path):
     (port,) = free_ports(1)
     listen = f"/ip4/127.0.0.1/tcp/{port}"
     for index, name in enumerate(("one", "two")):
         share = ["--set", f"share.index={index}", "--set", "share.count=2"]
-        run("init", name, "--task", "digits", *share, folder=tmp_path)
+        init(name, "--task", "digits", *share)
     ours = [sys.executable, "-m", "p2pfed.cli.main", "node", "run"]
     few = ["--rounds", "6", "--set", "schedule.linger_s=2.0", "--wait-neighbors", "1"]
     with started([*ours, "one", "--listen", listen, *few], tmp_path) as one:
@@ -155,12 +172,13 @@ def test_own_dataset(tmp_path):
     assert json.loads(done.stdout)["rounds"] == 5
 
 
-def test_own_csv(tmp_path):
+def test_own_csv(init, tmp_path):
     rows = ["age,pressure,outcome"]
     rows += [f"{20 + i % 60},{100 + i},{'yes' if i % 60 > 30 else 'no'}" for i in range(120)]
     (tmp_path / "patients.csv").write_text("\n".join(rows), encoding="utf-8")
     (words,) = [each for each in commands() if "p2pfed.learn.tabular:csv_task" in each]
-    run(*words[1:], folder=tmp_path)
+    assert words[:2] == ["p2pfed", "init"]
+    init(*words[2:])
     done = run(
         "node",
         "run",
