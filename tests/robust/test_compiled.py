@@ -200,6 +200,7 @@ def test_a_loop_is_made_for_many_columns_of_few_rows(monkeypatch: pytest.MonkeyP
     assert not is_compiled(ROWS_MAX, COLUMNS_MIN - 1)
 
 
+@pytest.mark.no_cover  # compiling the largest loop is the longest
 @pytest.mark.parametrize(("n", "cut"), [(20, 4), (ROWS_MAX, 6)])
 def test_a_loop_takes_several_columns_at_a_time(n: int, cut: int) -> None:
     # What makes it fast; whether it does depends on how the source is written.

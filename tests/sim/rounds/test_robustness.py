@@ -64,6 +64,7 @@ def clean(make_config: MakeConfig) -> Callable[[str], RoundsResult]:
     return cache(lambda rule: run(make_config(rule=rule, liars=2, integrator=TOLERANT)))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("attack", list(ATTACKS))
 @pytest.mark.parametrize("rule", RULES)
 def test_robust_rules_keep_their_accuracy(
