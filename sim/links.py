@@ -21,6 +21,8 @@ SEGMENT_BYTES: Final = 1_448  # Ethernet's 1,500 less IPv4, TCP and timestamps
 RETRANSMISSION_S_MIN: Final = 0.2  # Linux, TCP_RTO_MIN
 RETRANSMISSIONS_MAX: Final = 8  # guess: 0.2 s doubled eight times is near a minute
 
+_DEVIATIONS_BELOW_MAX: Final = 2.0  # guess: of a delay's logarithm; one draw in 44 is below
+
 # What p2pfed's framing (4), Yamux (12) and Noise (2 + 16) add to a frame or a chunk.
 OVERHEAD_BYTES: Final = 34
 
@@ -31,7 +33,8 @@ class Latency(StrEnum):
     CONSTANT: All are `latency_s`.
     UNIFORM: From `latency_s` less to more a share, `spread_ratio`.
     LOGNORMAL: With the median `latency_s`; `spread_ratio` is the standard deviation of the
-        logarithm, so that two thirds are within a factor of e to its power.
+        logarithm, so that two thirds are within a factor of e to its power. Those more than two of
+        it below are two below: no message is faster than the way allows.
     """
 
     CONSTANT = "constant"
@@ -80,7 +83,11 @@ class LinkModel:
             return self.latency_s
         if self.latency is Latency.UNIFORM:
             return max(0.0, self.latency_s * (1.0 - self.spread_ratio))
-        return 0.0
+        return self._lognormal_s_min
+
+    @property
+    def _lognormal_s_min(self) -> float:
+        return self.latency_s * math.exp(-_DEVIATIONS_BELOW_MAX * self.spread_ratio)
 
     def draw_latency_s(self, generator: random.Random) -> float:
         """Draw a one-way delay, in seconds."""
@@ -91,7 +98,8 @@ class LinkModel:
                 share = 2.0 * generator.random() - 1.0
                 return max(0.0, self.latency_s * (1.0 + self.spread_ratio * share))
             case Latency.LOGNORMAL:
-                return self.latency_s * generator.lognormvariate(0.0, self.spread_ratio)
+                drawn_s = self.latency_s * generator.lognormvariate(0.0, self.spread_ratio)
+                return max(self._lognormal_s_min, drawn_s)
             case _:
                 assert_never(self.latency)
 

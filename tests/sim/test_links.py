@@ -167,6 +167,19 @@ def test_lognormal_delays_have_the_latency_as_their_median() -> None:
     assert len(within) / len(drawn) == pytest.approx(0.683, abs=0.03)
 
 
+def test_no_delay_is_below_what_is_said_to_be_the_least() -> None:
+    assert min(draw(Latency.LOGNORMAL, 0.5)) == pytest.approx(math.exp(-2 * 0.5))
+    for latency, spread_ratio in [
+        (Latency.CONSTANT, 1.0),
+        (Latency.UNIFORM, 0.5),
+        (Latency.UNIFORM, 2.0),
+        (Latency.LOGNORMAL, 0.5),
+    ]:
+        drawn = Drawn.MESSAGE
+        model = LinkModel(latency_s=1.0, latency=latency, spread_ratio=spread_ratio, drawn=drawn)
+        assert min(draw(latency, spread_ratio)) >= model.latency_s_min >= 0.0
+
+
 def test_messages_with_delays_of_their_own_keep_their_order() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency=Latency.LOGNORMAL, spread_ratio=1.0, drawn=Drawn.MESSAGE)
