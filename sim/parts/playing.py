@@ -11,6 +11,7 @@ from sim.documents import document_of
 from sim.member import Member
 from sim.outcomes import Ended, join
 from sim.parts.elsewhere import PartElsewhere
+from sim.parts.here import PartHere
 from sim.parts.lockstep import Part, Stepped, play
 from sim.parts.shares import part_of_each
 from sim.parts.staging import part_here
@@ -44,17 +45,18 @@ class InParts:
         self._end_ns = self._last_ns = 0
         graph = scenario.world.topology.create(seed=seed).graph
         part_of = part_of_each(graph, processes)
-        self._here = part_here(scenario, seed, part_of, 0)
-        latency_ns = self._here.world.network.latency_ns_min
-        if not latency_ns:
-            fix = "write 1; or let every message take some time (network), so that parts can wait"
-            raise ConfigError("compute.processes", processes, fix)
-        self._latency_ns = latency_ns
-        self.members: Sequence[Member] = self._here.world.members
         document = document_of(scenario)
+        # They begin now, while this one makes its own part.
         self._elsewhere = [
             PartElsewhere(document, seed, part_of, number) for number in range(1, processes)
         ]
+        try:
+            self._here = part_here(scenario, seed, part_of, 0)
+            self._latency_ns = _latency_ns(self._here, processes)
+        except BaseException:
+            self._close()
+            raise
+        self.members: Sequence[Member] = self._here.world.members
         self._parts: list[Part] = [self._here, *self._elsewhere]
         self._whole = Whole(self.members, self._parts)
 
@@ -64,8 +66,7 @@ class InParts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        for other in self._elsewhere:
-            other.close()
+        self._close()
 
     @property
     def end_s(self) -> float:
@@ -100,6 +101,10 @@ class InParts:
         """Return how all stand."""
         return join([part.ended() for part in self._parts])
 
+    def _close(self) -> None:
+        for other in self._elsewhere:
+            other.close()
+
     def _end(self) -> None:
         self._whole.now_s = self._last_ns / NANOSECONDS_PER_SECOND
         for watcher in self._watchers:
@@ -116,6 +121,19 @@ class InParts:
                     watcher.notice_given(host, said)
                 elif isinstance(watcher, Recorder):
                     watcher.take_trouble(number, said)
+
+
+def _latency_ns(part: PartHere, processes: int) -> int:
+    """Return what no delay is below, in nanoseconds.
+
+    Raises:
+        ConfigError: If nothing keeps a message from arriving at once.
+    """
+    latency_ns = part.world.network.latency_ns_min
+    if not latency_ns:
+        fix = "write 1; or let every message take some time (network), so that parts can wait"
+        raise ConfigError("compute.processes", processes, fix)
+    return latency_ns
 
 
 def _check_watcher(watcher: Watcher) -> None:
