@@ -78,6 +78,12 @@ class PeerReport:
     privacy: Mapping[str, float | int | str] | None = None
 
     @property
+    def test_score(self) -> float | None:
+        """The last one that was measured; None without any."""
+        tested = (it.test_score for it in reversed(self.scores) if it.test_score is not None)
+        return next(tested, None)
+
+    @property
     def has_failed(self) -> bool:
         """Whether it gave up training or waiting for neighbors, or in rounds diverged."""
         return self.stopped is not None and StopReason(self.stopped).is_failure
@@ -92,7 +98,8 @@ class Result:
         seed: Of the simulation.
         scenario_digest: BLAKE3-256 of the scenario with every field written out, in hexadecimal.
         metrics: `mean_accuracy` and `worst_accuracy` of the honest training peers' last test
-            scores (None where nothing was tested, or a score is no number), `hostile_weight_mass`
+            scores (None where nothing was tested, or a score is no number), `tested` (share of
+            these peers that have such a score), `hostile_weight_mass`
             (mean weight of hostile rows in the integrations that had any, None without),
             `finished` (share of honest peers that stopped training and did not give up), `failed`
             (share of those that gave up training or waiting for neighbors, or in rounds diverged),
@@ -105,7 +112,8 @@ class Result:
         rejected_peers: Whose they were: by reason `peers`, count by number of the five peers with
             most of them, and `more`, how many others there are.
         warning: That jobs of honest peers failed, or that none of them used any row, finished a
-            round or was tested, and why; None if all is well.
+            round or was tested, and why; or that some of them were tested and others not; None if
+            all is well.
         bytes_sent: Per peer, with the framing around frames and chunks; in rounds of payloads only.
         trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal; in rounds of all
             peers' final vectors.
@@ -147,18 +155,35 @@ class Result:
         return frame_of(rows, columns, numbers=("at_s", "score", "test_score"))
 
 
-def accuracies(tested: Sequence[float]) -> dict[str, float | None]:
-    """Return mean and worst of last test scores, as metrics of a result.
+def accuracies(learners: Sequence[PeerReport]) -> dict[str, float | None]:
+    """Return mean and worst of last test scores, and the share of peers with one, as metrics.
 
     Args:
-        tested: Of honest peers that train. Without any, and where one is no number, because its
-            model diverged, both are None.
+        learners: The honest peers that train. Where none has a test score, and where one is no
+            number, because its model diverged, mean and worst are None.
     """
+    tested = _tested(learners)
     is_known = bool(tested) and all(map(math.isfinite, tested))
     return {
         "mean_accuracy": fmean(tested) if is_known else None,
         "worst_accuracy": min(tested) if is_known else None,
+        "tested": len(tested) / len(learners) if learners else 0.0,
     }
+
+
+def untested(learners: Sequence[PeerReport]) -> str | None:
+    """Say that some of the honest peers that train have a test score and others not, else None."""
+    missing = len(learners) - len(_tested(learners))
+    if missing in (0, len(learners)):
+        return None
+    return (
+        f"{missing} of {len(learners)} honest peers that train have no test score and are in no "
+        "mean: peers are tested when they are done, and in between by schedule.test_every_rounds"
+    )
+
+
+def _tested(learners: Sequence[PeerReport]) -> list[float]:
+    return [it.test_score for it in learners if it.test_score is not None]
 
 
 @final

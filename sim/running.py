@@ -15,7 +15,7 @@ from sim.identities import check_seed, identity_of
 from sim.in_rounds.playing import play
 from sim.parts.playing import InParts
 from sim.players import Alone, Player
-from sim.result import Recorder, Result, accuracies, joined
+from sim.result import Recorder, Result, accuracies, joined, untested
 from sim.rounds_scope import ROUNDS
 from sim.scenario import Scenario, load_scenario
 from sim.trace import joint_digest
@@ -75,17 +75,13 @@ def run(
 def _summarize(scenario: Scenario, seed: int, player: Player, recorder: Recorder) -> Result:
     ended, members, reports = player.ended(), player.members, recorder.reports
     honest = [it for it in ended.outcomes if members[it.number].adversary is None]
-    tested = []
     for outcome in honest:
         reports[outcome.number].privacy = outcome.privacy
-        scores = reports[outcome.number].scores
-        is_trainer = members[outcome.number].config.role is Role.TRAIN
-        if is_trainer and scores and scores[-1].test_score is not None:
-            tested.append(scores[-1].test_score)
+    learners = [reports[it.number] for it in honest if members[it.number].config.role is Role.TRAIN]
     failed = sum(it.has_given_up for it in honest)
     finished = sum(it.is_done for it in honest) - failed
     metrics = {
-        **accuracies(tested),
+        **accuracies(learners),
         "hostile_weight_mass": recorder.hostile_weight_mass(),
         "finished": finished / len(honest) if honest else 0.0,
         "failed": failed / len(honest) if honest else 0.0,
@@ -102,7 +98,7 @@ def _summarize(scenario: Scenario, seed: int, player: Player, recorder: Recorder
         rows_used=recorder.rows_used(),
         rejected=recorder.rejected(),
         rejected_peers=recorder.rejected_peers(),
-        warning=joined((recorder.warning(), in_vain)),
+        warning=joined((recorder.warning(), in_vain, untested(learners))),
         bytes_sent=tuple(ended.bytes_sent),
         trace_digest=joint_digest(ended.digests).hex(),
         model_digests=tuple(it.model_digest for it in ended.outcomes),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _HEADINGS: Final = {
     "mean_accuracy": "mean accuracy",
     "worst_accuracy": "worst accuracy",
+    "tested": "tested",
     "hostile_weight_mass": "hostile mass",
     "finished": "finished",
     "virtual_s": "virtual s",

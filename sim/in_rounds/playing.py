@@ -14,7 +14,7 @@ from p2pfed.core.row_use import NOTHING_CAME
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import digest_of, document_of
 from sim.in_rounds.translation import rounds_config, scenario_fields
-from sim.result import PeerReport, Result, Score, accuracies, joined
+from sim.result import PeerReport, Result, Score, accuracies, joined, untested
 from sim.rounds.config import SEQUENTIAL, RoundsConfig
 from sim.rounds.pipeline import make_pipeline
 from sim.rounds.result import HONEST, HOSTILE, Tally
@@ -119,26 +119,22 @@ class _Game:
     def summarize(self) -> Result:
         """Return what came out."""
         session, tally = self._session, self._session.tally
-        tested = [
-            score.test_score
-            for peer in session.honest
-            for score in self._reports[peer].scores[-1:]
-            if score.test_score is not None
-        ]
+        learners = [self._reports[peer] for peer in session.honest]  # in rounds all train
         digests = session.digests()
         has_neighbors = any(map(session.traffic.sent_bytes, session.honest))
         warnings = (
             self._troubles.warning("which count as failed"),
             _unused(tally, has_neighbors=has_neighbors),
+            untested(learners),
         )
-        failed = sum(self._reports[peer].has_failed for peer in session.honest)
+        failed = sum(it.has_failed for it in learners)
         failed_share = failed / len(session.honest)
         return Result(
             scenario=self._scenario.name,
             seed=self._seed,
             scenario_digest=digest_of(document_of(self._scenario)),
             metrics={
-                **accuracies(tested),
+                **accuracies(learners),
                 "hostile_weight_mass": tally.liar_weight(),
                 "finished": 1.0 - failed_share,
                 "failed": failed_share,

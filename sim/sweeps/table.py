@@ -12,6 +12,7 @@ from sim.run_folder import FinishedRun
 MEASURES: Final = (
     "mean_accuracy",
     "worst_accuracy",
+    "tested",
     "hostile_weight_mass",
     "finished",
     "virtual_s",
@@ -50,8 +51,8 @@ def measures_of(result: Mapping[str, Any]) -> dict[str, float | None]:
         if peer["hostile"] is None
     ]
     numbers = {**result["metrics"], "bytes_per_peer": fmean(sent) if sent else None}
-    # Earlier versions wrote NaN.
-    return {name: finite(numbers[name]) for name in MEASURES}
+    # Earlier versions wrote NaN, and fewer metrics.
+    return {name: finite(numbers.get(name)) for name in MEASURES}
 
 
 def spreads(runs: Sequence[FinishedRun]) -> dict[str, Spread | None]:

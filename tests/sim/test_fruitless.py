@@ -54,7 +54,12 @@ def test_rows_that_come_after_the_last_round_are_warned_of() -> None:
 
 def test_a_peer_that_is_tested_is_enough() -> None:
     slow = {"kind": "slow", "at_s": 0.0, "peers": [1, 2], "speed_ratio": 0.1}
-    assert sim.run({**SHORT, "until_s": 5.0, "faults": [slow]}).warning == NOTHING_CAME
+    result = sim.run({**SHORT, "until_s": 5.0, "faults": [slow]})
+    assert result.warning == (
+        f"{NOTHING_CAME}; 2 of 3 honest peers that train have no test score and are in no mean: "
+        "peers are tested when they are done, and in between by schedule.test_every_rounds"
+    )
+    assert result.metrics["tested"] == 1 / 3
 
 
 def test_peers_that_wait_in_vain_have_failed() -> None:

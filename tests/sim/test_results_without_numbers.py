@@ -12,7 +12,7 @@ from p2pfed.learn.task import Task
 from p2pfed.learn.tasks import load_task
 from sim.documents import with_overrides
 from sim.replaying import replay
-from sim.result import accuracies
+from sim.result import PeerReport, Score, accuracies
 from sim.run_folder import read_run, run_into
 from sim.sweeps.table import measures_of, spread
 from tests.sim.short import SHORT
@@ -46,7 +46,9 @@ def test_results_are_json_that_every_program_reads(fidelity: str, tmp_path: Path
 def test_one_diverged_model_leaves_no_mean_and_no_worst(
     order: Callable[[list[float]], list[float]],
 ) -> None:
-    assert set(accuracies(list(order([NAN, 0.5]))).values()) == {None}
+    scores = [Score(round=0, at_s=1.0, score=0.5, test_score=it) for it in order([NAN, 0.5])]
+    found = accuracies([PeerReport(scores=[score]) for score in scores])
+    assert found == {"mean_accuracy": None, "worst_accuracy": None, "tested": 1.0}
 
 
 def test_sweeps_leave_out_what_is_no_number() -> None:
