@@ -13,12 +13,14 @@ class Machine:
     """One peer's machine.
 
     Attributes:
+        device: Number of its class in the scenario's list; None without one.
         speed_ratio: A job takes its time divided by this.
         line: Its connection to the network.
         clock_ahead_s: By how much its clock is ahead, in seconds.
         clock_rate_ratio: How fast its clock goes; 1 is right.
     """
 
+    device: int | None
     speed_ratio: float
     line: PeerLine
     clock_ahead_s: float
@@ -37,7 +39,8 @@ def machines_of(world: Surrounding, *, seed: int) -> list[Machine]:
     generator = random_for(seed, "clocks")
     machines = []
     for number in range(world.topology.nodes):
-        device = owners.get(number, DeviceTable(peers=[number]))
+        owned = owners.get(number)
+        device = DeviceTable(peers=[number]) if owned is None else world.devices[owned]
         up, down = device.upload_bytes_per_s, device.download_bytes_per_s
         line = PeerLine(
             upload_bytes_per_s=network.upload_bytes_per_s if up is None else up,
@@ -47,6 +50,7 @@ def machines_of(world: Surrounding, *, seed: int) -> list[Machine]:
         ahead, drift = (2.0 * generator.random() - 1.0 for _ in range(2))
         machines.append(
             Machine(
+                device=owned,
                 speed_ratio=device.speed_ratio,
                 line=line,
                 clock_ahead_s=compute.clock_spread_s * ahead,
@@ -56,16 +60,16 @@ def machines_of(world: Surrounding, *, seed: int) -> list[Machine]:
     return machines
 
 
-def _owners(world: Surrounding, seed: int) -> Mapping[int, DeviceTable]:
+def _owners(world: Surrounding, seed: int) -> Mapping[int, int]:
     """Give devices to the peers that they name, and shares to random ones of the others."""
-    owners = {peer: device for device in world.devices for peer in device.peers or []}
+    owners = {peer: kind for kind, it in enumerate(world.devices) for peer in it.peers or []}
     others = [number for number in range(world.topology.nodes) if number not in owners]
     random_for(seed, "devices").shuffle(others)
     count, begin, share = len(others), 0, 0.0
-    for device in world.devices:
+    for kind, device in enumerate(world.devices):
         if device.share is not None:
             share += device.share
             end = min(count, round(share * count))
-            owners |= dict.fromkeys(others[begin:end], device)
+            owners |= dict.fromkeys(others[begin:end], kind)
             begin = end
     return owners

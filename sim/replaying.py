@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from p2pfed.plain_json import finite
 from sim.documents import document_of
@@ -13,6 +13,8 @@ from sim.provenance import provenance
 from sim.run_folder import TRACE_FILE, FinishedRun, check_trace, read_run
 from sim.running import run
 from sim.trace_lines import Parting, TraceComparer, TraceRecorder, read_trace
+
+_GROWING: Final = ("metrics", "peers")  # later versions tell more in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
     fields = [
         it
         for it in sorted((before.keys() & now.keys()) - {"scenario_digest"})
-        if finite(before[it]) != now[it]
+        if finite(before[it]) != (_told_then(before[it], now[it]) if it in _GROWING else now[it])
     ]
     versions = provenance()
     return Replay(
@@ -85,6 +87,17 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
         parting=comparer.finish() if has_trace else None,
         has_trace=has_trace,
     )
+
+
+def _told_then(before: Any, now: Any) -> Any:
+    """Return what a replay tells of metrics or peers, without what only a later version does."""
+    match before, now:
+        case dict(), dict():
+            return {name: value for name, value in now.items() if name in before}
+        case list(), list() if len(before) == len(now):
+            return [_told_then(*pair) for pair in zip(before, now, strict=True)]
+        case _:
+            return now
 
 
 def _changed_files(

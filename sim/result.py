@@ -33,6 +33,7 @@ from sim.watching import Watcher
 if TYPE_CHECKING:
     import pandas
 
+_OF_PEERS: Final = ("hostile", "device", "speed_ratio")  # columns of frames
 _NOT_CHOSEN: Final = "not-chosen"  # a rule gave the row no weight, and no other reason
 
 
@@ -65,6 +66,8 @@ class PeerReport:
         scores: Its evaluations in order.
         offences_seen: Offences of others that it counted.
         trouble: Why its last failed job failed, or who did not come; None if all is well.
+        device: Number of its class of machines in the scenario's `devices`; None without one.
+        speed_ratio: Its machine's, without faults; None in rounds, which take no time.
         privacy: What was told about its training rows, as `PrivacySpent` tells it to JSON; None for
             a peer without privacy or a hostile one.
     """
@@ -75,6 +78,8 @@ class PeerReport:
     scores: list[Score] = field(default_factory=list)
     offences_seen: int = 0
     trouble: str | None = None
+    device: int | None = None
+    speed_ratio: float | None = None
     privacy: Mapping[str, float | int | str] | None = None
 
     @property
@@ -140,19 +145,25 @@ class Result:
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return all evaluations: a row for each, by peer and in order.
 
-        Columns: `peer` (its number), `hostile` (its attack, or None), `round`, `at_s` (NaN in
-        rounds), `score` and `test_score` (NaN where it was not measured).
+        Columns: `peer` (its number), `hostile` (its attack, or None), `device` (number of its class
+        of machines, NaN without one), `speed_ratio` (of its machine, NaN in rounds), `round`,
+        `at_s` (NaN in rounds), `score` and `test_score` (NaN where it was not measured).
 
         Raises:
             LocalError: If pandas is not installed.
         """
         rows = [
-            {"peer": number, "hostile": report.hostile, **asdict(score)}
+            {
+                "peer": number,
+                **{name: getattr(report, name) for name in _OF_PEERS},
+                **asdict(score),
+            }
             for number, report in enumerate(self.peers)
             for score in report.scores
         ]
-        columns = ["peer", "hostile", *(it.name for it in fields(Score))]
-        return frame_of(rows, columns, numbers=("at_s", "score", "test_score"))
+        columns = ["peer", *_OF_PEERS, *(it.name for it in fields(Score))]
+        numbers = ("device", "speed_ratio", "at_s", "score", "test_score")
+        return frame_of(rows, columns, numbers=numbers)
 
 
 def accuracies(learners: Sequence[PeerReport]) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ from p2pfed.config.plugins import load_plugins
 from p2pfed.messages import Role
 from sim.checkers.invariant import InvariantError
 from sim.collecting import collecting_seldom
+from sim.devices import machines_of
 from sim.documents import digest_of, document_of
 from sim.emptiness import check_links
 from sim.fruitless import fruitless
@@ -77,6 +78,8 @@ def _summarize(scenario: Scenario, seed: int, player: Player, recorder: Recorder
     honest = [it for it in ended.outcomes if members[it.number].adversary is None]
     for outcome in honest:
         reports[outcome.number].privacy = outcome.privacy
+    for report, machine in zip(reports, machines_of(scenario.world, seed=seed), strict=True):
+        report.device, report.speed_ratio = machine.device, machine.speed_ratio
     learners = [reports[it.number] for it in honest if members[it.number].config.role is Role.TRAIN]
     failed = sum(it.has_given_up for it in honest)
     finished = sum(it.is_done for it in honest) - failed

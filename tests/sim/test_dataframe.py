@@ -15,10 +15,13 @@ from tests.sim.short import SHORT
 def test_a_row_per_evaluation() -> None:
     result = sim.run(SHORT)
     frame = result.to_dataframe()
-    assert list(frame.columns) == ["peer", "hostile", "round", "at_s", "score", "test_score"]
+    of_peers = ["peer", "hostile", "device", "speed_ratio"]
+    assert list(frame.columns) == [*of_peers, "round", "at_s", "score", "test_score"]
     assert list(frame["peer"]) == [0, 0, 1, 1, 2, 2]
     assert list(frame["round"]) == [0, 1] * 3
     assert list(frame["score"]) == [it.score for peer in result.peers for it in peer.scores]
+    assert set(frame["speed_ratio"]) == {1.0}
+    assert frame["device"].isna().all()
     assert frame["test_score"].isna().tolist() == [True, False] * 3  # tested at the end
 
 

@@ -2,10 +2,11 @@
 
 from collections import Counter
 
+import sim
 from sim.devices import machines_of
 from sim.network import PeerLine
 from sim.scenario import load_scenario
-from tests.sim.short import make
+from tests.sim.short import SHORT, make
 
 
 def test_devices_are_given_by_number_and_by_share() -> None:
@@ -23,6 +24,8 @@ def test_devices_are_given_by_number_and_by_share() -> None:
     machines = machines_of(scenario.world, seed=0)
     speeds = [machine.speed_ratio for machine in machines]
     assert Counter(speeds) == {8.0: 1, 0.5: 5, 0.25: 3, 1.0: 2}
+    classes = {None: 1.0, 0: 8.0, 1: 0.5, 2: 0.25}
+    assert [classes[it.device] for it in machines] == speeds
     assert machines[3].line == PeerLine(upload_bytes_per_s=1e7)
     phone = machines[speeds.index(0.25)].line
     assert phone == PeerLine(upload_bytes_per_s=1e6, download_bytes_per_s=1e5)
@@ -41,3 +44,9 @@ def test_clocks_are_off_by_what_a_scenario_allows() -> None:
     machines = machines_of(load_scenario(many).world, seed=0)
     assert {machine.clock_ahead_s > 0.0 for machine in machines} == {False, True}
     assert {machine.clock_rate_ratio > 1.0 for machine in machines} == {False, True}
+
+
+def test_results_say_what_machine_a_peer_had() -> None:
+    devices = [{"peers": [2], "speed_ratio": 0.5}, {"peers": [0], "speed_ratio": 4.0}]
+    result = sim.run({**SHORT, "devices": devices})
+    assert [(it.device, it.speed_ratio) for it in result.peers] == [(1, 4.0), (None, 1.0), (0, 0.5)]

@@ -60,6 +60,18 @@ def test_the_same_events_with_another_result_are_not_the_same(folder: Path, fiel
     assert (found.is_same, found.fields, found.parting) == (False, (field,), None)
 
 
+def test_what_a_later_version_tells_of_peers_is_no_difference(folder: Path) -> None:
+    path = folder / "result.json"
+    result = json.loads(path.read_text())
+    del result["metrics"]["tested"], result["model_digests"]
+    for peer in result["peers"]:
+        del peer["device"], peer["speed_ratio"]
+    path.write_text(json.dumps(result))
+    assert replay(folder).is_same
+    edit(path, rejected={"norm-cap": {"honest": 1, "hostile": 0}})
+    assert replay(folder).fields == ("rejected",)
+
+
 @pytest.mark.parametrize("field", ["number", "at_ns", "peer", "name", "content"])
 def test_entries_differ_by_each_of_their_fields(folder: Path, field: str) -> None:
     entries = list(read_trace(folder / "trace.jsonl"))
