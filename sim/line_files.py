@@ -68,8 +68,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except json.JSONDecodeError as error:
-        fix = f"line {number} is no JSON ({error.msg}); was the run interrupted? run it again"
+    except (json.JSONDecodeError, RecursionError) as error:
+        fix = f"line {number} is no JSON ({error}); was the run interrupted? run it again"
         raise ConfigError("file", str(path), fix) from error
     if not isinstance(found, dict):
         fix = f"line {number} is no JSON object; name a file that a simulation wrote"

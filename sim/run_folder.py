@@ -2,15 +2,16 @@
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import tomli_w
 
-from p2pfed.errors import ConfigError, cannot_write
+from p2pfed.errors import ConfigError, LocalError, cannot_write
 from sim.checkers.invariant import InvariantError
 from sim.documents import digest_of, document_of
 from sim.identities import check_seed
@@ -19,6 +20,7 @@ from sim.metrics import MetricsRecorder
 from sim.named_files import file_digests
 from sim.provenance import provenance
 from sim.result import Result
+from sim.result_shape import misshapen
 from sim.rounds_scope import ROUNDS
 from sim.running import run
 from sim.scenario import Scenario, load_scenario, path_of, read_file
@@ -31,6 +33,9 @@ METRICS_FILE: Final = "metrics.jsonl"
 RESULT_FILE: Final = "result.json"
 FAILURE_FILE: Final = "failure.json"
 TRACE_FILE: Final = "trace.jsonl"
+SWEEP_FILE: Final = "sweep.json"  # in the folder that has those of a sweep's settings
+
+_RUNS_SHOWN: Final = 3
 
 _WRITTEN: Final = (RESULT_FILE, FAILURE_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE, TRACE_FILE)
 
@@ -111,8 +116,9 @@ def run_into(
     The folder gets `scenario.toml` (with every field written out), `program.json` (versions, and
     digests of the files that the scenario names), `metrics.jsonl` (see `MetricsRecorder`; whole
     lines, also of a run that was interrupted) and, last of all, `result.json`: a folder that has it
-    is of a run that came to its end. Of one that an `InvariantError` ended it gets `failure.json`
-    instead: who found what, and the result by then. What it had of an earlier run is replaced.
+    is of a run that came to its end. Of one that an error ended it gets `failure.json` instead:
+    its kind and message and the seed; and of an `InvariantError` who found what, and the result by
+    then. What it had of an earlier run is replaced.
 
     Args:
         folder: Is made if it does not exist.
@@ -147,9 +153,11 @@ def run_into(
             recorders.append(TraceRecorder(stack.enter_context(LineWriter(trace)).write))
         try:
             result = run(checked, seed, watchers=[*recorders, *watchers])
-        except InvariantError as error:
-            recorder.finish()
-            _write_end(folder, FAILURE_FILE, _failure(error), files)
+        except Exception as error:  # of users' code, too
+            if isinstance(error, InvariantError):
+                recorder.finish()
+            with suppress(LocalError):  # what ended the run is what to raise
+                _write_end(folder, FAILURE_FILE, _failure(error, seed), files)
             raise
         recorder.finish()
     _write_end(folder, RESULT_FILE, result.to_json(), files)
@@ -168,10 +176,13 @@ def make_empty(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _failure(error: InvariantError) -> str:
-    assert error.result is not None
-    found = {"checker": error.checker, "detail": error.detail}
-    return json.dumps({**found, "result": json.loads(error.result.to_json())})
+def _failure(error: Exception, seed: int) -> str:
+    found = {"kind": type(error).__name__, "message": str(error), "seed": seed}
+    if isinstance(error, InvariantError):
+        assert error.result is not None
+        found |= {"checker": error.checker, "detail": error.detail}
+        found["result"] = json.loads(error.result.to_json())
+    return json.dumps(found)
 
 
 def _write_end(folder: Path, name: str, text: str, files: Mapping[str, str]) -> None:
@@ -203,14 +214,15 @@ def read_run(folder: str | Path) -> FinishedRun:
     """Return what a run folder says.
 
     Raises:
-        ConfigError: If it is none, or its run did not come to its end.
+        ConfigError: If it is none, its run did not come to its end, or its result is damaged.
     """
     folder = path_of(folder, "folder")
-    return FinishedRun(
-        folder=folder,
-        result=_object(folder, folder / RESULT_FILE),
-        program=_object(folder, folder / PROGRAM_FILE),
-    )
+    result = _object(folder, folder / RESULT_FILE)
+    wrong = misshapen(result)
+    if wrong is not None:
+        fix = f"its {RESULT_FILE} is damaged, or of another program ({wrong}); {_again(folder)}"
+        raise ConfigError("folder", str(folder), fix)
+    return FinishedRun(folder=folder, result=result, program=_object(folder, folder / PROGRAM_FILE))
 
 
 def is_run(folder: Path) -> bool:
@@ -218,18 +230,50 @@ def is_run(folder: Path) -> bool:
     return (folder / RESULT_FILE).is_file()
 
 
+def has_failed(folder: Path) -> bool:
+    """Return whether a folder is that of a run that an error ended."""
+    return (folder / FAILURE_FILE).is_file()
+
+
 def _object(folder: Path, path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        fix = f"has no {path.name}; make one: p2pfed sim run SCENARIO --out {folder}"
+        raise ConfigError("folder", str(folder), _without(folder, path.name)) from error
+    except (OSError, ValueError, RecursionError) as error:
+        fix = f"its {path.name} cannot be read ({error}); {_again(folder)}"
         raise ConfigError("folder", str(folder), fix) from error
-    except (OSError, ValueError) as error:
-        fix = f"its {path.name} cannot be read ({error}); run it again"
-        raise ConfigError("folder", str(folder), fix) from error
-    if not isinstance(found, dict) or (path.name == RESULT_FILE and "scenario_digest" not in found):
-        raise ConfigError("folder", str(folder), f"its {path.name} is of another program")
+    if not isinstance(found, dict):
+        fix = f"its {path.name} is of another program; {_again(folder)}"
+        raise ConfigError("folder", str(folder), fix)
     return found
+
+
+def _without(folder: Path, name: str) -> str:
+    """Say what a folder is that lacks a file of a finished run, and what to do instead."""
+    if has_failed(folder):
+        failure = _object(folder, folder / FAILURE_FILE)
+        # An earlier version wrote down no kind and no message.
+        error = f"{failure.get('kind', 'InvariantError')}: {failure.get('message', '')}"
+        return f"its run failed ({error.rstrip(': ')}); {_again(folder, failure.get('seed'))}"
+    if (folder / SCENARIO_FILE).is_file():
+        return f"has no {name}: its run did not come to its end; {_again(folder)}"
+    places = (it for depth in ("*", "*/*") for it in folder.glob(f"{depth}/{SCENARIO_FILE}"))
+    if runs := sorted(it.parent for it in places):
+        more = f" and {len(runs) - _RUNS_SHOWN} more" if len(runs) > _RUNS_SHOWN else ""
+        shown = ", ".join(map(str, runs[:_RUNS_SHOWN]))
+        kind = "a sweep" if (folder / SWEEP_FILE).is_file() else "several runs"
+        return f"is the folder of {kind}; name one of its run folders: {shown}{more}"
+    return f"has no {name}; make one: p2pfed sim run SCENARIO --out {folder}"
+
+
+def _again(folder: Path, seed: object = None) -> str:
+    """Say how to run again what a folder is of."""
+    path = folder / SCENARIO_FILE
+    if not path.is_file():
+        return f"run it again: p2pfed sim run SCENARIO --out {shlex.quote(str(folder))}"
+    number = "SEED" if seed is None else seed
+    return f"run it again: p2pfed sim run {shlex.quote(str(path))} --seed {number}"
 
 
 @contextmanager

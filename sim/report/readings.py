@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from p2pfed.errors import ConfigError
 from sim.line_files import read_lines
 from sim.run_folder import FinishedRun
 
@@ -69,34 +70,53 @@ def read_metrics(run: FinishedRun) -> Readings:
     """Read the metrics of a run folder.
 
     Raises:
-        ConfigError: If they cannot be read.
+        ConfigError: If they cannot be read, or there are none.
     """
     peers = run.result["peers"]
     hostile = {number: it["hostile"] for number, it in enumerate(peers) if it["hostile"]}
     found = Readings(hostile=hostile, peer_count=len(peers))
-    for line in read_lines(run.metrics_path):
-        match line["kind"]:
-            case "evaluation":
-                _take_evaluation(found, line)
-            case "swarm" if line["consensus_distance"] is not None:
-                at = line["round"] + 1.0 if line["at_s"] is None else line["at_s"]
-                found.consensus.append((at, line["consensus_distance"]))
-            case "link":
-                found.links[line["sender"], line["receiver"]] = line["bytes_sent"]
-            case _:
-                pass
+    number = 0
+    for number, line in enumerate(read_lines(run.metrics_path), start=1):
+        try:
+            _take(found, line)
+        except (KeyError, TypeError, ValueError) as error:
+            fix = f"line {number} is none of a simulation's metrics ({error!r}); run it again"
+            raise ConfigError("file", str(run.metrics_path), fix) from error
+    if not number:
+        raise ConfigError("file", str(run.metrics_path), "is empty; run it again")
     found.rejected = {"used": run.result["rows_used"], **run.result["rejected"]}
     return found
 
 
+def _take(found: Readings, line: Mapping[str, Any]) -> None:
+    match line["kind"]:
+        case "evaluation":
+            _take_evaluation(found, line)
+        case "swarm" if line["consensus_distance"] is not None:
+            at = line["round"] + 1.0 if line["at_s"] is None else float(line["at_s"])
+            found.consensus.append((at, float(line["consensus_distance"])))
+        case "link":
+            link = _peer(found, line["sender"]), _peer(found, line["receiver"])
+            found.links[link] = int(line["bytes_sent"])
+        case _:
+            pass
+
+
+def _peer(found: Readings, number: Any) -> int:
+    if number not in range(found.peer_count):
+        raise ValueError(f"there is no peer {number!r}")
+    return int(number)
+
+
 def _take_evaluation(found: Readings, line: Mapping[str, Any]) -> None:
-    score, peer = line["score"], line["peer"]
-    if score is None:
+    peer = _peer(found, line["peer"])
+    if line["score"] is None:
         return  # it was no number
+    score = float(line["score"])
     found.scores[peer] = score
     if peer not in found.hostile:
         if line["at_s"] is not None:
-            found.by_time.setdefault(peer, []).append((line["at_s"], score))
+            found.by_time.setdefault(peer, []).append((float(line["at_s"]), score))
         found.by_round.setdefault(peer, []).append((line["round"] + 1.0, score))
         found.by_bytes.setdefault(peer, []).append((float(line["bytes_sent"]), score))
 

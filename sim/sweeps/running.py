@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from p2pfed.errors import ConfigError, cannot_write
 from sim.documents import value_of
 from sim.frames import frame_of
-from sim.run_folder import FinishedRun, read_run
+from sim.run_folder import SWEEP_FILE, FinishedRun, read_run
 from sim.scenario import Scenario, load_scenario, path_of
 from sim.sweeps.engines import engine_of
 from sim.sweeps.fitting import check_fits
@@ -20,8 +20,6 @@ from sim.sweeps.table import MEASURES, Spread, measures_of, spreads
 
 if TYPE_CHECKING:
     import pandas
-
-SWEEP_FILE: Final = "sweep.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

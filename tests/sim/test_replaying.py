@@ -53,9 +53,18 @@ def test_the_first_event_that_differs_is_found(folder: Path) -> None:
     assert json.loads(lines[9]) == found.parting.second[0]
 
 
-@pytest.mark.parametrize("field", ["model_digests", "metrics", "peers"])
-def test_the_same_events_with_another_result_are_not_the_same(folder: Path, field: str) -> None:
-    edit(folder / "result.json", **{field: []})
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model_digests", []),
+        ("metrics", {"events": 0}),
+        ("peers", [{"hostile": "noise"}] * 3),
+    ],
+)
+def test_the_same_events_with_another_result_are_not_the_same(
+    folder: Path, field: str, value: object
+) -> None:
+    edit(folder / "result.json", **{field: value})
     found = replay(folder)
     assert (found.is_same, found.fields, found.parting) == (False, (field,), None)
 

@@ -79,6 +79,17 @@ def test_a_cell_that_another_simulation_was_written_over_is_run_again(tmp_path: 
     assert sweep(SHORT, tmp_path).skipped == 0
 
 
+@pytest.mark.parametrize("text", ["DIGEST", "[" * 100_000], ids=["bare", "deep"])
+def test_a_cell_whose_result_is_damaged_is_run_again(tmp_path: Path, text: str) -> None:
+    (row,) = sweep(SHORT, tmp_path).rows
+    path = tmp_path / row.setting.name / "seed-0" / "result.json"
+    before = path.read_text()
+    bare = json.dumps({"scenario_digest": row.setting.digest, "seed": 0})
+    path.write_text(bare if text == "DIGEST" else text)
+    assert sweep(SHORT, tmp_path).skipped == 0
+    assert path.read_text() == before
+
+
 def test_processes_give_what_one_process_gives_and_end_when_told(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     sweep(SHORT, one, seeds=range(4))
