@@ -16,9 +16,12 @@ from scipy.stats import t
 
 from p2pfed.errors import ConfigError
 from robust.parameters import shown
-from sim.run_folder import FinishedRun, is_run, read_run
+from sim.run_folder import FinishedRun, has_failed, is_run, read_run
 from sim.scenario import path_of
+from sim.sweeps.listing import listed_runs, setting_folder
+from sim.sweeps.plan import run_folder
 from sim.sweeps.table import MEASURES, measures_of
+from sim.sweeps.warned import warned, warnings_of
 
 _SEEDS_SHOWN: Final = 10  # in an error; more say no more
 _FIELDS_SHOWN: Final = 3
@@ -55,13 +58,17 @@ class Comparison:
     Attributes:
         name: What both have in common, where several settings are compared; else empty.
         changed: Fields whose values differ, by dotted name: the first's and the second's, None
-            where one does not say it.
+            where one does not say it. Of files that both name and that had other contents, `file`
+            and the path: their BLAKE3-256.
+        warnings: How many of the first runs have a warning and what it says, and of the second
+            ones; None where none has.
         seeds: Of the pairs.
         differences: One per measure that some pair has.
     """
 
     name: str
     changed: Mapping[str, tuple[Any, Any]]
+    warnings: tuple[str | None, str | None]
     seeds: tuple[int, ...]
     differences: tuple[Difference, ...]
 
@@ -69,8 +76,9 @@ class Comparison:
 def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) -> list[Comparison]:
     """Compare the runs of two folders, pair by pair.
 
-    Each folder is a run folder, one with a run folder per seed, or that of a sweep. Where both hold
-    several settings, those of equal names are compared.
+    Each folder is a run folder, one with a run folder per seed, or that of a sweep, of which
+    `sweep.json` says which runs are its own. Where both hold several settings, those of equal
+    names are compared. A setting of a sweep may be named without the digest at its end.
 
     Args:
         first: A folder.
@@ -86,7 +94,8 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
     """
     if not 0.0 < confidence < 1.0:
         raise ConfigError("confidence", confidence, "write a number above 0 and below 1")
-    first, second = path_of(first, "first"), path_of(second, "second")
+    first = setting_folder(path_of(first, "first"))
+    second = setting_folder(path_of(second, "second"))
     one, two = _settings(first), _settings(second)
     if len(one) == len(two) == 1:
         names = [("", *one, *two)]
@@ -128,6 +137,7 @@ def _compare(
     return Comparison(
         name=name,
         changed=_changed(one[sample], two[sample]),
+        warnings=(_warned(one), _warned(two)),
         seeds=seeds,
         differences=tuple(
             found
@@ -135,6 +145,10 @@ def _compare(
             if (found := _difference(measure, measures, confidence)) is not None
         ),
     )
+
+
+def _warned(runs: Mapping[int, FinishedRun]) -> str | None:
+    return warned(warnings_of([runs[seed] for seed in sorted(runs)]), len(runs))
 
 
 def _difference(
@@ -164,11 +178,17 @@ def _difference(
 
 def _settings(folder: Path) -> dict[str, dict[int, FinishedRun]]:
     """Return the runs of a folder by setting and seed."""
-    if is_run(folder):
+    if is_run(folder) or has_failed(folder):
         run = read_run(folder)
         return {"": {run.seed: run}}
     groups: dict[str, dict[int, FinishedRun]] = {}
-    if folder.is_dir():
+    listed = listed_runs(folder)
+    if listed is not None:
+        for name, seeds in listed.items():
+            if seeds:
+                place = folder / name
+                groups[name] = _by_seed(place, [read_run(run_folder(place, it)) for it in seeds])
+    elif folder.is_dir():
         for place in (folder, *sorted(it for it in folder.iterdir() if it.is_dir())):
             runs = [read_run(it) for it in sorted(place.iterdir()) if is_run(it)]
             if runs:
@@ -186,6 +206,10 @@ def _by_seed(folder: Path, runs: Sequence[FinishedRun]) -> dict[int, FinishedRun
             names = f"{runs[0].folder.name} and {run.folder.name}"
             said = f"{names} differ in {_fields_of(_changed(runs[0], run))}"
             fix = f"holds several scenarios; have one folder for each: {said}"
+            raise ConfigError("folder", str(folder), fix)
+        if edited := _edited(runs[0], run):
+            names = f"{runs[0].folder.name} and {run.folder.name}"
+            fix = f"{names} are of several versions of {', '.join(edited)}; run all of them again"
             raise ConfigError("folder", str(folder), fix)
         if run.seed in found:
             twice = f"{found[run.seed].folder.name} and {run.folder.name}"
@@ -237,11 +261,19 @@ def _written(value: Any) -> str:
 def _changed(first: FinishedRun, second: FinishedRun) -> dict[str, tuple[Any, Any]]:
     # As it was written, not as it is loaded: what another version ran can be compared all the same.
     one, two = (dict(_flat(run.document())) for run in (first, second))
-    return {
+    fields = {
         field: (one.get(field), two.get(field))
         for field in sorted(one.keys() | two.keys())
         if json.dumps(one.get(field), default=str) != json.dumps(two.get(field), default=str)
     }
+    return fields | _edited(first, second)
+
+
+def _edited(first: FinishedRun, second: FinishedRun) -> dict[str, tuple[Any, Any]]:
+    """Return the digests of files that both runs name, and that had other contents."""
+    one, two = first.files, second.files
+    both = sorted(one.keys() & two.keys())
+    return {f"file {path}": (one[path], two[path]) for path in both if one[path] != two[path]}
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,8 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "compare",
         epilog=examples(
-            "p2pfed sim compare rules/integration.rule=mean-1a2b3c4d "
-            "rules/integration.rule=median-5e6f7a8b",
+            "p2pfed sim compare rules/integration.rule=mean rules/integration.rule=median",
             "p2pfed sim compare before after --confidence 0.99",
         ),
     )(compare)
@@ -58,6 +57,9 @@ def _show(console: Console, comparisons: Sequence["Comparison"], confidence: flo
             console.print(comparison.name)
         for field, (one, two) in comparison.changed.items():
             console.print(f"{field}: {text_of(one)} -> {text_of(two)}")
+        for side, said in zip(("first", "second"), comparison.warnings, strict=True):
+            if said is not None:
+                console.print(f"warning: {side}: {said}")
         table = Table(box=None, padding=(0, 2), pad_edge=False)
         interval = f"{100.0 * confidence:.4g} % interval"
         for heading in ("measure", "first", "second", "difference", interval, "pairs"):

@@ -23,7 +23,7 @@ from p2pfed.cli.sim_tables import print_table
 if TYPE_CHECKING:
     from sim.sweeps.jobs import Ended
     from sim.sweeps.plan import Cell
-    from sim.sweeps.running import SweepResult
+    from sim.sweeps.running import Row, SweepResult
 
     Progress = Callable[[Ended], None]
 
@@ -33,6 +33,7 @@ _HEADINGS: Final = {
     "tested": "tested",
     "hostile_weight_mass": "hostile mass",
     "finished": "finished",
+    "failed": "failed",
     "virtual_s": "virtual s",
     "bytes_per_peer": "bytes per peer",
 }
@@ -120,7 +121,7 @@ def sweep(
     result = _watched(cells, run_all)
     found = {**result.to_json_object(), "folder": str(out), "skipped": result.skipped}
     output.result(found, lambda console: _show(console, result))
-    if result.failed:
+    if result.has_failed:
         raise EndedError(EXIT_FAILED)
 
 
@@ -133,7 +134,8 @@ def _watched(
     done = sum(cell.is_done() for cell in cells)
     with _bar(len(cells), done) as display, suppress(KeyboardInterrupt):
         return run_all(display.take)
-    display.say(f"{display.done} of {len(cells)} cells are done; the same command goes on")
+    failed = f", {display.failed} failed" if display.failed else ""
+    display.say(f"{display.done} of {len(cells)} cells are done{failed}; the same command goes on")
     # The program ends without the interpreter's own way out, which would close the queues.
     gc.collect()
     raise KeyboardInterrupt
@@ -144,6 +146,7 @@ class _Display:
 
     def __init__(self, console: Console, progress: Bar, total: int, done: int) -> None:
         self.done = done
+        self.failed = 0
         self._console = console
         self._progress = progress
         self._total = total
@@ -152,13 +155,14 @@ class _Display:
     def take(self, ended: "Ended") -> None:
         """Take that a cell came to its end."""
         name = f"{ended.cell.setting.name}, seed {ended.cell.seed}"
-        if ended.error is None:
-            self.done += 1
-            self._progress.advance(self._task)
-            if not self._console.is_terminal:
-                self.say(f"{self.done} of {self._total}: {name}")
-        else:
-            self.say(f"failed: {name}: {ended.error}")
+        self.done += ended.error is None
+        self.failed += ended.error is not None
+        self._progress.advance(self._task)
+        place = f"{self.done + self.failed} of {self._total}"
+        if ended.error is not None:
+            self.say(f"{place} failed: {name}: {ended.error}")
+        elif not self._console.is_terminal:
+            self.say(f"{place}: {name}")
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -202,17 +206,33 @@ def _show(console: Console, result: "SweepResult") -> None:
     for heading in ("setting", "seeds", *_HEADINGS.values()):
         table.add_column(heading)
     for row in result.rows:
-        fields = [assignment_of(*it) for it in row.setting.overrides.items()]
-        name = ", ".join(fields) or "as written"
+        name = _name(row)
         cells = [_spread(measure, row.measures[measure]) for measure in _HEADINGS]
         table.add_row(name, str(len(row.seeds)), *cells)
     print_table(console, table)
     console.print("mean ± standard deviation over seeds")
+    for row in result.rows:
+        if row.warned is not None:
+            console.print(f"warning: {_name(row)}: {row.warned}")
+        if row.gave_up:
+            console.print(f"failed: {_name(row)}: peers gave up in runs of seeds {_seeds(row)}")
+    if result.left_over:
+        names = ", ".join(result.left_over)
+        console.print(f"not of this sweep, and left in its folder: {names}")
     if result.programs:
         console.print(f"warning: results are of several programs: {', '.join(result.programs)}")
     if result.failed:
         count = len(result.failed)
         console.print(f"{count} cells failed; the same command tries them again")
+
+
+def _name(row: "Row") -> str:
+    fields = [assignment_of(*it) for it in row.setting.overrides.items()]
+    return ", ".join(fields) or "as written"
+
+
+def _seeds(row: "Row") -> str:
+    return ", ".join(map(str, row.gave_up))
 
 
 def _spread(measure: str, found: Any) -> str:

@@ -167,10 +167,15 @@ def plan_cells(settings: Sequence[Setting], seeds: Sequence[int], folder: Path) 
         fix = "give a list of whole numbers of at least 0, each once, such as [0, 1, 2]"
         raise ConfigError("seeds", given, fix)
     return [
-        Cell(setting=setting, seed=seed, folder=folder / setting.name / f"seed-{seed}")
+        Cell(setting=setting, seed=seed, folder=run_folder(folder / setting.name, seed))
         for setting in settings
         for seed in seeds
     ]
+
+
+def run_folder(setting_folder: Path, seed: int) -> Path:
+    """Return where the run of a setting with a seed lies."""
+    return setting_folder / f"seed-{seed}"
 
 
 def _word(value: Any) -> str:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from p2pfed.errors import ConfigError, cannot_write
 from sim.documents import value_of
 from sim.frames import frame_of
+from sim.result_shape import has_failures
 from sim.run_folder import SWEEP_FILE, FinishedRun, read_run
 from sim.scenario import Scenario, load_scenario, path_of
 from sim.sweeps.engines import engine_of
 from sim.sweeps.fitting import check_fits
 from sim.sweeps.jobs import Ended
+from sim.sweeps.listing import left_over
 from sim.sweeps.plan import Cell, Setting, plan_cells, plan_settings
 from sim.sweeps.table import MEASURES, Spread, measures_of, spreads
+from sim.sweeps.warned import warned, warnings_of
 
 if TYPE_CHECKING:
     import pandas
@@ -30,16 +33,26 @@ class Row:
         setting: Which.
         runs: The numbers of each seed with a result; see `sim.sweeps.table`.
         measures: The same over all of these seeds.
+        warnings: Of the runs that have one, by seed.
+        gave_up: Seeds of the runs in which some peer gave up, after which `sim run` ends with
+            code 1.
     """
 
     setting: Setting
     runs: Mapping[int, Mapping[str, float | None]]
     measures: Mapping[str, Spread | None]
+    warnings: Mapping[int, str]
+    gave_up: tuple[int, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Those with a result."""
         return tuple(self.runs)
+
+    @property
+    def warned(self) -> str | None:
+        """How many runs have a warning, and the first one; None if none has."""
+        return warned(self.warnings, len(self.runs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +65,8 @@ class SweepResult:
         skipped: How many cells had been done before.
         failed: Cells without a result, and why.
         programs: Versions that the results are of, where there is more than one.
+        left_over: Names of other settings of which there are runs in the folder, such as of the
+            scenario before an edit.
     """
 
     scenario: str
@@ -59,6 +74,12 @@ class SweepResult:
     skipped: int
     failed: tuple[Ended, ...]
     programs: tuple[str, ...]
+    left_over: tuple[str, ...]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a cell has no result, or a peer of one gave up."""
+        return bool(self.failed) or any(row.gave_up for row in self.rows)
 
     def to_json_object(self) -> dict[str, Any]:
         """Return everything as JSON knows it."""
@@ -70,6 +91,8 @@ class SweepResult:
                     "overrides": dict(row.setting.overrides),
                     "scenario_digest": row.setting.digest,
                     "seeds": list(row.seeds),
+                    "warnings": {str(seed): it for seed, it in row.warnings.items()},
+                    "gave_up": list(row.gave_up),
                     "measures": {
                         name: None if it is None else asdict(it)
                         for name, it in row.measures.items()
@@ -82,6 +105,7 @@ class SweepResult:
                 for it in self.failed
             ],
             "programs": list(self.programs),
+            "left_over": list(self.left_over),
         }
 
     def to_dataframe(self) -> "pandas.DataFrame":
@@ -153,13 +177,14 @@ def sweep(
                 failed.append(ended)
             if progress is not None:
                 progress(ended)
-    result = _sum_up(checked.name, planned, cells, failed, skipped=len(cells) - len(todo))
+    result = _sum_up(checked.name, place, planned, cells, failed, skipped=len(cells) - len(todo))
     _write(place / SWEEP_FILE, result)
     return result
 
 
 def _sum_up(
     name: str,
+    folder: Path,
     settings: Sequence[Setting],
     cells: Sequence[Cell],
     failed: Sequence[Ended],
@@ -176,6 +201,8 @@ def _sum_up(
             setting=setting,
             runs={run.seed: measures_of(run.result) for run in runs[setting.digest]},
             measures=spreads(runs[setting.digest]),
+            warnings=warnings_of(runs[setting.digest]),
+            gave_up=tuple(it.seed for it in runs[setting.digest] if has_failures(it.result)),
         )
         for setting in settings
     ]
@@ -186,6 +213,7 @@ def _sum_up(
         skipped=skipped,
         failed=tuple(failed),
         programs=tuple(sorted(found)) if len(found) > 1 else (),
+        left_over=tuple(left_over(folder, {it.name for it in settings})),
     )
 
 

@@ -15,6 +15,7 @@ MEASURES: Final = (
     "tested",
     "hostile_weight_mass",
     "finished",
+    "failed",
     "virtual_s",
     "bytes_per_peer",
 )

@@ -91,6 +91,7 @@ def test_a_cell_that_fails_is_told_and_the_exit_code_is_1(p2pfed, tmp_path):
     (failed,) = found["failed"]
     assert failed["error"] == "ZeroDivisionError: by zero"
     assert [it["seeds"] for it in found["settings"]] == [[0], []]
+    assert "2 of 2 failed: run.task=failing_task_make-" in p2pfed.err
     assert "by zero" in p2pfed.err
 
 

@@ -12,7 +12,14 @@ from tests.sim.short import SHORT
 
 
 def write_run(
-    folder: Path, *, seed: int, accuracy: float | None, overrides: dict[str, Any] | None = None
+    folder: Path,
+    *,
+    seed: int,
+    accuracy: float | None,
+    overrides: dict[str, Any] | None = None,
+    warning: str | None = None,
+    files: dict[str, str] | None = None,
+    stopped: str = "rounds",
 ) -> None:
     """Write a run folder as if a simulation had come to an accuracy."""
     document = document_of(load_scenario(with_overrides(SHORT, overrides or {})))
@@ -21,15 +28,15 @@ def write_run(
         "scenario": "short",
         "seed": seed,
         "scenario_digest": digest_of(document),
-        "metrics": {**metrics, "finished": 1.0, "virtual_s": 3.5, "events": 7},
-        "peers": [{"hostile": None, "scores": []}],
+        "metrics": {**metrics, "finished": 1.0, "failed": 0.0, "virtual_s": 3.5, "events": 7},
+        "peers": [{"hostile": None, "stopped": stopped, "scores": []}],
         "bytes_sent": [100],
         "rows_used": {"honest": 4, "hostile": 0},
         "rejected": {},
-        "warning": None,
+        "warning": warning,
         "trace_digest": "00",
     }
     folder.mkdir(parents=True)
     (folder / "scenario.toml").write_text(tomli_w.dumps(document))
-    (folder / "program.json").write_text("{}")
+    (folder / "program.json").write_text(json.dumps({"files": files or {}}))
     (folder / "result.json").write_text(json.dumps(result))

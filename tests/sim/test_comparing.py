@@ -162,3 +162,62 @@ def test_results_of_versions_with_other_fields_are_compared(tmp_path: Path) -> N
     (folder / "result.json").write_text(json.dumps(result))
     (comparison,) = compare(first, second)
     assert comparison.changed["network.of_a_later_version"] == (None, 1.0)
+
+
+def write_sweep(folder: Path, seeds: dict[str, list[int]]) -> None:
+    settings = [{"name": name, "seeds": listed} for name, listed in seeds.items()]
+    (folder / "sweep.json").write_text(json.dumps({"settings": settings}))
+
+
+def test_of_a_sweep_what_it_lists_is_compared(tmp_path: Path) -> None:
+    for name, accuracy in (("mean-1a", 0.5), ("mean-2b", 0.25), ("median-3c", 0.75)):
+        for seed in (0, 1):
+            overrides = MEDIAN if name == "median-3c" else {}
+            place = tmp_path / name / f"seed-{seed}"
+            write_run(place, seed=seed, accuracy=accuracy, overrides=overrides)
+    write_sweep(tmp_path, {"mean-2b": [0, 1], "median-3c": [1]})
+    found = compare(tmp_path, tmp_path)
+    assert [(it.name, it.seeds) for it in found] == [("mean-2b", (0, 1)), ("median-3c", (1,))]
+    (comparison,) = compare(tmp_path / "mean", tmp_path / "median")
+    assert of_accuracy(comparison).difference == 0.5
+    with pytest.raises(ConfigError, match="is no setting of the sweep; name one of mean-2b, med"):
+        compare(tmp_path / "krum", tmp_path / "median")
+    write_sweep(tmp_path, {"mean-1a": [0], "mean-2b": [0]})
+    with pytest.raises(ConfigError, match="is several settings of the sweep; name one of mean-1a"):
+        compare(tmp_path / "mean", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": [{}]}', "[" * 100_000])
+def test_a_list_of_a_sweep_that_is_damaged(tmp_path: Path, text: str) -> None:
+    write_run(tmp_path / "mean-1a" / "seed-0", seed=0, accuracy=0.5)
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"run the same p2pfed sim sweep again"):
+        compare(tmp_path, tmp_path)
+
+
+def test_warnings_are_told_of_each_side(tmp_path: Path) -> None:
+    for seed, warning in enumerate([None, "no row was used", "no job was done"]):
+        write_run(tmp_path / "one" / str(seed), seed=seed, accuracy=0.5)
+        write_run(tmp_path / "two" / str(seed), seed=seed, accuracy=0.5, warning=warning)
+    (comparison,) = compare(tmp_path / "one", tmp_path / "two")
+    assert comparison.warnings == (None, "2 of 3 runs have a warning: no row was used")
+
+
+def test_files_that_were_edited_between_runs_are_named(tmp_path: Path) -> None:
+    for place, own in (("before", "1a"), ("after", "2b")):
+        for seed in (0, 1):
+            files = {"own.py": own, "graph.txt": "3c", f"{place}.csv": own}
+            write_run(tmp_path / place / str(seed), seed=seed, accuracy=0.5, files=files)
+    (comparison,) = compare(tmp_path / "before", tmp_path / "after")
+    assert comparison.changed == {"file own.py": ("1a", "2b")}
+    mixed = tmp_path / "before" / "2"
+    write_run(mixed, seed=2, accuracy=0.5, files={"own.py": "2b"})
+    with pytest.raises(ConfigError, match=r"0 and 2 are of several versions of file own\.py; run"):
+        compare(tmp_path / "before", tmp_path / "before")
+
+
+def test_of_a_run_that_failed_the_error_is_told(tmp_path: Path) -> None:
+    failure = {"kind": "ZeroDivisionError", "message": "by zero", "seed": 3}
+    (tmp_path / "failure.json").write_text(json.dumps(failure))
+    with pytest.raises(ConfigError, match=r"its run failed \(ZeroDivisionError: by zero\)"):
+        compare(tmp_path, tmp_path)
