@@ -17,6 +17,9 @@ from robust.parameters import read_numbers, shown
 from robust.rule import Aggregation, Rule
 from robust.tolerance import check_byzantine_count
 
+# What is noted of a function that returns a vector alone: nobody knows what rows counted for.
+WEIGHTS_UNKNOWN: Final = "the rule returns no weights, so that those of rows are not known"
+
 _GIVEN: Final = ("own", "byzantine_count")  # what a function gets if it has a parameter for it
 _CHECKED: Final = (bool, float, int, str)  # annotations that values are held against
 _SUM_SLACK: Final = 1e-6  # rounding of float32 weights over some thousand rows
@@ -72,7 +75,8 @@ class FunctionRule(Rule):
         vector, weights = returned if isinstance(returned, tuple) else (returned, None)
         combined = self._checked_vector(vector, rows).to(inputs.vectors.dtype)
         shares = inputs.by_row(self._checked_weights(weights, len(rows)))
-        return Aggregation.of_rows(combined, inputs, shares)
+        note = WEIGHTS_UNKNOWN if weights is None else ""
+        return Aggregation.of_rows(combined, inputs, shares, note=note)
 
     def _returned(self, rows: Tensor, arguments: dict[str, Any]) -> object:
         try:

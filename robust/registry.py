@@ -93,9 +93,10 @@ def register(name: str, combine: Callable[..., object]) -> None:
 
             It returns the vector, shape (d,), floating point. What the rows count for cannot be
             seen from a vector: verdicts then say the same weight, 1 / n, of all rows, whatever
-            the function did with them. A function that knows better returns (vector, weights): n
-            numbers >= 0 that sum to at most 1. It may raise `InfeasibleError`, as where rows are
-            too few, and NaN or infinity in its vector do the same: the own vector is kept.
+            the function did with them, and a note says that they are not known. A function that
+            knows better returns (vector, weights): n numbers >= 0 that sum to at most 1. It may
+            raise `InfeasibleError`, as where rows are too few, and NaN or infinity in its vector
+            do the same: the own vector is kept.
 
     Raises:
         RuleError: If the name is taken or no name, or the function cannot be called like this. A

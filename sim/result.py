@@ -25,6 +25,7 @@ from p2pfed.core.rejections import Rejections
 from p2pfed.core.row_use import RowUse
 from p2pfed.identity import PeerId
 from p2pfed.plain_json import finite
+from robust.function_rule import WEIGHTS_UNKNOWN
 from sim.frames import frame_of
 from sim.host import Host
 from sim.troubles import Troubles, trouble_of
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     import pandas
 
 _OF_PEERS: Final = ("hostile", "device", "speed_ratio")  # columns of frames
+UNKNOWN_MASS: Final = (
+    "hostile_weight_mass is not known, and rows_used counts all rows, for the rule returns no "
+    "weights: let it return (vector, weights)"
+)
+
 _NOT_CHOSEN: Final = "not-chosen"  # a rule gave the row no weight, and no other reason
 
 
@@ -105,7 +111,8 @@ class Result:
         metrics: `mean_accuracy` and `worst_accuracy` of the honest training peers' last test
             scores (None where nothing was tested, or a score is no number), `tested` (share of
             these peers that have such a score), `hostile_weight_mass`
-            (mean weight of hostile rows in the integrations that had any, None without),
+            (mean weight of hostile rows in the integrations that had any, None without, and where
+            a rule of one's own returns no weights),
             `finished` (share of honest peers that stopped training and did not give up), `failed`
             (share of those that gave up training or waiting for neighbors, or in rounds diverged),
             `virtual_s` (when the last honest peer had stopped training, or the scenario's end),
@@ -117,8 +124,8 @@ class Result:
         rejected_peers: Whose they were: by reason `peers`, count by number of the five peers with
             most of them, and `more`, how many others there are.
         warning: That jobs of honest peers failed, or that none of them used any row, finished a
-            round or was tested, and why; or that some of them were tested and others not; None if
-            all is well.
+            round or was tested, and why; or that some of them were tested and others not; or that
+            their rule returns no weights; None if all is well.
         bytes_sent: Per peer, with the framing around frames and chunks; in rounds of payloads only.
         trace_digest: BLAKE3-256 of everything that was delivered, in hexadecimal; in rounds of all
             peers' final vectors.
@@ -210,6 +217,7 @@ class Recorder(Watcher):
         self.reports = [PeerReport(hostile=hostile.get(number)) for number in range(len(peers))]
         self._hostile = frozenset(peers[number] for number in hostile)
         self._masses: list[float] = []
+        self._has_unknown_weights = False
         self._used: Counter[str] = Counter()
         self._rejected: dict[str, Counter[str]] = {}
         numbers = {peer: str(number) for number, peer in enumerate(peers)}
@@ -251,7 +259,12 @@ class Recorder(Watcher):
                 return
 
     def hostile_weight_mass(self) -> float | None:
-        """Return the mean weight of hostile rows in honest integrations that had any."""
+        """Return the mean weight of hostile rows in honest integrations that had any.
+
+        None without any, and where some rule returned no weights.
+        """
+        if self._has_unknown_weights:
+            return None
         return math.fsum(self._masses) / len(self._masses) if self._masses else None
 
     def rows_used(self) -> dict[str, int]:
@@ -280,6 +293,7 @@ class Recorder(Watcher):
                 _given_up_waiting([it for it in honest if it.stopped == StopReason.NEIGHBORS]),
                 self._row_use.warning(),
                 self._given_up_liars(),
+                UNKNOWN_MASS if self._has_unknown_weights else None,
             )
         )
 
@@ -304,6 +318,7 @@ class Recorder(Watcher):
             )
             report.scores.append(score)
         if report.hostile is None:
+            self._has_unknown_weights |= notice.note == WEIGHTS_UNKNOWN
             self._take_verdicts(notice.verdicts)
             has_neighbors = bool(host.member.config.membership.neighbors)
             self._row_use.add(notice.verdicts, notice.note, has_neighbors=has_neighbors)

@@ -14,7 +14,7 @@ from p2pfed.core.row_use import NOTHING_CAME
 from p2pfed.errors import ConfigError, LocalError
 from sim.documents import digest_of, document_of
 from sim.in_rounds.translation import rounds_config, scenario_fields
-from sim.result import PeerReport, Result, Score, accuracies, joined, untested
+from sim.result import UNKNOWN_MASS, PeerReport, Result, Score, accuracies, joined, untested
 from sim.rounds.config import SEQUENTIAL, RoundsConfig
 from sim.rounds.pipeline import make_pipeline
 from sim.rounds.result import HONEST, HOSTILE, Tally
@@ -126,6 +126,7 @@ class _Game:
             self._troubles.warning("which count as failed"),
             _unused(tally, has_neighbors=has_neighbors),
             untested(learners),
+            UNKNOWN_MASS if tally.has_unknown_weights else None,
         )
         failed = sum(it.has_failed for it in learners)
         failed_share = failed / len(session.honest)

@@ -15,6 +15,7 @@ from torch import Tensor
 import robust
 from p2pfed.core.rejections import Rejections
 from p2pfed.identity import PeerId
+from robust.function_rule import WEIGHTS_UNKNOWN
 from sim.rounds.crowd import Block
 from sim.rounds.neighborhood import Neighborhood
 
@@ -38,7 +39,8 @@ class RoundsResult:
         config: The configuration, as JSON knows it.
         accuracies: Test metric of each honest peer at the end, by number.
         liar_weight: Mean weight of the liars' rows together, over the integrations of honest
-            peers that have lying neighbors; None without any.
+            peers that have lying neighbors; None without any, and where a rule of one's own returns
+            no weights.
         liar_rejected_ratio: Share of the liars' rows that were turned away; None without any.
         false_rejected_ratio: Share of the honest rows that were turned away by honest peers; None
             without any.
@@ -137,7 +139,7 @@ class Tally:
         unused: The others, by reason and side, in the words of real peers' notices.
         rejections: Whose those were.
         banned: Pairs of a peer and one that it banned at some time.
-        notes: Why own rows were kept.
+        notes: Why own rows were kept, and what else integrations note.
         kept: Of each integration, whether the own row was.
         spreads: Of each measured integration, how far honest rows were apart.
         errors: And how far the result was from their mean.
@@ -262,8 +264,15 @@ class Tally:
         return fmean(self.errors) if self.errors else None
 
     def liar_weight(self) -> float | None:
-        """Return the mean over integrations with lying neighbors."""
+        """Return the mean over integrations with lying neighbors; None if it is not known."""
+        if self.has_unknown_weights:
+            return None
         return fmean(self.liar_weights) if self.liar_weights else None
+
+    @property
+    def has_unknown_weights(self) -> bool:
+        """Whether a rule of one's own returned no weights."""
+        return WEIGHTS_UNKNOWN in self.notes
 
     def kept_own_ratio(self) -> float:
         """Return the share of integrations that kept the own row."""

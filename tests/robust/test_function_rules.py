@@ -9,6 +9,7 @@ from torch import Tensor
 
 import robust
 from robust import registry
+from robust.function_rule import WEIGHTS_UNKNOWN
 
 ROWS = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])
 
@@ -67,12 +68,17 @@ def test_weights_are_said_of_the_rows_as_they_were_given() -> None:
     robust.register("weighed", lambda vectors: (vectors[0], [1.0, 0.0, 0.0]))
     found = robust.create("weighed").aggregate(ROWS, keys=["c", "a", "b"])
     assert found.coefficients.tolist() == [0.0, 1.0, 0.0]
+    assert found.note == ""
 
 
 def test_a_vector_alone_says_equal_weights_of_all_rows() -> None:
     robust.register("first", first)
     found = robust.create("first").aggregate(ROWS)
     assert found.coefficients.tolist() == pytest.approx([1 / 3] * 3)
+    assert found.note == WEIGHTS_UNKNOWN
+    assert robust.create("nnm+first", byzantine_count=1).aggregate(ROWS).note == WEIGHTS_UNKNOWN
+    rows = [robust.Row("anna", ROWS[1])]
+    assert robust.Integrator("first").integrate(ROWS[0], rows).note == WEIGHTS_UNKNOWN
 
 
 def test_it_cannot_change_the_rows_of_its_caller() -> None:
