@@ -47,6 +47,14 @@ def file_digests(document: Mapping[str, Any]) -> dict[str, str]:
     return {text: digest for text, digest in sorted(digests.items()) if digest is not None}
 
 
+def is_same_file(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to one file, or would if it were there."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return first.resolve() == second.resolve()
+
+
 def _whole_path(table: object, folder: Path) -> object:
     if isinstance(table, Mapping) and isinstance(table.get("path"), str):
         return {**table, "path": str((folder / table["path"]).resolve())}

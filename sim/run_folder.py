@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import tomli_w
 
+from p2pfed import __version__
 from p2pfed.errors import ConfigError, LocalError, cannot_write
 from sim.checkers.invariant import InvariantError
 from sim.documents import digest_of, document_of
 from sim.identities import check_seed
 from sim.line_files import LineWriter
 from sim.metrics import MetricsRecorder
-from sim.named_files import file_digests
+from sim.named_files import file_digests, is_same_file
 from sim.provenance import provenance
 from sim.result import Result
 from sim.result_shape import misshapen
@@ -37,7 +38,7 @@ SWEEP_FILE: Final = "sweep.json"  # in the folder that has those of a sweep's se
 
 _RUNS_SHOWN: Final = 3
 
-_WRITTEN: Final = (RESULT_FILE, FAILURE_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE, TRACE_FILE)
+WRITTEN: Final = (RESULT_FILE, FAILURE_FILE, METRICS_FILE, PROGRAM_FILE, SCENARIO_FILE, TRACE_FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,8 @@ def run_into(
     lines, also of a run that was interrupted) and, last of all, `result.json`: a folder that has it
     is of a run that came to its end. Of one that an error ended it gets `failure.json` instead:
     its kind and message and the seed; and of an `InvariantError` who found what, and the result by
-    then. What it had of an earlier run is replaced.
+    then. What it had of an earlier run is replaced; a folder with files of these names that no run
+    wrote is refused, as `check_folder` says.
 
     Args:
         folder: Is made if it does not exist.
@@ -129,7 +131,7 @@ def run_into(
             folder, where one of an earlier run is removed.
 
     Raises:
-        ConfigError: If the scenario or a watcher cannot be used.
+        ConfigError: If the scenario, the folder or a watcher cannot be used.
         LocalError: If a file cannot be written.
         InvariantError: If the protocol did what it must never do.
     """
@@ -142,6 +144,8 @@ def run_into(
     document = document_of(checked)
     # Before the run, which takes long enough for somebody to edit them.
     files = file_digests(document)
+    own = [Path(scenario)] if isinstance(scenario, str | Path) else []
+    check_folder(folder, [*own, *map(Path, files)])
     make_empty(folder)
     with _writing(folder):
         text = tomli_w.dumps(document)
@@ -164,16 +168,62 @@ def run_into(
     return result
 
 
+def check_folder(folder: Path, read: Iterable[Path] = (), *, field: str = "folder") -> None:
+    """Refuse a folder in which a run would replace what no run wrote, or what it is to read.
+
+    Args:
+        folder: May not exist yet.
+        read: The scenario, and the files that it names.
+        field: What to call the folder in errors.
+
+    Raises:
+        ConfigError: If it is a sweep's, one of its files is to be read, or it has files of the
+            names that a run writes and no `program.json` of one, which comes before all others.
+        LocalError: If it cannot be looked into.
+    """
+    with _writing(folder):  # who may not look into it may not write there either
+        found = [name for name in (SWEEP_FILE, *WRITTEN) if (folder / name).exists()]
+    if SWEEP_FILE in found:
+        fix = f"is the folder of a sweep, it has {SWEEP_FILE}; name another folder"
+        raise ConfigError(field, str(folder), fix)
+    for path in read:
+        for name in found:
+            if is_same_file(path, folder / name):
+                fix = f"its {name} is read by this run, which would replace it; name another folder"
+                raise ConfigError(field, str(folder), fix)
+    if found and not _is_of_a_run(folder):
+        fix = (
+            f"has {found[0]}, and no {PROGRAM_FILE} that says that a run wrote it; name another "
+            "folder, or move the file"
+        )
+        raise ConfigError(field, str(folder), fix)
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    try:
+        found = json.loads((folder / PROGRAM_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and "p2pfed" in found
+
+
 def make_empty(folder: Path) -> None:
     """Make a run folder, or remove what it has of an earlier run.
 
+    What stays is a `program.json` that tells the folder from one that no run wrote, so that one
+    whose run was interrupted can be used again.
+
     Raises:
+        ConfigError: If it has files of these names that no run wrote.
         LocalError: If that cannot be done.
     """
+    check_folder(folder)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _WRITTEN:
-            (folder / name).unlink(missing_ok=True)
+        _write_whole(folder / PROGRAM_FILE, json.dumps({"p2pfed": __version__}))
+        for name in WRITTEN:
+            if name != PROGRAM_FILE:
+                (folder / name).unlink(missing_ok=True)
 
 
 def _failure(error: Exception, seed: int) -> str:
@@ -190,10 +240,15 @@ def _write_end(folder: Path, name: str, text: str, files: Mapping[str, str]) -> 
     with _writing(folder):
         # After the run, which may have set torch's threads.
         program = json.dumps({**provenance(), "files": dict(files)}, indent=2)
-        (folder / PROGRAM_FILE).write_text(program + "\n", encoding="utf-8")
-        unfinished = folder / f"{name}.part"
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        os.replace(unfinished, folder / name)
+        _write_whole(folder / PROGRAM_FILE, program)
+        _write_whole(folder / name, text)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole, or as it was before."""
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
 
 
 def check_trace(scenario: Scenario, trace: Path | None) -> None:

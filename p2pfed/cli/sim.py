@@ -27,6 +27,7 @@ from p2pfed.cli.output import (
 )
 from p2pfed.cli.sim_progress import rounds_bar
 from p2pfed.cli.sim_tables import print_table
+from p2pfed.cli.written_files import check_written
 
 if TYPE_CHECKING:
     from sim.result import Result
@@ -63,7 +64,8 @@ def run(
     trace: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write every event as a JSON line, for sim trace-diff and replay."
+            metavar="FILE.jsonl",
+            help="Write every event as a JSON line, for sim trace-diff and replay.",
         ),
     ] = None,
     report: Annotated[
@@ -83,10 +85,12 @@ def run(
     overrides = parse_assignments(override or (), option="set")
     if overrides:
         checked = load_changed(document_of(checked), overrides)
+    places = _Places(out=out, trace=trace, report=report)
+    _check_places(places, scenario, checked)
     again = ["p2pfed", "sim", "run", str(scenario), "--seed", str(seed)]
     again += [word for given in override or () for word in ("--set", given)]
     with _saying_how_to_play_again(again, out):
-        result = _simulate(checked, seed, _Places(out=out, trace=trace, report=report))
+        result = _simulate(checked, seed, places)
     found = json.loads(result.to_json())
     for written in (out, trace, report):
         if written is not None:
@@ -105,6 +109,20 @@ class _Places:
     out: Path | None
     trace: Path | None
     report: Path | None
+
+
+def _check_places(places: _Places, path: Path, scenario: "Scenario") -> None:
+    """Refuse to write over what the run reads, or what others wrote, before it begins."""
+    from sim.documents import document_of
+    from sim.named_files import file_digests
+    from sim.run_folder import TRACE_FILE, WRITTEN, check_folder
+
+    read = [path, *map(Path, file_digests(document_of(scenario)))]
+    if places.out is not None:
+        check_folder(places.out, read, field="out")
+        read += [places.out / name for name in WRITTEN if name != TRACE_FILE]
+    check_written("trace", places.trace, ".jsonl", read)
+    check_written("report", places.report, ".html", read)
 
 
 def _simulate(scenario: "Scenario", seed: int, places: _Places) -> "Result":

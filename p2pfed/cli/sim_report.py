@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from p2pfed.cli.output import Json, Output, examples, facts, size_of
+from p2pfed.cli.written_files import check_written
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +30,7 @@ def report(
     """Show a run in one HTML page that needs no network; needs the extra p2pfed[report]."""
     from sim.report.page import REPORT_FILE, write_report
 
+    check_written("out", out, ".html")
     path = folder / REPORT_FILE if out is None else out
     output = Output(as_json=as_json)
     with output.waiting(f"drawing {folder}"):

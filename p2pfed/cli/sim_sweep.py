@@ -92,6 +92,7 @@ def sweep(
 
     Cells that are done already are left out, so that the same command goes on after Ctrl-C.
     """
+    from sim.run_folder import check_folder
     from sim.scenario import load_scenario
     from sim.sweeps.plan import load_settings, plan_cells, plan_settings
     from sim.sweeps.running import sweep as run_sweep
@@ -102,6 +103,9 @@ def sweep(
     listed = [{}] if settings is None else load_settings(settings)
     numbers = parse_seeds(seeds)
     cells = plan_cells(plan_settings(base, grid=grid, settings=listed), numbers, out)
+    for cell in cells:
+        if not cell.is_done():
+            check_folder(cell.folder, [scenario, *map(Path, cell.setting.files)], field="out")
     if only_list:
         _list(output, scenario, [cell for cell in cells if not cell.is_done()])
         return

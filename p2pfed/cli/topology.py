@@ -11,6 +11,7 @@ from rich.table import Table
 from p2pfed.cli.assignments import parse_assignments
 from p2pfed.cli.output import Json, Output, examples, facts, text_of
 from p2pfed.cli.topology_plot import draw
+from p2pfed.cli.written_files import check_written
 from p2pfed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def show(
     taken = {"nodes", "seed"} & parameters.keys()
     for key in sorted(taken):
         raise ConfigError("set", f"{key}={parameters[key]}", f"write --{key} {parameters[key]}")
+    check_written("plot", plot, ".png", [Path(str(parameters.get("path", "")))])
     found: dict[str, Any] = {"name": name, "nodes": nodes, "seed": seed, "parameters": parameters}
     try:
         if name in topologies.dynamic_names():

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2pfed.errors import ConfigError, cannot_write
+from p2pfed.errors import cannot_write
 
 if TYPE_CHECKING:
     from topologies.topology import Topology
@@ -20,11 +20,8 @@ def draw(net: "Topology", path: Path, *, gap: float) -> None:
         gap: The spectral gap, for the title.
 
     Raises:
-        ConfigError: If the name ends otherwise.
         LocalError: If the file cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise ConfigError("plot", str(path), "write a file name that ends in .png")
     import matplotlib
 
     matplotlib.use("Agg")  # before pyplot, which networkx imports, looks for a screen

@@ -13,7 +13,7 @@ from sim.checkers.invariant import InvariantError
 from sim.documents import digest_of, document_of, with_overrides
 from sim.line_files import read_lines
 from sim.result import Result
-from sim.run_folder import read_run, run_into
+from sim.run_folder import check_folder, make_empty, read_run, run_into
 from sim.scenario import load_scenario
 from sim.watching import Watcher
 from tests.sim.short import SHORT, Stickler
@@ -184,3 +184,45 @@ def test_a_folder_may_be_named_by_text_and_by_nothing_else(tmp_path: Path) -> No
     given: Any = 3
     with pytest.raises(ConfigError, match="folder = 3: give a path"):
         run_into(given, SHORT)
+
+
+TABLES = b'[run]\nname = "mine"\n'
+
+
+@pytest.mark.parametrize("name", ["scenario.toml", "metrics.jsonl", "trace.jsonl", "program.json"])
+def test_files_that_no_run_wrote_are_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(TABLES)
+    with pytest.raises(ConfigError, match=f"has {name}, .*name another folder") as caught:
+        run_into(tmp_path, SHORT)
+    assert (caught.value.field, caught.value.value) == ("folder", str(tmp_path))
+    assert [(it.name, it.read_bytes()) for it in tmp_path.iterdir()] == [(name, TABLES)]
+
+
+def test_a_folder_of_a_run_may_be_used_again_however_early_it_was_interrupted(
+    tmp_path: Path,
+) -> None:
+    make_empty(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("")
+    check_folder(tmp_path)
+    make_empty(tmp_path)
+    assert [it.name for it in tmp_path.iterdir()] == ["program.json"]
+
+
+def test_what_a_run_reads_is_not_what_it_replaces(tmp_path: Path) -> None:
+    make_empty(tmp_path)
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text("[topology]\nname = 'ring'\nnodes = 3\n")
+    (tmp_path / "link.toml").symlink_to(scenario)
+    for path in (scenario, tmp_path / "link.toml"):
+        with pytest.raises(ConfigError, match=r"its scenario\.toml is read by this run"):
+            run_into(tmp_path, path)
+    assert scenario.exists()
+    with pytest.raises(ConfigError, match=r"its scenario\.toml is read") as caught:
+        check_folder(tmp_path, [scenario], field="out")
+    assert caught.value.field == "out"
+
+
+def test_the_folder_of_a_sweep_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"the folder of a sweep, it has sweep\.json; name"):
+        run_into(tmp_path, SHORT)
