@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,9 @@ from p2pfed.errors import ConfigError
 from robust.parameters import meant, shown
 
 _FIELDS: Final = ("peer", "from_s", "until_s")
+_HEAD: Final = ",".join(_FIELDS)
+_OBJECT: Final = '{"peer": 0, "from_s": 0, "until_s": 60}'
+_FOR_GOOD: Final = "or leave it out for good"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +61,31 @@ def read_trace(path: Path, *, field: str, nodes: int) -> list[Presence]:
         ConfigError: Naming the file, and the line that cannot be used.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Excel begins its files with a mark of their encoding.
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         fix = f"cannot be read ({type(error).__name__}); name a .csv or .jsonl file"
         raise ConfigError(field, str(path), fix) from error
-    read = _read_json if path.suffix == ".jsonl" else _read_csv
+    is_csv = path.suffix.lower() != ".jsonl"
+    lines = [(number, it) for number, it in enumerate(text.splitlines(), start=1) if it.strip()]
+    if not lines:
+        first = (
+            f"the head {_HEAD}, and then lines such as 0,0,60" if is_csv else f"lines: {_OBJECT}"
+        )
+        raise ConfigError(field, str(path), f"is empty; write {first}")
     found = []
-    for number, entry in read(lines):
-        for key in sorted(entry.keys() - _FIELDS):
-            fix = f"line {number} has the unknown key {shown(key)}; write {', '.join(_FIELDS)}"
-            raise ConfigError(field, str(path), f"{fix}{meant(key, _FIELDS)}")
-        presence = _presence(entry, nodes)
-        if presence is None:
-            fix = (
-                f"line {number} is no interval; write {', '.join(_FIELDS)}: a number from 0 to "
-                f"{nodes - 1}, and seconds, the later ones empty for good"
-            )
-            raise ConfigError(field, str(path), fix)
-        found.append(presence)
+    for number, line in lines:
+        try:
+            if is_csv and number == lines[0][0]:
+                _check_head(line)
+            else:
+                found.append(_presence(_of_csv(line) if is_csv else _of_json(line), nodes))
+        except _LineError as error:
+            raise ConfigError(field, str(path), f"line {number}: {error}") from error
     if not found:
-        raise ConfigError(field, str(path), f"has no interval; write lines of {', '.join(_FIELDS)}")
+        raise ConfigError(
+            field, str(path), "has a head and no interval; write lines such as 0,0,60"
+        )
     return found
 
 
@@ -118,35 +126,78 @@ def _spans(presences: Iterable[Presence]) -> dict[int, list[tuple[float, float]]
     return spans
 
 
-def _read_csv(lines: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    rows = csv.reader(lines)
-    head = [name.strip() for name in next(rows, [])]
+class _LineError(Exception):
+    """What is wrong with a line, and how to mend it."""
+
+
+def _check_head(line: str) -> None:
+    head = [name.strip() for name in _cells(line)]
     if head != list(_FIELDS):
-        yield 1, {}
-        return
-    for number, row in enumerate(rows, start=2):
-        if row:
-            yield number, dict(zip(_FIELDS, row, strict=False)) if len(row) == len(head) else {}
+        more = "; or end the file's name in .jsonl" if line.lstrip().startswith("{") else ""
+        raise _LineError(f"the head is {shown(line)}; write {_HEAD}{more}")
 
 
-def _read_json(lines: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        yield number, entry if isinstance(entry, dict) else {}
+def _of_csv(line: str) -> Mapping[str, Any]:
+    cells = _cells(line)
+    if len(cells) != len(_FIELDS):
+        fix = f"write three, {_HEAD}, the last one empty for good"
+        raise _LineError(f"{shown(line)} has {len(cells)} fields; {fix}")
+    return dict(zip(_FIELDS, cells, strict=True))
 
 
-def _presence(entry: Mapping[str, Any], nodes: int) -> Presence | None:
-    until = entry.get("until_s")
+def _cells(line: str) -> list[str]:
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if mark in line:
+            fix = "write commas between fields, and points in numbers"
+            raise _LineError(f"{shown(line)} has {name}; {fix}")
+    return next(csv.reader([line]))
+
+
+def _of_json(line: str) -> Mapping[str, Any]:
     try:
-        peer, from_s = int(entry["peer"]), float(entry["from_s"])
-        until_s = None if until is None or until == "" else float(until)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    is_whole = not isinstance(entry["peer"], float) and 0 <= peer < nodes
-    is_after = until_s is None or from_s < until_s < math.inf
-    if not (is_whole and 0.0 <= from_s < math.inf and is_after):
-        return None
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict):
+        more = "; or end the file's name in .csv" if "," in line and "{" not in line else ""
+        raise _LineError(f"{shown(line)} is no JSON object; write {_OBJECT}{more}")
+    for key in sorted(entry.keys() - _FIELDS):
+        fix = f"there is no key {shown(key)}; write {', '.join(_FIELDS)}{meant(key, _FIELDS)}"
+        raise _LineError(fix)
+    return entry
+
+
+def _presence(entry: Mapping[str, Any], nodes: int) -> Presence:
+    for name in ("peer", "from_s"):
+        if name not in entry:
+            raise _LineError(f"{name} is missing; write {_OBJECT}")
+    peer = _whole_number(entry["peer"])
+    if peer is None or not 0 <= peer < nodes:
+        fix = f"write its number, 0 to {nodes - 1}"
+        raise _LineError(f"peer = {shown(entry['peer'])} is no peer of the scenario; {fix}")
+    from_s, until_s = _seconds(entry, "from_s"), None
+    if entry.get("until_s") is not None and str(entry["until_s"]).strip():
+        until_s = _seconds(entry, "until_s", f", {_FOR_GOOD}")
+        if until_s <= from_s:
+            said = f"until_s = {shown(entry['until_s'])} is not after from_s"
+            raise _LineError(f"{said} = {shown(entry['from_s'])}; write a later one, {_FOR_GOOD}")
     return Presence(peer=peer, from_s=from_s, until_s=until_s)
+
+
+def _whole_number(value: object) -> int | None:
+    try:
+        return int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
+
+
+def _seconds(entry: Mapping[str, Any], name: str, more: str = "") -> float:
+    value = entry[name]
+    try:
+        is_one = isinstance(value, int | float | str) and not isinstance(value, bool)
+        seconds = float(value) if is_one else math.nan
+    except (ValueError, OverflowError):
+        seconds = math.nan
+    if not 0.0 <= seconds < math.inf:
+        raise _LineError(f"{name} = {shown(value)} is no time; write seconds from 0{more}")
+    return seconds
