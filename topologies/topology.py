@@ -166,7 +166,7 @@ def from_graph(graph: nx.Graph, *, name: str = "custom") -> Topology:
     Raises:
         TopologyError: If the graph is not as described.
     """
-    _check_graph(graph)
+    check_graph(graph)
     check_text("name", name)
     number = {label: node for node, label in enumerate(_in_order(graph))}
     copy = nx.Graph()
@@ -181,7 +181,12 @@ def from_graph(graph: nx.Graph, *, name: str = "custom") -> Topology:
     return Topology(name, nx.freeze(copy))
 
 
-def _check_graph(graph: nx.Graph) -> None:
+def check_graph(graph: nx.Graph) -> None:
+    """Complain about a graph that can be no topology.
+
+    Raises:
+        TopologyError: If it is not as `from_graph` says.
+    """
     given: object = graph
     if not isinstance(given, nx.Graph):
         raise TopologyError(
@@ -194,7 +199,8 @@ def _check_graph(graph: nx.Graph) -> None:
     loops = sorted(map(repr, nx.nodes_with_selfloops(graph)))
     if loops:
         raise TopologyError(
-            f"graph with self-loops at {', '.join(loops[:5])}: remove nx.selfloop_edges(graph)"
+            f"graph with self-loops at {', '.join(loops[:5])}: remove edges from a node to itself "
+            "(nx.selfloop_edges)"
         )
     if not nx.is_connected(graph):
         parts = sorted(map(len, nx.connected_components(graph)))

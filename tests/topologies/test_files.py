@@ -13,6 +13,7 @@ import topologies
 from topologies import files
 
 EDGES = [(0, 1), (0, 2), (1, 2), (2, 10)]
+GRAPHML = '<graphml><graph edgedefault="undirected"><node id="0"/>{}</graph></graphml>'
 NUMBERED = [(0, 1), (0, 2), (1, 2), (2, 3)]
 
 
@@ -35,11 +36,16 @@ def write(folder: Path, name: str, content: str) -> Path:
         ("plain.txt", "0 1\n0 2  # the second\n\n# all but one\n1 2\n2 10\n"),
         ("commas.csv", "0,1\n0,2\n1, 2\n2,10\n"),
         ("noname", "2\t10\n1 2\n0 2\n0 1"),
+        ("twice.txt", "0 1\n1 0\n0 2\n1 2\n2 10\n"),
+        ("networkx.txt", "0 1 {}\n0 2 {}\n1 2 {}\n2 10 {}\n"),
+        ("networkx.csv", "0,1,{}\n0,2,{}\n1,2,{}\n2,10,{}\n"),
+        ("marked.txt", "\ufeff0 1\n0 2\n1 2\n2 10\n"),
         ("pairs.json", '{"edges": [[0, 1], [0, 2], [1, 2], [2, 10]]}'),
         (
             "texts.json",
             '{"nodes": ["10"], "edges": [["0", "1"], ["0", "2"], ["1", "2"], ["2", "10"]]}',
         ),
+        ("twice.json", '{"edges": [[0, 1], [0, 2], [1, 2], [2, 10], [10, 2]]}'),
     ],
 )
 def test_edges_are_read(tmp_path: Path, name: str, content: str) -> None:
@@ -51,14 +57,27 @@ def test_edges_are_read(tmp_path: Path, name: str, content: str) -> None:
 
 
 def test_what_networkx_writes_is_read(tmp_path: Path, graph: nx.Graph) -> None:
-    nx.write_graphml(graph, tmp_path / "sites.graphml")
+    for name in ("sites.graphml", "sites.xml"):
+        nx.write_graphml(graph, tmp_path / name)
+    nx.write_gml(graph, tmp_path / "sites.gml")
     for edges in ("edges", "links"):
         content = json.dumps(nx.node_link_data(graph, edges=edges))
         write(tmp_path, f"{edges}.json", content)
-    for name in ("sites.graphml", "edges.json", "links.json"):
+    for name in ("sites.graphml", "sites.xml", "sites.gml", "edges.json", "links.json"):
         net = topologies.from_file(tmp_path / name)
         assert list(net.graph.edges) == NUMBERED
         assert net.graph.edges[0, 1]["latency_s"] == 0.25
+
+
+def test_gml_calls_nodes_by_label_if_all_have_one(tmp_path: Path) -> None:
+    for name, label, found in (("all", 'label "Oslo"', ["Oslo", "Rome"]), ("one", "", [5, 7])):
+        nodes = f'node [ id 7 label "Rome" ] node [ id 5 {label} ]'
+        path = write(tmp_path, f"{name}.gml", f"graph [ {nodes} edge [ source 7 target 5 ] ]")
+        assert labels_of(path) == found
+
+
+def labels_of(path: Path) -> list[object]:
+    return [label for _, label in topologies.from_file(path).graph.nodes(data="label")]
 
 
 def test_labels_that_are_no_numbers_stay_texts(tmp_path: Path) -> None:
@@ -84,8 +103,14 @@ def test_a_file_can_be_named_like_a_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.txt", "0 1\n1 2 3\n", "line 2 has 3 labels"),
-        ("a.txt", "", "graph without nodes"),
+        ("a.txt", "0 1\n1 2 3\n", "line 2 has '3' behind two labels; write the labels alone"),
+        ("a.txt", "0 1 {'weight': 2}\n", "edge lists have no weights and attributes"),
+        ("a.txt", '{"edges": [[0, 1]]}', r"a file that ends in \.json is JSON"),
+        ("a.txt", "0\n", "line 1 has the one label '0'; write two, such as 0 1; a file that ends"),
+        ("a.txt", "", "is empty; write a graph as an edge list"),
+        ("a.json", " ", "is empty; write a graph as JSON"),
+        ("a.gml", "", "is empty; write a graph as GML"),
+        ("a.txt", "# none\n", "graph without nodes"),
         ("a.txt", "0 1\n2 3\n", "in 2 parts"),
         ("a.txt", "0 0\n0 1\n", "self-loops at 0"),
         ("a.json", "[]", "is no graph; write"),
@@ -97,17 +122,39 @@ def test_a_file_can_be_named_like_a_shape(tmp_path: Path) -> None:
         ("a.json", '{"edges": [{"source": 0}]}', "label None"),
         ("a.json", '{"edges": [[0, 1]], "directed": true}', "is directed"),
         ("a.json", '{"edges": [[0, 1]], "nodes": 4}', "nodes=4: 1 edges connect 2 at most"),
-        ("a.json", "[" * 100_000, "path="),
-        ("a.graphml", "<graphml", "path="),
-        ("a.graphml", "<other/>", "path="),
+        ("a.json", "[" * 100_000, "cannot be read as JSON"),
+        (
+            "a.json",
+            '{"edges": [{"source": "a", "target": "b", "w": 1}, ["b", "a"]]}',
+            r"edge \['b', 'a'\] is there twice, with {'w': 1} and {}; leave one",
+        ),
+        (
+            "a.json",
+            '{"nodes": ["a", {"id": "a", "w": 1}], "edges": []}',
+            "node 'a' is there twice, with {} and {'w': 1}; leave one",
+        ),
+        ("a.json", '{"edges": [[0, 1]], "edges": []}', "the key 'edges' twice; leave one"),
+        ("a.graphml", "<graphml", "cannot be read as GraphML"),
+        ("a.graphml", "<other/>", "cannot be read as GraphML"),
+        ("a.graphml", GRAPHML.format('<edge source="0"/>'), "edge {'source': '0'} has no target"),
+        ("a.xml", GRAPHML.format("<node/>"), "node {} has no id; write it"),
+        ("a.gml", "graph [ node [ id 0 ] edge [ source 0 ] ]", "edge #0 has no 'target'"),
+        ("a.gml", "graph [ directed 1 node [ id 0 ] ]", "is directed; write directed 0"),
+        (
+            "a.gml",
+            'graph [ node [ id 0 label "a" ] node [ id 1 label "a" ] edge [ source 0 target 1 ] ]',
+            "two nodes with one label",
+        ),
+        ("a.gml", "graph [" * 5_000, "cannot be read as GML"),
     ],
 )
 def test_unusable_files_are_refused(
     tmp_path: Path, name: str, content: str, complaint: str
 ) -> None:
     path = write(tmp_path, name, content)
-    with pytest.raises(topologies.TopologyError, match=complaint):
+    with pytest.raises(topologies.TopologyError, match=complaint) as caught:
         topologies.from_file(path)
+    assert str(caught.value).startswith(f"path='{path}': ")
 
 
 def test_directed_graphs_are_refused(tmp_path: Path) -> None:
@@ -118,8 +165,10 @@ def test_directed_graphs_are_refused(tmp_path: Path) -> None:
 
 def test_parallel_edges_are_refused(tmp_path: Path) -> None:
     nx.write_graphml(nx.MultiGraph([(0, 1), (0, 1)]), tmp_path / "a.graphml")
-    with pytest.raises(topologies.TopologyError, match="write each edge once"):
-        topologies.from_file(tmp_path / "a.graphml")
+    nx.write_gml(nx.MultiGraph([(0, 1), (0, 1)]), tmp_path / "a.gml")
+    for name in ("a.graphml", "a.gml"):
+        with pytest.raises(topologies.TopologyError, match=r"edge \[.*\] is there twice; write"):
+            topologies.from_file(tmp_path / name)
 
 
 def test_missing_and_large_files_are_refused(
@@ -137,7 +186,7 @@ def test_missing_and_large_files_are_refused(
 @pytest.mark.slow
 @settings(max_examples=50)
 @given(
-    suffix=st.sampled_from([".json", ".graphml", ".txt"]),
+    suffix=st.sampled_from([".json", ".graphml", ".gml", ".txt"]),
     content=st.one_of(
         st.binary(max_size=40),
         st.recursive(

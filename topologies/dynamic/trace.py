@@ -1,6 +1,5 @@
 """Rounds that somebody has written down, repeated from the first one on when they end."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import networkx as nx
 
 from topologies.dynamic.topology import DynamicTopology
 from topologies.errors import TopologyError
-from topologies.files import BYTES_MAX
+from topologies.files import BYTES_MAX, parse_json
 from topologies.parameters import check_count, check_path, check_text, shown
 
 _EXAMPLE: Final = '{"rounds": [[[0, 1], [2, 3]], [[1, 2]]]}'
@@ -89,7 +88,7 @@ def _load(path: str | os.PathLike[str]) -> dict[str, Any]:
     place = Path(path)
     if place.stat().st_size > BYTES_MAX:
         raise TopologyError(f"has more than {BYTES_MAX} bytes; use a shorter trace")
-    found = json.loads(place.read_bytes())
+    found = parse_json(place.read_text(encoding="utf-8-sig"))
     if not isinstance(found, dict) or not isinstance(found.get("rounds"), list):
         raise TopologyError(f"has no rounds; write {_EXAMPLE}")
     return found
