@@ -7,6 +7,7 @@ from typing import Any, Final
 import topologies
 from p2pfed.errors import ConfigError
 from robust.parameters import meant
+from topologies.parameters import meant as name_meant
 
 _OF_ONE: Final = re.compile(r"(\w+)=.*?: (.*)", re.DOTALL)
 _COMMON: Final = ("name", "nodes", "relays", "seed")  # fields of all topologies
@@ -40,4 +41,4 @@ def check_known(name: str, field: str) -> None:
     stay, change = topologies.names(), topologies.dynamic_names()
     if name not in {*stay, *change}:
         fix = f"write one of {', '.join(stay)}; or of those that change: {', '.join(change)}"
-        raise ConfigError(field, name, fix)
+        raise ConfigError(field, name, f"{fix}{name_meant(name, [*stay, *change])}")

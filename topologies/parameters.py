@@ -2,7 +2,8 @@
 
 import operator
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from inspect import Parameter, signature
 from numbers import Real
 from typing import Any, Final, TypeVar
@@ -103,6 +104,16 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
 
 
+def meant(name: object, known: Iterable[str]) -> str:
+    """Return which of some names was probably meant by another one, to end an error with."""
+    if not isinstance(name, str):
+        return ""
+    text = name[:_SHOWN_MAX].strip().lower()
+    begun = [it for it in sorted(known) if text and it.startswith(text)]
+    near = get_close_matches(text, sorted(known), n=1) or begun
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def call_by_name(
     table: Mapping[str, Callable[..., Made]],
     name: str,
@@ -131,6 +142,7 @@ def call_by_name(
     if not isinstance(given, str) or name not in table:
         known = ", ".join(sorted(table))
         more = f"; {hint}" if isinstance(given, str) and name in others else ""
+        more = more or meant(given, table)
         raise TopologyError(f"name={shown(name)}: unknown topology; use one of {known}{more}")
     accepted = signature(table[name]).parameters
     own_params = sorted(set(accepted) - {"nodes", "seed"})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _EXACT_NODES_MAX = 1_000  # above: sparse matrices, and paths from some peers only
 _PATH_SOURCES = 64
+_LABELS_SHOWN = 50
 _RATIO = 1e-3  # what `rounds_to_thousandth` says
 _DYNAMIC_NODES_MAX = 1_000  # dense products
 
@@ -62,7 +63,9 @@ def show(
 ) -> None:
     """Show the numbers that decide how fast peers on a topology agree."""
     import topologies
+    from sim.topology_errors import check_known
 
+    check_known(name, "topology")
     parameters = parse_assignments(parameter or (), option="set")
     taken = {"nodes", "seed"} & parameters.keys()
     for key in sorted(taken):
@@ -78,11 +81,12 @@ def show(
             net = topologies.create(name, nodes=nodes, seed=seed, **parameters)
             found |= _numbers(net, mixing, steps, decay)
             found["plot"] = None if plot is None else str(plot)
+            found["labels"] = _labels(net)
             if plot is not None:
                 draw(net, plot, gap=found["spectral_gap"])
     except topologies.TopologyError as error:
         raise ConfigError("topology", name, str(error)) from error
-    Output(as_json=as_json).result(found, lambda console: console.print(facts(found)))
+    Output(as_json=as_json).result(found, lambda console: console.print(facts(_shown(found))))
 
 
 @app.command(
@@ -109,6 +113,23 @@ def recommend(
     except topologies.TopologyError as error:
         raise ConfigError("topology", "recommend", str(error)) from error
     Output(as_json=as_json).result(asdict(found), lambda console: _explain(console, found))
+
+
+def _labels(net: "Topology") -> dict[str, str] | None:
+    """Return what each number was called in a file, if it was not called so itself."""
+    labels = {str(node): str(label) for node, label in net.graph.nodes(data="label", default="")}
+    return None if all(label in ("", node) for node, label in labels.items()) else labels
+
+
+def _shown(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what fits on a screen or two."""
+    labels = found.get("labels")
+    if labels is None:
+        return {name: value for name, value in found.items() if name != "labels"}
+    lines = [f"{number}: {label}" for number, label in list(labels.items())[:_LABELS_SHOWN]]
+    if (hidden := len(labels) - _LABELS_SHOWN) > 0:
+        lines.append(f"and {hidden} more, who are all in --json")
+    return {**found, "labels": lines}
 
 
 def _refuse_options(name: str, *, plot: Path | None, mixing: str, steps: int, decay: float) -> None:

@@ -120,3 +120,51 @@ def test_recommend(p2pfed):
 def test_recommend_refuses_what_cannot_be(p2pfed):
     words = ("topology", "recommend", "--nodes", 16, "--degree", 1)
     assert "use at least 2" in p2pfed.error(*words, code=2)["fix"]
+
+
+def test_labels_of_a_file_stand_beside_the_numbers(p2pfed, tmp_path):
+    (tmp_path / "sites.txt").write_text("Rome Oslo\nOslo Lima\n", encoding="utf-8")
+    words = ("topology", "show", "file", "--set", "path=sites.txt", "--nodes", 3)
+    assert p2pfed.json(*words)["labels"] == {"0": "Lima", "1": "Oslo", "2": "Rome"}
+    assert p2pfed(*words) == 0
+    lines = [line.split() for line in p2pfed.out.splitlines()]
+    assert lines[-3:] == [["labels", "0:", "Lima"], ["1:", "Oslo"], ["2:", "Rome"]]
+
+
+@pytest.mark.parametrize("text", ["0 1\n1 2\n", "2 1\n1 0\n"])
+def test_labels_that_are_the_numbers_are_not_shown(p2pfed, tmp_path, text):
+    (tmp_path / "sites.txt").write_text(text, encoding="utf-8")
+    words = ("topology", "show", "file", "--set", "path=sites.txt", "--nodes", 3)
+    assert p2pfed.json(*words)["labels"] is None
+    assert p2pfed(*words) == 0
+    assert "labels" not in p2pfed.out
+    assert p2pfed.json("topology", "show", "ring", "--nodes", 3)["labels"] is None
+
+
+def test_many_labels_are_cut_for_people(p2pfed, tmp_path):
+    edges = [f"p{number:03} p{number + 1:03}" for number in range(59)]
+    (tmp_path / "line.txt").write_text("\n".join(edges), encoding="utf-8")
+    words = ("topology", "show", "file", "--set", "path=line.txt", "--nodes", 60)
+    assert len(p2pfed.json(*words)["labels"]) == 60
+    assert p2pfed(*words) == 0
+    assert p2pfed.out.splitlines()[-2:] == [
+        line for line in p2pfed.out.splitlines() if "49: p049" in line or "and 10 more" in line
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("kregular", "k-regular"),
+        ("watts_strogatz", "watts-strogatz"),
+        ("Ring", "ring"),
+        ("one-peer", "one-peer-exponential"),
+        ("epidemics", "epidemic"),
+    ],
+)
+def test_a_wrong_name_lists_all_and_says_what_was_meant(p2pfed, name, meant):
+    error = p2pfed.error("topology", "show", name, "--nodes", 8, code=2)
+    assert (error["field"], error["value"]) == ("topology", name)
+    assert "torus" in error["fix"]
+    assert "of those that change: epidemic" in error["fix"]
+    assert error["fix"].endswith(f"; did you mean '{meant}'?")

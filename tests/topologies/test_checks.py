@@ -44,3 +44,11 @@ def test_only_what_is_asked_for_is_checked() -> None:
     turn = np.roll(np.eye(3), 1, axis=1)
     topologies.check_mixing_matrix(turn, symmetric=False)
     topologies.check_mixing_matrix(HALF + np.diag([0.01, 0.0]), within=0.1)
+
+
+def test_a_name_that_is_nearly_right_is_told() -> None:
+    for name, known in (("kregular", "k-regular"), ("watts_strogatz", "watts-strogatz")):
+        with pytest.raises(topologies.TopologyError, match=rf"; did you mean '{known}'\?$"):
+            topologies.create(name, nodes=8)
+    with pytest.raises(topologies.TopologyError, match=r"watts-strogatz$"):
+        topologies.create("nothing-like-it", nodes=8)
