@@ -1,8 +1,29 @@
 """What can go wrong in `robust`; all but a `RankError` is the caller's to fix, no peer's fault."""
 
+from typing_extensions import override
+
 
 class RuleError(ValueError):
     """A rule, a pre-aggregation or one of its parameters is unknown or out of range."""
+
+
+class OwnRuleError(RuleError):
+    """A function of one's own that is a rule failed, or returned what no rule returns.
+
+    Args:
+        rule: Its name.
+        said: What it did, and how to mend it.
+    """
+
+    def __init__(self, rule: str, said: str) -> None:
+        super().__init__(f"rule {rule!r} {said}")
+        self.rule = rule
+        self.said = said
+
+    @override
+    def __reduce__(self) -> tuple[type["OwnRuleError"], tuple[str, str]]:
+        """Say of what it is made anew in another process, which its message alone is not."""
+        return type(self), (self.rule, self.said)
 
 
 class InputError(ValueError):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from robust.errors import InfeasibleError, RuleError
+from robust.errors import InfeasibleError, InputError, OwnRuleError, RuleError
 from robust.inputs import Inputs
 from robust.own_code import failure_of
 from robust.parameters import read_numbers, shown
@@ -84,7 +84,7 @@ class FunctionRule(Rule):
         except RuleError:  # such as that rows are too few
             raise
         except Exception as error:  # the edge to the user's own code, which may fail in any way
-            raise RuleError(f"rule {self.name!r} failed, mend {failure_of(error)}") from error
+            raise OwnRuleError(self.name, f"failed, mend {failure_of(error)}") from error
 
     def _arguments(self, inputs: Inputs, rows: Tensor) -> dict[str, Any]:
         asked = inspect.signature(self.combine).parameters
@@ -99,15 +99,12 @@ class FunctionRule(Rule):
         wanted = (rows.shape[1],)
         if not isinstance(vector, Tensor) or not vector.is_floating_point():
             kind = f"tensor of {vector.dtype}" if isinstance(vector, Tensor) else shown(vector)
-            raise RuleError(
-                f"rule {self.name!r} returned {kind}: let it return a floating-point tensor of "
-                f"shape {wanted}, or a tuple of one and the weights of the rows"
-            )
+            fix = "or a tuple of one and the weights of the rows"
+            wish = f"let it return a floating-point tensor of shape {wanted}, {fix}"
+            raise OwnRuleError(self.name, f"returned {kind}: {wish}")
         if tuple(vector.shape) != wanted:
-            raise RuleError(
-                f"rule {self.name!r} returned shape {tuple(vector.shape)}: let it return {wanted}, "
-                "one value per column of its rows"
-            )
+            fix = f"let it return {wanted}, one value per column of its rows"
+            raise OwnRuleError(self.name, f"returned shape {tuple(vector.shape)}: {fix}")
         if not bool(torch.isfinite(vector).all()):  # rows near the end of the range may lead to it
             raise InfeasibleError(
                 f"rule {self.name!r} returned NaN or infinity; keep the own vector"
@@ -117,13 +114,14 @@ class FunctionRule(Rule):
     def _checked_weights(self, weights: object, count: int) -> list[float]:
         if weights is None:
             return [1.0 / count] * count
-        numbers = read_numbers(weights, f"rule {self.name!r} returned weights")
+        try:
+            numbers = read_numbers(weights, "returned weights")
+        except InputError as error:
+            raise OwnRuleError(self.name, str(error)) from error
         fits = len(numbers) == count and all(number >= 0.0 for number in numbers)
         if not fits or not sum(numbers) <= 1.0 + _SUM_SLACK:
-            raise RuleError(
-                f"rule {self.name!r} returned weights {shown(numbers)}: let it return {count}, one "
-                "per row, none below 0, that sum to at most 1"
-            )
+            fix = f"let it return {count}, one per row, none below 0, that sum to at most 1"
+            raise OwnRuleError(self.name, f"returned weights {shown(numbers)}: {fix}")
         return numbers
 
 

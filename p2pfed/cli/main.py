@@ -24,6 +24,7 @@ from p2pfed.cli.output import (
 )
 from p2pfed.errors import ConfigError, LocalError, P2PFedError, RemoteError, TransportError
 from p2pfed.node.interruption import EXIT_INTERRUPTED
+from robust.errors import OwnRuleError
 
 # typer does not export this class, of which all complaints about a command line are.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -109,6 +110,10 @@ def _run(words: list[str]) -> int:
     except P2PFedError as error:
         text = "\n".join([str(error), *getattr(error, "__notes__", ())])
         return _complain(words, type(error).__name__, text, _code_of(error), error)
+    except OwnRuleError as error:
+        found = ConfigError("rule", error.rule, error.said)  # as an attack of one's own says it
+        found.__cause__ = error
+        return _complain(words, type(found).__name__, str(found), EXIT_CONFIG, found)
     except _UsageError as error:
         return _complain_of_usage(words, error)
     except BrokenPipeError:
