@@ -108,24 +108,26 @@ def _put(document: dict[str, Any], field: str, value: Any) -> None:
     *path, last = field.split(".")
     for name in path:
         if isinstance(place, list):
-            place = place[_entry(place, name, field)]
+            place = place[_entry(place, name, field, value)]
         elif isinstance(place, dict):
             place = place.setdefault(name, {})
         else:
             break
     if isinstance(place, list):
-        place[_entry(place, last, field)] = value
+        place[_entry(place, last, field, value)] = value
     elif isinstance(place, dict):
         place[last] = value
     else:
         raise ConfigError(field, value, f"name a field; {path[-1]} is a value and has none")
 
 
-def _entry(entries: list[Any], name: str, field: str) -> int:
-    if not (name.isascii() and name.isdigit()) or int(name) >= len(entries):
-        fix = f"the scenario has no such entry; write a number from 0 to {len(entries) - 1}"
-        raise ConfigError(field, name, fix if entries else "the scenario's list is empty; fill it")
-    return int(name)
+def _entry(entries: list[Any], name: str, field: str, value: Any) -> int:
+    if name.isascii() and name.isdigit() and int(name) < len(entries):
+        return int(name)
+    rest = "the list is empty: write all of it"
+    if entries:
+        rest = f"write a number from 0 to {len(entries) - 1} in place of {name}, or the whole list"
+    raise ConfigError(field, value, f"the scenario has no such entry; {rest}")
 
 
 def _copied(value: Any) -> Any:

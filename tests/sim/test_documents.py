@@ -91,16 +91,18 @@ def test_overrides_that_have_no_effect_are_refused(overrides: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("field", "fix"),
     [
-        ("adversaries.1.scale", "from 0 to 0"),
-        ("adversaries.first.scale", "from 0 to 0"),
+        ("adversaries.1.scale", "from 0 to 0 in place of 1, or the whole list"),
+        ("adversaries.first.scale", "from 0 to 0 in place of first"),
+        ("faults.0.peers.7", "from 0 to 0 in place of 7"),
+        ("relays.0", "the list is empty: write all of it"),
         ("run.name.first", "is a value"),
         ("run.name.first.second", "is a value"),
     ],
 )
 def test_overrides_of_what_is_not_there_are_errors(field: str, fix: str) -> None:
     with pytest.raises(ConfigError, match=fix) as caught:
-        with_overrides(HOSTILE, {field: 1})
-    assert caught.value.field == field
+        with_overrides({**HOSTILE, "relays": []}, {field: 2})
+    assert (caught.value.field, caught.value.value) == (field, 2)
 
 
 def test_values_are_found_by_their_dotted_names() -> None:
