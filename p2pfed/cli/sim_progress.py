@@ -1,12 +1,16 @@
-"""Progress bars of simulations, on standard error; nothing where that is no terminal."""
+"""Progress of simulations, on standard error: bars, or lines where that is no terminal."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Tell = Callable[[int, int | None, float | None], None]
+
+_LINE_EVERY_S: Final = 60.0  # a log of a night has some hundred lines
 
 
 def error_console() -> Console:
@@ -29,7 +33,11 @@ def bars(console: Console) -> Progress:
 @contextmanager
 def rounds_bar() -> Iterator[Tell]:
     """Show the rounds of one simulation; yields what a `sim.progress.RoundsMeter` tells."""
-    with bars(error_console()) as progress:
+    console = error_console()
+    if not console.is_terminal:
+        yield rounds_lines(console, time.monotonic)
+        return
+    with bars(console) as progress:
         task = progress.add_task("rounds", total=None)
 
         def tell(done: int, total: int | None, at_s: float | None) -> None:
@@ -37,3 +45,24 @@ def rounds_bar() -> Iterator[Tell]:
             progress.update(task, completed=done, total=total, description=text)
 
         yield tell
+
+
+def rounds_lines(console: Console, clock_s: Callable[[], float]) -> Tell:
+    """Return what prints how many rounds are over, a line a minute at most.
+
+    Args:
+        console: Where to.
+        clock_s: A clock of this machine, in seconds.
+    """
+    due_s = clock_s() + _LINE_EVERY_S
+
+    def tell(done: int, total: int | None, at_s: float | None) -> None:
+        nonlocal due_s
+        if clock_s() < due_s:
+            return
+        due_s = clock_s() + _LINE_EVERY_S
+        of_all = "" if total is None else f" of {total}"
+        when = "" if at_s is None else f", {at_s:.0f} virtual s"
+        console.print(f"{done}{of_all} rounds{when}")
+
+    return tell
