@@ -92,7 +92,6 @@ def sweep(
 
     Cells that are done already are left out, so that the same command goes on after Ctrl-C.
     """
-    from sim.run_folder import check_folder
     from sim.scenario import load_scenario
     from sim.sweeps.plan import load_settings, plan_cells, plan_settings
     from sim.sweeps.running import sweep as run_sweep
@@ -103,11 +102,8 @@ def sweep(
     listed = [{}] if settings is None else load_settings(settings)
     numbers = parse_seeds(seeds)
     cells = plan_cells(plan_settings(base, grid=grid, settings=listed), numbers, out)
-    for cell in cells:
-        if not cell.is_done():
-            check_folder(cell.folder, [scenario, *map(Path, cell.setting.files)], field="out")
     if only_list:
-        _list(output, scenario, [cell for cell in cells if not cell.is_done()])
+        _list(output, scenario, _left(cells, scenario))
         return
 
     def run_all(progress: "Progress") -> "SweepResult":
@@ -122,21 +118,30 @@ def sweep(
             progress=progress,
         )
 
-    result = _watched(cells, run_all)
+    result = _watched(cells, len(_left(cells, scenario)), run_all)
     found = {**result.to_json_object(), "folder": str(out), "skipped": result.skipped}
     output.result(found, lambda console: _show(console, result))
     if result.has_failed:
         raise EndedError(EXIT_FAILED)
 
 
+def _left(cells: Sequence["Cell"], scenario: Path) -> list["Cell"]:
+    """Return the cells that are not done, where they write over nothing that no run wrote."""
+    from sim.run_folder import check_folder
+
+    left = [cell for cell in cells if not cell.is_done()]
+    for cell in left:
+        check_folder(cell.folder, [scenario, *map(Path, cell.setting.files)], field="out")
+    return left
+
+
 def _watched(
-    cells: Sequence["Cell"], run_all: "Callable[[Progress], SweepResult]"
+    cells: Sequence["Cell"], left: int, run_all: "Callable[[Progress], SweepResult]"
 ) -> "SweepResult":
     """Run a sweep and show how far it is; say what is done if it is interrupted."""
     # As Ctrl-C, so that no process outlives the sweep.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    done = sum(cell.is_done() for cell in cells)
-    with _bar(len(cells), done) as display, suppress(KeyboardInterrupt):
+    with _bar(len(cells), len(cells) - left) as display, suppress(KeyboardInterrupt):
         return run_all(display.take)
     failed = f", {display.failed} failed" if display.failed else ""
     display.say(f"{display.done} of {len(cells)} cells are done{failed}; the same command goes on")
