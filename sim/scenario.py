@@ -269,7 +269,10 @@ def _complaint(error: ValidationError) -> ConfigError:
         known = known_fields(Surrounding, table)
         fix = f"remove it; there is no such field{meant(str(first['loc'][-1]), known)}"
         return ConfigError(field, first["input"], fix)
-    return ConfigError(field, first["input"], fix_of([first], field))
+    fix = fix_of([first], field)
+    if isinstance(first["input"], str) and not {"peer", "peers"}.isdisjoint(first["loc"]):
+        fix += "; p2pfed topology show file prints which number has which label"
+    return ConfigError(field, first["input"], fix)
 
 
 def _place(location: Sequence[int | str]) -> list[int | str]:

@@ -474,3 +474,18 @@ def test_links_of_a_random_graph_are_known_with_its_seed() -> None:
 def test_what_is_misspelt_is_told_with_what_was_meant(tables: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_scenario(make(**tables))
+
+
+@pytest.mark.parametrize(
+    ("tables", "field"),
+    [
+        ({"adversaries": [{"peer": "Rome", "kind": "noise"}]}, "adversaries.0.peer"),
+        ({"availability": [{"peers": [0, "Rome"]}]}, "availability.0.peers.1"),
+    ],
+)
+def test_labels_are_no_peers_and_their_numbers_can_be_looked_up(
+    tables: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(ConfigError, match="write a whole number; p2pfed topology show file") as it:
+        load_scenario(make(**tables))
+    assert (it.value.field, it.value.value) == (field, "Rome")
