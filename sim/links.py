@@ -221,6 +221,7 @@ class Wire:
         self._free_ns = 0  # when the last byte accepted so far has left
         self._clogged_ns = 0  # until when nothing leaves
         self._arrival_ns = 0  # when the last thing accepted so far arrives
+        self._passed_ns = 0  # when the last thing that arrived has passed the line of who receives
         # Sent and not delivered, in order: a few, and an empty deque takes 760 bytes.
         self._flying: list[_Item] = []
         self._held = 0  # how many of them arrived while nothing got through
@@ -357,8 +358,10 @@ class Wire:
             self._deliver(item.packet)
         else:
             now_ns = self._clock.now_ns
-            passed_ns = self._down.carry(item.size_bytes, now_ns, now_ns=now_ns)
-            self._clock.at(passed_ns, partial(self._deliver, item.packet))
+            # Behind what arrived before, whatever it weighs and wherever the line has a gap.
+            start_ns = max(now_ns, self._passed_ns)
+            self._passed_ns = self._down.carry(item.size_bytes, start_ns, now_ns=now_ns)
+            self._clock.at(self._passed_ns, partial(self._deliver, item.packet))
 
     def _lateness_ns(self, size_bytes: int) -> int:
         """Draw how much later than undisturbed the last segment of something arrives."""

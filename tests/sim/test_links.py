@@ -2,10 +2,13 @@
 
 import math
 import random
+from functools import partial
 from statistics import median
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sim.clock import Clock
 from sim.identities import random_for
@@ -31,8 +34,8 @@ def send(wire: Wire, size_bytes: int, packet: Any) -> None:
     wire.send(packet, size_bytes)
 
 
-def make_wire(clock: Clock, **model: Any) -> Wire:
-    return Wire(LinkModel(**model), clock, lambda purpose: random_for(0, purpose), call)
+def make_wire(clock: Clock, down: AccessLine | None = None, **model: Any) -> Wire:
+    return Wire(LinkModel(**model), clock, lambda purpose: random_for(0, purpose), call, down=down)
 
 
 def test_what_is_sent_shares_the_bandwidth() -> None:
@@ -206,6 +209,65 @@ def test_what_comes_later_uses_an_access_line_while_it_is_free() -> None:
     assert line.carry(1, 30, now_ns=30) == 182
 
 
+def test_the_end_of_a_connection_waits_for_frames_that_pass_the_line_of_who_receives() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, AccessLine(100.0), latency_s=1.0)
+    send(wire, 100 - OVERHEAD_BYTES, lambda: arrivals.append(("frame", clock.now_s)))
+    wire.signal(lambda: arrivals.append(("end", clock.now_s)))
+    while clock.step():
+        pass
+    assert arrivals == [("frame", 2.0), ("end", 2.0)]
+
+
+def test_what_is_small_enough_for_a_gap_does_not_overtake_what_is_not() -> None:
+    clock, arrivals = Clock(), []
+    line = AccessLine(100.0)
+    line.carry(300, round(2e9), now_ns=0)  # from then on others fill it for three seconds
+    wire = make_wire(clock, line, latency_s=1.0)
+    for size_bytes in (200, 50):
+        send(wire, size_bytes - OVERHEAD_BYTES, lambda n=size_bytes: arrivals.append(n))
+    while clock.step():
+        pass
+    assert arrivals == [200, 50]
+
+
+# Whether it is sent by the first wire, its size (0 is a signal), and how long after the last one.
+SENT = st.tuples(st.booleans(), st.sampled_from((0, 0, 50, 200)), st.sampled_from((0.0, 0.1, 1.0)))
+BOUND = st.sampled_from((None, 100.0, 1e12))
+
+
+@given(sent=st.lists(SENT, max_size=12), up=BOUND, down=BOUND, bandwidth=BOUND)
+def test_a_wire_delivers_in_the_order_of_sending(
+    sent: list[tuple[bool, int, float]],
+    up: float | None,
+    down: float | None,
+    bandwidth: float | None,
+) -> None:
+    clock, at_s = Clock(), 0.0
+    lines = AccessLine(up), AccessLine(down)
+    model = LinkModel(latency_s=0.1, bandwidth_bytes_per_s=bandwidth)
+    arrivals: dict[bool, list[int]] = {False: [], True: []}
+    wires = {
+        which: Wire(
+            model,
+            clock,
+            lambda purpose: random_for(0, purpose),
+            arrivals[which].append,
+            up=lines[0],
+            down=lines[1],
+        )
+        for which in arrivals
+    }
+    for number, (which, size_bytes, pause_s) in enumerate(sent):
+        at_s += pause_s
+        put = partial(wires[which].send, number, size_bytes)
+        clock.after(at_s, put if size_bytes else partial(wires[which].signal, number))
+    while clock.step():
+        pass
+    for which, numbers in arrivals.items():
+        assert numbers == [number for number, it in enumerate(sent) if it[0] is which]
+
+
 def test_a_partition_holds_frames_and_keeps_their_order() -> None:
     clock, arrivals = Clock(), []
     wire = make_wire(clock, latency_s=1.0)
@@ -232,3 +294,16 @@ def test_a_clogged_link_takes_nothing_and_then_all() -> None:
         pass
     assert arrivals == [("before", 1.0), ("a", 11.0), ("b", 11.0)]
     assert not wire.is_clogged
+
+
+def test_a_shorter_clog_does_not_end_a_longer_one() -> None:
+    clock, arrivals = Clock(), []
+    wire = make_wire(clock, latency_s=1.0)
+    for until_s in (10, 4):
+        wire.clog(until_s * 10**9)
+    clock.after(5.0, lambda: arrivals.append(wire.is_clogged))
+    clock.after(6.0, wire.throw_away)  # the connection is reset; the way stays shut
+    clock.after(7.0, lambda: send(wire, 1, lambda: arrivals.append(clock.now_s)))
+    while clock.step():
+        pass
+    assert arrivals == [True, 11.0]

@@ -108,6 +108,15 @@ def test_all_edges_of_a_peer_share_its_upload() -> None:
     assert took[2] == pytest.approx([2.0 + LATENCY_S])
 
 
+def test_frames_are_taken_before_the_end_of_their_connection() -> None:
+    net = Net(lines={1: PeerLine(download_bytes_per_s=1_000.0)})
+    net.connect()
+    net.network.send(0, PEERS[1], bytes(1_000))
+    net.network.disconnect(0, PEERS[1])
+    net.run()
+    assert net.ends[1].kinds() == [FrameReceived, PeerDisconnected]
+
+
 def test_a_clogged_edge_keeps_no_other_waiting_for_the_upload() -> None:
     net = connected(Net(lines={1: PeerLine(upload_bytes_per_s=1_000.0)}))
     net.network.clog([(1, 0)], net.clock.now_ns + round(60e9))
