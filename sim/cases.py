@@ -25,6 +25,8 @@ from sim.identities import random_for
 from sim.jobs import ComputeModel
 from sim.links import Drawn, Latency, LinkModel
 from sim.lives import Churn, combine
+from sim.network import PeerLine
+from sim.tables import CLOCK_DRIFT_MAX
 
 SAFETY_S: Final = 30.0  # faults may happen for so long, in virtual seconds
 USUAL_TRAINING_S: Final = ComputeModel().training_s
@@ -60,6 +62,10 @@ _TOPOLOGIES: Final = (
 _FAMILIES: Final = (*[UpdateFamily.WHOLE] * 2, UpdateFamily.DIFFERENCE, UpdateFamily.LEDGER)
 # Slow ones are the most frequent: a round takes as long to simulate, and there are fewer of them.
 _ENDLESS_TRAINING_S: Final = (USUAL_TRAINING_S, *[3.0] * 3)
+# Of lines to the network, as of edges; half of them have none.
+_LINE_BYTES_PER_S: Final = (None, None, 1e6, 1e5)
+# As far off as a scenario lets clocks be.
+_CLOCK_RATES: Final = (round(1.0 - CLOCK_DRIFT_MAX, 2), 1.0, 1.0 + CLOCK_DRIFT_MAX)
 DEFAULT: Final = MembershipConfig()
 # Its links return in 38 s, so that the checker of links looks while peers linger.
 _QUICK: Final = MembershipConfig(heartbeat_s=1.0, suspicion_s=4.0, redial_s_max=8.0)
@@ -86,6 +92,8 @@ class Case:
         participation: How rows count that come seldom; None for alike.
         endless: Peers that train on until all has been exchanged, whatever the schedule says.
         training_s: What one training takes, in seconds.
+        lines: How each peer is connected to the network; empty where none has a bound.
+        clock_rates: How fast the clock of each peer goes; empty where all clocks are right.
     """
 
     seed: int
@@ -104,6 +112,8 @@ class Case:
     participation: ParticipationConfig | None = None
     endless: tuple[int, ...] = ()
     training_s: float = USUAL_TRAINING_S
+    lines: tuple[PeerLine, ...] = ()
+    clock_rates: tuple[float, ...] = ()
 
     def graph(self) -> nx.Graph:
         """Make the graph.
@@ -146,7 +156,9 @@ def draw_case(seed: int) -> Case:
         clocks_ahead_s=_draw_clocks(nodes, generator),
     )
     case = _with_more_drawn(case, random_for(seed, "swarm/more"))
-    return _with_endless_drawn(case, random_for(seed, "swarm/endless"))
+    case = _with_endless_drawn(case, random_for(seed, "swarm/endless"))
+    case = replace(case, clock_rates=_draw_rates(nodes, random_for(seed, "swarm/clock-rates")))
+    return _with_lines_drawn(case, random_for(seed, "swarm/lines"))
 
 
 def _with_endless_drawn(case: Case, generator: random.Random) -> Case:
@@ -162,15 +174,34 @@ def _with_endless_drawn(case: Case, generator: random.Random) -> Case:
     return replace(case, endless=tuple(endless), training_s=training_s, membership=membership)
 
 
-def _is_too_much(case: Case, training_s: float) -> bool:
-    """Return whether entries of logs come faster than edges can take them on.
+def _with_lines_drawn(case: Case, generator: random.Random) -> Case:
+    """Draw how peers are connected; whatever else was drawn stays, and comes first."""
+    if generator.random() < 0.5:
+        return case
+    for number in range(case.nodes):
+        up, down = (generator.choice(_LINE_BYTES_PER_S) for _ in range(2))
+        line = PeerLine(upload_bytes_per_s=up, download_bytes_per_s=down)
+        before = case.lines or (PeerLine(),) * case.nodes
+        with_line = replace(case, lines=(*before[:number], line, *before[number + 1 :]))
+        if line != PeerLine() and not _is_too_much(with_line, case.training_s):
+            case = with_line
+    return case
 
-    Every edge carries the entries of all. Large ones are fetched, one of an author at a time.
+
+def _is_too_much(case: Case, training_s: float) -> bool:
+    """Return whether entries of logs come faster than edges and lines can take them on.
+
+    Every edge carries the entries of all, and a line those of all edges of its peer. Large ones are
+    fetched, one of an author at a time.
     """
     if case.family is not UpdateFamily.LEDGER or case.payload_bytes < LARGE_PAYLOAD_BYTES:
         return False
-    link = case.link
-    capacity_bytes = (link.bandwidth_bytes_per_s or math.inf) * USUAL_TRAINING_S
+    link, graph = case.link, case.graph()
+    shares = [link.bandwidth_bytes_per_s or math.inf]
+    for number, line in enumerate(case.lines):
+        shares.append((line.upload_bytes_per_s or math.inf) / max(1, graph.degree(number)))
+        shares.append(line.download_bytes_per_s or math.inf)
+    capacity_bytes = min(shares) * USUAL_TRAINING_S
     fetch_s = 2.0 * (link.latency_s + link.reordering_s)
     return case.payload_bytes * case.nodes > capacity_bytes or fetch_s > 0.5 * training_s
 
@@ -262,6 +293,12 @@ def _draw_clocks(nodes: int, generator: random.Random) -> tuple[float, ...]:
     if generator.random() < 0.7:
         return ()
     return tuple(generator.choice((0.0, 3.0, 1e6)) for _ in range(nodes))
+
+
+def _draw_rates(nodes: int, generator: random.Random) -> tuple[float, ...]:
+    if generator.random() < 0.5:
+        return ()
+    return tuple(generator.choice(_CLOCK_RATES) for _ in range(nodes))
 
 
 def _draw_adversaries(

@@ -2,8 +2,8 @@
 
 A cut is a short text, so that what is left of a seed is played again by its seed and its cuts:
 `fault-K` and `liar-K` leave one out, `peers-K` keeps the first K peers, `rounds-K` ends sooner, and
-`clocks`, `recipients`, `relays`, `network`, `payloads`, `spread`, `timing`, `participation`, `pace`
-and `endless` bring in what is plainest.
+`clocks`, `rates`, `recipients`, `relays`, `network`, `lines`, `payloads`, `spread`, `timing`,
+`participation`, `pace` and `endless` bring in what is plainest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +26,11 @@ _SMALL: Final = "line"  # has any number of nodes, and few edges
 _USUAL: Final = ScheduleConfig()
 _PLAIN: Final[dict[str, Callable[[Case], Case]]] = {
     "clocks": lambda case: replace(case, clocks_ahead_s=()),
+    "rates": lambda case: replace(case, clock_rates=()),
     "recipients": lambda case: replace(case, schedule=replace(case.schedule, recipients=None)),
     "relays": lambda case: replace(case, relays=()),
     "network": lambda case: replace(case, link=LinkModel()),
+    "lines": lambda case: replace(case, lines=()),
     "payloads": lambda case: replace(case, payload_bytes=INLINE_PAYLOAD_BYTES),
     "spread": lambda case: replace(case, start_spread_s=0.1),
     "timing": lambda case: replace(case, membership=DEFAULT),
@@ -149,6 +151,8 @@ def _with_fewer_peers(case: Case, nodes: int) -> Case:
         nodes=nodes,
         relays=tuple(k for k in case.relays if k < nodes),
         clocks_ahead_s=case.clocks_ahead_s[:nodes],
+        lines=case.lines[:nodes],
+        clock_rates=case.clock_rates[:nodes],
         endless=tuple(k for k in case.endless if k < nodes),
         adversaries={k: kind for k, kind in case.adversaries.items() if k < nodes},
         faults=tuple(it for fault in case.faults if (it := _among(fault, nodes)) is not None),

@@ -23,7 +23,8 @@ from sim.checkers.standard import standard_checkers
 from sim.identities import identity_of
 from sim.jobs import ComputeModel
 from sim.links import LinkModel
-from sim.network import NetworkTiming
+from sim.member import Member
+from sim.network import NetworkTiming, PeerLine
 from sim.overlay import overlay
 from sim.stub_differences import StubDifferenceBench
 from sim.stub_logs import StubLogBench
@@ -81,6 +82,8 @@ def stub_world(
     rounds_max: Mapping[int, int | None] | None = None,
     participation: ParticipationConfig | None = None,
     clocks_ahead_s: Sequence[float] = (),
+    clock_rates: Sequence[float] = (),
+    lines: Sequence[PeerLine] = (),
     here: Collection[int] | None = None,
 ) -> World:
     """Make a world of stub benches with every checker in it.
@@ -101,6 +104,8 @@ def stub_world(
         rounds_max: Of peers that train for other numbers of rounds, by number; None for no end.
         participation: How rows count that come seldom.
         clocks_ahead_s: By how much each peer's clock is ahead, in seconds; empty for right ones.
+        clock_rates: How fast each peer's clock goes; empty for right ones.
+        lines: How each peer is connected to the network; empty for no bounds.
         here: Which peers it simulates, all by default; then no checker looks at links.
     """
     wanted = adversaries or {}
@@ -129,17 +134,35 @@ def stub_world(
         return StubBench(index, payload_bytes=payload_bytes, before_publish=attack.difference)
 
     members = overlay(graph, configure, make_bench, seed=seed, adversaries=attacks)
-    for index, ahead_s in enumerate(clocks_ahead_s):
-        members[index] = replace(members[index], clock_ahead_s=ahead_s)
-    of_links = [LinksReturn(config.membership, NetworkTiming())] if here is None else []
+    of_links = [] if here is not None else [_links_return(config.membership, clock_rates)]
     return World(
         graph,
-        members,
+        _with_clocks(members, clocks_ahead_s, clock_rates),
         seed=seed,
         link=link,
         compute=compute,
+        lines=dict(enumerate(lines)),
         start_spread_s=start_spread_s,
         watchers=[*standard_checkers(), *of_links],
         keeps_lines=keeps_lines,
         here=here,
     )
+
+
+def _links_return(membership: MembershipConfig, clock_rates: Sequence[float]) -> LinksReturn:
+    slowest = min(clock_rates, default=1.0)
+    return LinksReturn(membership, NetworkTiming(), clock_rate_min=slowest)
+
+
+def _with_clocks(
+    members: Sequence[Member], ahead_s: Sequence[float], rates: Sequence[float]
+) -> list[Member]:
+    return [
+        replace(member, clock_ahead_s=member_ahead_s, clock_rate_ratio=rate)
+        for member, member_ahead_s, rate in zip(
+            members,
+            ahead_s or [0.0] * len(members),
+            rates or [1.0] * len(members),
+            strict=True,
+        )
+    ]

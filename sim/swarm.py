@@ -160,6 +160,8 @@ def make_world(case: Case, *, here: Collection[int] | None = None) -> World:
         start_spread_s=case.start_spread_s,
         family=case.family,
         clocks_ahead_s=case.clocks_ahead_s,
+        clock_rates=case.clock_rates,
+        lines=case.lines,
         participation=case.participation,
         rounds_max=dict.fromkeys(case.endless),
         compute=ComputeModel(training_s=case.training_s),
@@ -168,7 +170,7 @@ def make_world(case: Case, *, here: Collection[int] | None = None) -> World:
 
 
 def _exchange(case: Case, world: World, exchange: Exchange) -> None:
-    within_s = return_s(case.membership, world.network.timing) + EXCHANGE_S
+    within_s = _return_s(case, world) + EXCHANGE_S
     end_s = world.now_s + within_s
     mixes = why_models_may_differ(case) is None
     while missing := exchange.missing(world):
@@ -189,7 +191,7 @@ def _finish(case: Case, world: World) -> None:
         stuck = {index: world.phase(index) for index in honest if not world.hosts[index].is_done}
         raise InvariantError("swarm", f"not finished {LIVENESS_S} s after the last fault: {stuck}")
     # Long enough for the checker of links to look while those that linger are still there.
-    world.run(until_s=world.now_s + return_s(case.membership, world.network.timing))
+    world.run(until_s=world.now_s + _return_s(case, world))
     if why_ledgers_may_differ(case) is None:
         if len(set(_digests(world, honest).values())) > 1:
             # Somebody still catches up, while the others serve; after that nobody can.
@@ -200,6 +202,11 @@ def _finish(case: Case, world: World) -> None:
         digests = _digests(world, honest)
         if len(set(digests.values())) > 1:
             raise InvariantError("ledgers", f"differ between honest peers: {digests}")
+
+
+def _return_s(case: Case, world: World) -> float:
+    slowest = min(case.clock_rates, default=1.0)
+    return return_s(case.membership, world.network.timing, clock_rate_min=slowest)
 
 
 def _digests(world: World, peers: Sequence[int]) -> dict[int, str]:

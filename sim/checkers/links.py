@@ -11,18 +11,21 @@ from sim.watching import Watcher
 from sim.world import World
 
 
-def return_s(membership: MembershipConfig, timing: NetworkTiming) -> float:
+def return_s(
+    membership: MembershipConfig, timing: NetworkTiming, *, clock_rate_min: float = 1.0
+) -> float:
     """Return how long a link may take to come back, in seconds, once nothing is in the way.
 
     Silence is noticed, a dial under way times out, the longest pause with its jitter passes, and
     the dial that follows it has its time too.
+
+    Args:
+        membership: Timing of the peers.
+        timing: Of their transports.
+        clock_rate_min: How fast the slowest of the peers' clocks goes, at most 1.
     """
-    return (
-        membership.suspicion_s
-        + membership.heartbeat_s
-        + 1.5 * membership.redial_s_max
-        + 2.0 * timing.dial_s
-    )
+    own_s = membership.suspicion_s + membership.heartbeat_s + 1.5 * membership.redial_s_max
+    return own_s / min(1.0, clock_rate_min) + 2.0 * timing.dial_s
 
 
 @final
@@ -35,10 +38,13 @@ class LinksReturn(Watcher):
     Args:
         membership: Timing of the peers, the same of all.
         timing: Of their transports.
+        clock_rate_min: How fast the slowest of their clocks goes.
     """
 
-    def __init__(self, membership: MembershipConfig, timing: NetworkTiming) -> None:
-        self._within_s = return_s(membership, timing)
+    def __init__(
+        self, membership: MembershipConfig, timing: NetworkTiming, *, clock_rate_min: float = 1.0
+    ) -> None:
+        self._within_s = return_s(membership, timing, clock_rate_min=clock_rate_min)
         self._changed_s = 0.0
 
     @override

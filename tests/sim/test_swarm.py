@@ -17,16 +17,18 @@ from p2pfed.core.config import (
 from p2pfed.core.rows import Rows
 from p2pfed.errors import ConfigError
 from sim import swarm
-from sim.benches import INLINE_PAYLOAD_BYTES, StubBench, StubIntegration
+from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES, StubBench, StubIntegration
 from sim.cases import ATTACKS, Case, draw_case
 from sim.faults import Crash, Leave, Partition, Restart
 from sim.links import LinkModel
+from sim.network import PeerLine
 from sim.shrinking import cut_case, describe, shrink
 from sim.swarm import (
     Failure,
     explain,
     find_failure,
     main,
+    make_world,
     why_ledgers_may_differ,
     why_models_may_differ,
 )
@@ -103,6 +105,10 @@ def test_seeds_draw_every_family_fault_and_attack() -> None:
     assert {it.one_way for it in partitions} == {False, True}
     assert {case.schedule.recipients for case in cases} == {None, 1, 2}
     assert {case.training_s for case in cases} == {1.0, 3.0}
+    lines = [line for case in cases for line in case.lines]
+    assert {line.upload_bytes_per_s for line in lines} == {None, 1e5, 1e6}
+    assert {line.download_bytes_per_s for line in lines} == {None, 1e5, 1e6}
+    assert {rate for case in cases for rate in case.clock_rates} == {0.67, 1.0, 1.33}
     for case in cases:
         case.graph()
 
@@ -225,6 +231,27 @@ def test_cuts_take_out_what_they_name() -> None:
     assert cut_case(case, ["relays", "network", "rounds-3"]) == replace(
         case, relays=(), link=LinkModel(), schedule=ScheduleConfig(rounds_max=3)
     )
+
+
+def test_lines_and_clock_rates_are_played_and_cut() -> None:
+    lines = (PeerLine(), PeerLine(upload_bytes_per_s=1e5), PeerLine(download_bytes_per_s=1e6))
+    case = make_case(lines=lines * 2, clock_rates=(1.0, 1.33, 0.67) * 2)
+    hosts = make_world(case).hosts
+    assert [host.member.clock_rate_ratio for host in hosts] == list(case.clock_rates)
+    assert cut_case(case, ["lines", "rates"]) == make_case()
+    cut = cut_case(case, ["peers-3"])
+    assert (cut.lines, cut.clock_rates) == (lines, case.clock_rates[:3])
+    assert "lines=(PeerLine(), PeerLine(upload_bytes_per_s=100000.0), " in describe(cut)
+    assert "clock_rates=(1.0, 1.33, 0.67, )" in describe(cut)
+
+
+def test_lines_that_cannot_take_large_entries_of_logs_are_left_out() -> None:
+    # As seed 467 had it: all had left before the middle of a star had passed on what they made.
+    ledgers = [case for case in map(draw_case, SEEDS) if case.family is UpdateFamily.LEDGER]
+    large = [case for case in ledgers if case.payload_bytes == LARGE_PAYLOAD_BYTES]
+    bounds = {line.upload_bytes_per_s for case in large for line in case.lines}
+    bounds |= {line.download_bytes_per_s for case in large for line in case.lines}
+    assert bounds == {None, 1e6}
 
 
 def test_cuts_bring_back_the_usual_pace() -> None:
