@@ -25,6 +25,7 @@ from sim.identities import identity_of, random_for
 from sim.in_rounds.translation import scenario_fields
 from sim.jobs import ComputeModel
 from sim.lives import Churn, combine
+from sim.lots import counts_of
 from sim.member import Member
 from sim.other_runs import other_run
 from sim.overlay import overlay
@@ -131,7 +132,7 @@ def _fault(table: WrittenTable) -> Fault:
 
 
 def _churn(table: ChurnTable, generator: random.Random, nodes: int) -> Churn:
-    hit = max(1, round((table.share or 0.0) * nodes))
+    [hit] = counts_of([table.share], of=nodes, free=nodes)
     return Churn(
         peers=table.peers or sorted(generator.sample(range(nodes), k=hit)),
         generator=generator,

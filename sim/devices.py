@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sim.identities import random_for
+from sim.lots import deal
 from sim.network import PeerLine
 from sim.tables import DeviceTable, Surrounding
 
@@ -64,12 +65,8 @@ def _owners(world: Surrounding, seed: int) -> Mapping[int, int]:
     """Give devices to the peers that they name, and shares to random ones of the others."""
     owners = {peer: kind for kind, it in enumerate(world.devices) for peer in it.peers or []}
     others = [number for number in range(world.topology.nodes) if number not in owners]
-    random_for(seed, "devices").shuffle(others)
-    count, begin, share = len(others), 0, 0.0
-    for kind, device in enumerate(world.devices):
-        if device.share is not None:
-            share += device.share
-            end = min(count, round(share * count))
-            owners |= dict.fromkeys(others[begin:end], kind)
-            begin = end
+    shares = [device.share for device in world.devices]
+    dealt = deal(shares, others, random_for(seed, "devices"), of=len(others))
+    for kind, peers in enumerate(dealt):
+        owners |= dict.fromkeys(peers, kind)
     return owners

@@ -1,11 +1,12 @@
 """What a scenario says without any effect: nobody drawn or honest, nothing that comes in time."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from p2pfed.config.coherence import without_effect
 from p2pfed.errors import ConfigError
 from sim.availability import absences, starts_s
+from sim.lots import counts_of
 from sim.tables import (
     ChurnTable,
     ClogTable,
@@ -114,23 +115,41 @@ def _check_partitions(world: Surrounding) -> None:
 
 def _check_drawn(world: Surrounding) -> None:
     nodes = world.topology.nodes
-    named = {peer for device in world.devices for peer in device.peers or []}
-    kinds = (
-        ("adversaries", [it.share for it in world.adversaries], nodes),
-        ("devices", [it.share for it in world.devices], nodes - len(named)),
-    )
-    for table, shares, count in kinds:
-        for k, share in enumerate(shares):
-            if share is not None and round(share * count) == 0:
-                least = math.floor(0.5 / share) + 1  # round(0.5) is 0
-                fix = f"draws none of {count} peers; write more, or have {least} peers or more"
-                raise ConfigError(f"{table}.{k}.share", share, fix)
+    hostile = {it.peer for it in world.adversaries if it.peer is not None}
+    equipped = {peer for device in world.devices for peer in device.peers or []}
+    others = nodes - len(equipped)
+    liars = {f"adversaries.{k}": it.share for k, it in enumerate(world.adversaries)}
+    _check_shares_drawn(liars, of=nodes, free=nodes - len(hostile))
+    devices = {f"devices.{k}": it.share for k, it in enumerate(world.devices)}
+    _check_shares_drawn(devices, of=others, free=others)
+    for k, fault in enumerate(world.faults):
+        if isinstance(fault, ChurnTable):
+            _check_shares_drawn({f"faults.{k}": fault.share}, of=nodes, free=nodes)
+
+
+def _check_shares_drawn(shares: Mapping[str, float | None], *, of: int, free: int) -> None:
+    counts = counts_of(list(shares.values()), of=of, free=free)
+    for (entry, share), count in zip(shares.items(), counts, strict=True):
+        if share is None or count > 0:
+            continue
+        if sum(counts) == free:
+            fix = "other entries leave nobody to draw; write less there, or have more peers"
+        else:
+            # Alone, whose half rounds to 0; beside others, one that no rest is large enough for.
+            is_alone = sum(it is not None for it in shares.values()) == 1
+            least = math.floor(0.5 / share) + 1 if is_alone else math.ceil(1.0 / share)
+            fix = f"draws none of {of} peers; write more, or have {least} peers or more"
+        raise ConfigError(f"{entry}.share", share, fix)
 
 
 def _check_some_train(world: Surrounding) -> None:
     nodes, relays = world.topology.nodes, world.topology.relays
     if len(relays) == nodes:
         raise ConfigError("topology.relays", relays, "let at least one peer train")
-    if len(world.liars(seed=0)) == nodes:
-        fix = "leave at least one honest peer; there is nothing to measure else"
-        raise ConfigError("adversaries", nodes, fix)
+    # Under whichever seed: where lies are drawn, those drawn may be all that do not relay.
+    named = {it.peer for it in world.adversaries if it.peer is not None}
+    drawn = len(world.liars(seed=0)) - len(named)
+    honest = nodes - len(named | set(relays))
+    if honest <= drawn:
+        fix = "leave at least one honest peer that trains; there is nothing to measure else"
+        raise ConfigError("adversaries", len(named) + drawn, fix)

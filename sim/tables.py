@@ -12,6 +12,7 @@ from p2pfed.limits import SIMULATED_PEERS_MAX
 from sim.availability import Presence, read_trace
 from sim.identities import random_for
 from sim.links import Drawn, Latency, LinkModel
+from sim.lots import deal
 from sim.topology_errors import table_error
 from topologies.registry import TOPOLOGIES
 
@@ -298,11 +299,10 @@ class Surrounding(Table):
         """
         found = {it.peer: it for it in self.adversaries if it.peer is not None}
         others = [k for k in range(self.topology.nodes) if k not in found]
-        random_for(seed, "liars").shuffle(others)
-        for table in self.adversaries:
-            count = 0 if table.share is None else round(table.share * self.topology.nodes)
-            found |= dict.fromkeys(others[:count], table)
-            del others[:count]
+        shares = [table.share for table in self.adversaries]
+        dealt = deal(shares, others, random_for(seed, "liars"), of=self.topology.nodes)
+        for table, peers in zip(self.adversaries, dealt, strict=True):
+            found |= dict.fromkeys(peers, table)
         return found
 
     def presences(self) -> list[tuple[AvailabilityTable, list[Presence]]]:

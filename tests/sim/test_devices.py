@@ -34,6 +34,14 @@ def test_devices_are_given_by_number_and_by_share() -> None:
     assert speeds != [it.speed_ratio for it in machines_of(scenario.world, seed=1)]
 
 
+def test_no_share_draws_nobody() -> None:
+    devices = [{"share": 0.15, "speed_ratio": 0.5}, {"share": 0.1, "speed_ratio": 0.25}]
+    world = load_scenario(make(topology={"name": "ring", "nodes": 10}, devices=devices)).world
+    for seed in range(3):
+        speeds = [machine.speed_ratio for machine in machines_of(world, seed=seed)]
+        assert Counter(speeds) == {0.5: 1, 0.25: 1, 1.0: 8}
+
+
 def test_clocks_are_off_by_what_a_scenario_allows() -> None:
     table = {"clock_spread_s": 10.0, "clock_drift_ratio": 0.01}
     machines = machines_of(load_scenario(make(compute=table)).world, seed=0)

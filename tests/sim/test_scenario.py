@@ -244,6 +244,9 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"adversaries": [{"kind": "garbage", "share": 1.0}]}, "adversaries"),
         ({"adversaries": [{"kind": "garbage", "share": 0.01}]}, "adversaries.0.share"),
         ({"devices": [{"peers": [0, 1]}, {"share": 0.2}]}, "devices.1.share"),
+        ({"devices": [{"peers": [0, 1, 2, 3]}, {"share": 0.2}]}, "devices.1.share"),
+        ({"devices": [{"share": 0.4}, {"share": 0.35}, {"share": 0.1}]}, "devices.2.share"),
+        ({"faults": [{**CHURN, "peers": None, "share": 0.1}]}, "faults.0.share"),
         ({"topology": {"name": "line", "nodes": 2, "relays": [0, 1]}}, "topology.relays"),
         ({"faults": [{"kind": "heal", "at_s": 9.0}], "until_s": 8.0}, "faults.0.at_s"),
         (
@@ -439,6 +442,26 @@ def test_a_share_that_draws_nobody_says_how_many_peers_it_needs() -> None:
     load_scenario(make(**hostile, topology={"name": "ring", "nodes": 51}))
     with pytest.raises(ConfigError, match="draws none of 50 peers"):
         load_scenario(make(**hostile, topology={"name": "ring", "nodes": 50}))
+
+
+def test_a_share_beside_others_says_how_many_peers_it_needs() -> None:
+    devices = [{"share": 0.5}, {"share": 0.1}]
+    with pytest.raises(ConfigError, match="draws none of 4 peers; write more, or have 10 peers"):
+        load_scenario(make(devices=devices))
+    hostile = [{"peer": peer, "kind": "garbage"} for peer in range(3)]
+    hostile += [{"share": 0.3, "kind": "garbage"}, {"share": 0.3, "kind": "replay"}]
+    with pytest.raises(ConfigError, match="other entries leave nobody to draw"):
+        load_scenario(make(adversaries=hostile))
+
+
+def test_a_relay_is_not_the_one_honest_peer_that_has_to_train() -> None:
+    hostile = [{"peer": peer, "kind": "garbage"} for peer in (1, 2)]
+    ring = {"name": "ring", "nodes": 4, "relays": [0]}
+    load_scenario(make(topology=ring, adversaries=hostile))
+    for last in ({"peer": 3}, {"share": 0.25}):
+        given = [*hostile, {**last, "kind": "garbage"}]
+        with pytest.raises(ConfigError, match="adversaries = 3: leave at least one honest peer"):
+            load_scenario(make(topology=ring, adversaries=given))
 
 
 def test_links_of_a_random_graph_are_known_with_its_seed() -> None:
