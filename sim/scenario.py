@@ -238,6 +238,9 @@ def _check_variants(scenario: Scenario) -> None:
                 raise ConfigError(place, value, "remove it; it is simulated")
             if field.split(".")[0] == "task":
                 raise ConfigError(place, value, "remove it; the task is there once, for all peers")
+            if field.split(".")[0] == "plugins":
+                fix = "write it at the top, as plugins.files; names are there once, for all peers"
+                raise ConfigError(place, value, fix)
             if isinstance(value, Mapping) and value and field in RunConfig.model_fields:
                 name, inner = next(iter(value.items()))
                 fix = f"write dotted names of single fields, such as {field}.{name}: {inner!r}"
