@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from p2pfed.errors import ConfigError
 from robust.parameters import meant, shown
+from sim.clock import SECONDS_MAX
 
 _FIELDS: Final = ("peer", "from_s", "until_s")
 _HEAD: Final = ",".join(_FIELDS)
@@ -198,6 +199,7 @@ def _seconds(entry: Mapping[str, Any], name: str, more: str = "") -> float:
         seconds = float(value) if is_one else math.nan
     except (ValueError, OverflowError):
         seconds = math.nan
-    if not 0.0 <= seconds < math.inf:
-        raise _LineError(f"{name} = {shown(value)} is no time; write seconds from 0{more}")
+    if not 0.0 <= seconds <= SECONDS_MAX:
+        fix = f"write seconds from 0 to {SECONDS_MAX:g}{more}"
+        raise _LineError(f"{name} = {shown(value)} is no time; {fix}")
     return seconds

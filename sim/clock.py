@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Final, final
 
 NANOSECONDS_PER_SECOND: Final = 1_000_000_000
+SECONDS_MAX: Final = 1e9  # thirty years; their nanoseconds have room in 64 bits
 
 _COMPACTED_MIN: Final = 1_024  # canceled entries; fewer are not worth a look at the agenda
 

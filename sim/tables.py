@@ -10,6 +10,7 @@ import topologies
 from p2pfed.errors import ConfigError
 from p2pfed.limits import SIMULATED_PEERS_MAX
 from sim.availability import Presence, read_trace
+from sim.clock import SECONDS_MAX
 from sim.identities import random_for
 from sim.links import Drawn, Latency, LinkModel
 from sim.lots import deal
@@ -21,7 +22,13 @@ QUEUE_BYTES_MIN: Final = 65_536
 # Clocks up to twice as fast as others: peers accept twice the frames per second that they send.
 CLOCK_DRIFT_MAX: Final = 0.33
 
-Seconds = float
+# guess: from a day for a second's job to the reverse.
+SPEED_RATIO_MIN: Final = 1e-6
+SPEED_RATIO_MAX: Final = 1e6
+BYTES_PER_S_MIN: Final = 1e-3  # guess: a byte in a quarter of an hour
+
+Seconds = Annotated[float, Field(le=SECONDS_MAX)]
+BytesPerSecond = Annotated[float, Field(ge=BYTES_PER_S_MIN)]
 PeerNumber = Annotated[int, Field(ge=0)]
 Link = Annotated[list[PeerNumber], Field(min_length=2, max_length=2)]
 
@@ -86,8 +93,8 @@ class EdgeTable(Table):
     """What `[network]` says of every edge, and a graph file of some."""
 
     latency_s: Seconds = Field(default=0.02, ge=0.0, description="one-way delay, seconds")
-    bandwidth_bytes_per_s: float | None = Field(
-        default=None, gt=0.0, description="shared by frames and payloads; unset: no bound"
+    bandwidth_bytes_per_s: BytesPerSecond | None = Field(
+        default=None, description="shared by frames and payloads; unset: no bound"
     )
     loss_ratio: float = Field(default=0.0, ge=0.0, lt=1.0, description="of segments of 1,448 bytes")
 
@@ -104,11 +111,11 @@ class NetworkTable(EdgeTable):
     latency_drawn: Literal["edge", "message"] = Field(
         default="edge", description="what has a delay of its own"
     )
-    upload_bytes_per_s: float | None = Field(
-        default=None, gt=0.0, description="of a peer over all its edges; unset: no bound"
+    upload_bytes_per_s: BytesPerSecond | None = Field(
+        default=None, description="of a peer over all its edges; unset: no bound"
     )
-    download_bytes_per_s: float | None = Field(
-        default=None, gt=0.0, description="of a peer over all its edges; unset: no bound"
+    download_bytes_per_s: BytesPerSecond | None = Field(
+        default=None, description="of a peer over all its edges; unset: no bound"
     )
     queue_bytes_max: int | None = Field(
         default=None, ge=QUEUE_BYTES_MIN, description="waiting on an edge; unset: no bound"
@@ -140,12 +147,14 @@ class DeviceTable(Table):
     share: float | None = Field(
         default=None, gt=0.0, le=1.0, description="of the peers that no entry names"
     )
-    speed_ratio: float = Field(default=1.0, gt=0.0, description="1 is the usual speed")
-    upload_bytes_per_s: float | None = Field(
-        default=None, gt=0.0, description="over all edges; unset: as [network]"
+    speed_ratio: float = Field(
+        default=1.0, ge=SPEED_RATIO_MIN, le=SPEED_RATIO_MAX, description="1 is the usual speed"
     )
-    download_bytes_per_s: float | None = Field(
-        default=None, gt=0.0, description="over all edges; unset: as [network]"
+    upload_bytes_per_s: BytesPerSecond | None = Field(
+        default=None, description="over all edges; unset: as [network]"
+    )
+    download_bytes_per_s: BytesPerSecond | None = Field(
+        default=None, description="over all edges; unset: as [network]"
     )
     latency_s: Seconds = Field(default=0.0, ge=0.0, description="added to its edges, each way")
 
@@ -234,7 +243,9 @@ class SlowTable(_FaultTable):
 
     kind: Literal["slow"]
     peers: list[PeerNumber] = Field(min_length=1, description="numbers of the peers")
-    speed_ratio: float = Field(gt=0.0, description="1 is the usual speed")
+    speed_ratio: float = Field(
+        ge=SPEED_RATIO_MIN, le=SPEED_RATIO_MAX, description="1 is the usual speed"
+    )
 
 
 class ChurnTable(_FaultTable):

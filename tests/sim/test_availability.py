@@ -109,12 +109,16 @@ HEAD = "peer,from_s,until_s\n"
             "line 2: until_s = '1' is not after from_s = '2'; write a later one, or leave it out "
             "for good",
         ),
-        (HEAD + "1,nan,2\n", "line 2: from_s = 'nan' is no time; write seconds from 0"),
-        (HEAD + "1,soon,2\n", "line 2: from_s = 'soon' is no time; write seconds from 0"),
-        (HEAD + "1,-2,2\n", "line 2: from_s = '-2' is no time; write seconds from 0"),
+        (HEAD + "1,nan,2\n", "line 2: from_s = 'nan' is no time; write seconds from 0 to 1e+09"),
+        (HEAD + "1,soon,2\n", "line 2: from_s = 'soon' is no time; write seconds from 0 to 1e+09"),
+        (
+            HEAD + "1,2e9,\n",
+            "line 2: from_s = '2e9' is no time; write seconds from 0 to 1e+09",
+        ),
+        (HEAD + "1,-2,2\n", "line 2: from_s = '-2' is no time; write seconds from 0 to 1e+09"),
         (
             HEAD + "1,0,inf\n",
-            "line 2: until_s = 'inf' is no time; write seconds from 0, or leave it out for good",
+            "line 2: until_s = 'inf' is no time; write seconds from 0 to 1e+09, or leave it out for good",
         ),
         (
             HEAD + "1,0\n",
@@ -145,7 +149,7 @@ OBJECT = '{"peer": 0, "from_s": 0, "until_s": 60}'
         ('{"from_s": 1}', f"line 1: peer is missing; write {OBJECT}"),
         (
             '{"peer": 1, "from_s": [0]}',
-            "line 1: from_s = [0] is no time; write seconds from 0",
+            "line 1: from_s = [0] is no time; write seconds from 0 to 1e+09",
         ),
         (
             '{"peer": 1, "from_s": 3, "until_s": 3.0}',

@@ -36,8 +36,14 @@ def on_edges(folder: Path, said: dict[str, Any], **tables: Any) -> dict[str, Any
         ({"latency_s": True}, "latency_s = True: write a number"),
         ({"latency_s": float("inf")}, "latency_s = inf: write a finite number"),
         ({"latency_s": -1}, "latency_s = -1: write a number of at least 0"),
-        ({"bandwidth_bytes_per_s": 0}, "bandwidth_bytes_per_s = 0: write a number above 0"),
-        ({"bandwidth_bytes_per_s": -5.0}, "bandwidth_bytes_per_s = -5.0: write a number above 0"),
+        (
+            {"bandwidth_bytes_per_s": 0},
+            "bandwidth_bytes_per_s = 0: write a number of at least 0.001",
+        ),
+        (
+            {"bandwidth_bytes_per_s": -5.0},
+            "bandwidth_bytes_per_s = -5.0: write a number of at least 0.001",
+        ),
         ({"loss_ratio": 2.0}, "loss_ratio = 2.0: write a number below 1"),
         ({"weight": 1.0, "loss_ratio": 1}, "loss_ratio = 1: write a number below 1"),
     ],

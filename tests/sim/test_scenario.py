@@ -224,6 +224,17 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"network": {"queue_bytes_max": 100}}, "network.queue_bytes_max"),
         ({"network": {"upload_bytes_per_s": 0.0}}, "network.upload_bytes_per_s"),
         ({"compute": {"clock_drift_ratio": 0.34}}, "compute.clock_drift_ratio"),
+        # What is further from 1 makes times of which there are no nanoseconds.
+        ({"until_s": 1e300}, "until_s"),
+        ({"network": {"latency_s": 1e10}}, "network.latency_s"),
+        ({"network": {"bandwidth_bytes_per_s": 1e-300}}, "network.bandwidth_bytes_per_s"),
+        ({"availability": [{"peers": [1], "until_s": 1e300}]}, "availability.0.until_s"),
+        ({"devices": [{"peers": [1], "speed_ratio": 1e-300}]}, "devices.0.speed_ratio"),
+        ({"devices": [{"peers": [1], "speed_ratio": 1e7}]}, "devices.0.speed_ratio"),
+        (
+            {"faults": [{"kind": "slow", "at_s": 0.0, "peers": [1], "speed_ratio": 1e-300}]},
+            "faults.0.speed_ratio",
+        ),
         (
             {"faults": [{"kind": "clog", "at_s": 0.0, "links": [[0, 4]], "for_s": 1.0}]},
             "faults.0.links",
@@ -276,6 +287,14 @@ def test_faults_are_read_and_churn_is_drawn() -> None:
         ({"faults": [{**PARTITION, "groups": [[0, 1, 2, 3]]}]}, "faults.0.groups"),
         ({"variants": [{"peers": [4], "fields": {}}]}, "variants.0.peers"),
         ({"variants": [{"peers": [1], "fields": {}}]}, "variants.0.fields"),
+        (
+            {"variants": [{"peers": [1], "fields": {"plugins.files": ["rule.py"]}}]},
+            "variants.0.fields.plugins.files",
+        ),
+        (
+            {"variants": [{"peers": [1], "fields": {"plugins": {"files": ["rule.py"]}}}]},
+            "variants.0.fields.plugins",
+        ),
         ({"network": {"latency_spread_ratio": 0.7}}, "network.latency_spread_ratio"),
         ({"network": {"latency_drawn": "message"}}, "network.latency_drawn"),
         ({"participation": {"base": 0.3}}, "participation.base"),
