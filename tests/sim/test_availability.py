@@ -118,7 +118,8 @@ HEAD = "peer,from_s,until_s\n"
         (HEAD + "1,-2,2\n", "line 2: from_s = '-2' is no time; write seconds from 0 to 1e+09"),
         (
             HEAD + "1,0,inf\n",
-            "line 2: until_s = 'inf' is no time; write seconds from 0 to 1e+09, or leave it out for good",
+            "line 2: until_s = 'inf' is no time; write seconds from 0 to 1e+09, or leave it out "
+            "for good",
         ),
         (
             HEAD + "1,0\n",
