@@ -27,6 +27,12 @@ def test_the_mean_is_found_although_degrees_differ(sparse: bool) -> None:
     assert np.abs(averaged - values.mean(axis=0)).max() > 0.1
 
 
+def test_each_new_matrix_of_shares_is_looked_at() -> None:
+    halves, wrong = np.full((2, 2), 0.5), np.array([[0.5, 0.5], [0.5, 0.4]])
+    with pytest.raises(topologies.TopologyError, match=r"round 3: matrix: row 1 sums to 0\.9"):
+        topologies.push_sum(np.zeros(2), [halves, halves, np.eye(2), wrong])
+
+
 @pytest.mark.parametrize(
     ("values", "shares", "complaint"),
     [

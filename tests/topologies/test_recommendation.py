@@ -88,6 +88,14 @@ def test_safety_comes_before_speed() -> None:
     assert "torus is faster, with a gap of 0.345, but liars are" in found.reasons[0]
 
 
+def test_speed_decides_among_the_safe() -> None:
+    # Three liars overrun fewer peers in the torus, but in both shapes hardly anybody.
+    found = topologies.recommend(40, 5, 3 / 40)
+    exposures = {it.name: it.exposure.overrun_peers for it in found.candidates}
+    assert exposures["torus"] < exposures["k-regular"] < 0.05
+    assert found.chosen.name == "k-regular"
+
+
 def test_where_nobody_is_safe_fewer_overrun_peers_come_first() -> None:
     found = topologies.recommend(18, 3, 5 / 18)
     overrun = [it.exposure.overrun_peers for it in found.candidates]
