@@ -30,6 +30,12 @@ class Ending:
             if isinstance(fault, Restart) and fault.at_s <= until_s:
                 for number in fault.peers:
                     self._plan(number, nanoseconds(fault.at_s), lose_disk=fault.lose_disk)
+        here = {host.index for host in world.hosts}
+        for number, at_ns in self._back_ns.items():
+            if number in here:
+                # Who is waited for until then is not any more: a moment of its own, so that it is
+                # the same whatever else happens then, here or in another part of the world.
+                world.clock.at(at_ns + 1, _pass)
         self._unfinished: Host | None = None  # one of them, so that not all are looked at each time
 
     def is_reached(self) -> bool:
@@ -54,3 +60,7 @@ class Ending:
         has_finished = host.is_done and not host.has_given_up
         times_ns = self._anew_ns if has_finished else self._back_ns
         return self._world.clock.now_ns <= times_ns.get(host.index, -1)
+
+
+def _pass() -> None:
+    """Let a moment pass."""

@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final, cast, final
@@ -152,10 +153,11 @@ def _serve(
                 question, given = connection.recv()
                 assert question in _QUESTIONS
                 _answer_with(connection, part, question, given)
-    except EOFError:
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody asks any more
     except Exception as error:  # the edge to users' code: what it raises is raised where it began
-        connection.send(_Broken(error=portable_error(error)))
+        with suppress(OSError):
+            connection.send(_Broken(error=portable_error(error)))
 
 
 def _answer_with(

@@ -47,10 +47,10 @@ class InParts:
         part_of = part_of_each(graph, processes)
         document = document_of(scenario)
         # They begin now, while this one makes its own part.
-        self._elsewhere = [
-            PartElsewhere(document, seed, part_of, number) for number in range(1, processes)
-        ]
+        self._elsewhere: list[PartElsewhere] = []
         try:
+            for number in range(1, processes):
+                self._elsewhere.append(PartElsewhere(document, seed, part_of, number))
             self._here = part_here(scenario, seed, part_of, 0)
             self._latency_ns = _latency_ns(self._here, processes)
         except BaseException:

@@ -10,6 +10,7 @@ from torch import Tensor
 from sim.cases import Case, draw_case
 from sim.checkers.invariant import InvariantError
 from sim.clock import nanoseconds
+from sim.documents import with_overrides
 from sim.faults import plan_faults
 from sim.links import Drawn, Latency
 from sim.network import Parcel
@@ -17,9 +18,13 @@ from sim.outcomes import Ended, ended, join
 from sim.parts.here import PartHere
 from sim.parts.lockstep import Played, Stepped, play
 from sim.parts.relay import Relay, Told
+from sim.parts.staging import part_here
+from sim.players import Alone
+from sim.scenario import load_scenario
 from sim.swarm import make_world
 from sim.watching import Watcher
 from sim.world import World
+from tests.sim.short import SHORT
 
 UNTIL_S = 30.0  # most of the faults, and some of what follows
 CASES = range(12)
@@ -102,6 +107,24 @@ def test_a_world_in_parts_is_the_world(seed: int) -> None:
 @pytest.mark.parametrize("seed", NIGHTLY)
 def test_many_worlds_in_parts_are_the_worlds(seed: int) -> None:
     assert_alike(seed)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_who_is_done_and_loses_its_disk_ends_a_world_in_parts_when_it_ends_a_whole_one(
+    seed: int,
+) -> None:
+    back = {"kind": "restart", "at_s": 20.3, "peers": [3], "lose_disk": True}  # it still lingers
+    changes = {"topology.nodes": 4, "schedule.linger_s": 60.0, "faults": [back]}
+    scenario = load_scenario(with_overrides(SHORT, {**changes, "compute.jobs": "sequential"}))
+    alone = Alone(scenario, seed, [])
+    alone.play()
+    parts = [part_here(scenario, seed, [0, 0, 1, 1], number) for number in (0, 1)]
+    latency_ns = parts[0].world.network.latency_ns_min
+    assert latency_ns is not None
+    until_ns = nanoseconds(scenario.world.until_s)
+    played = play(parts, latency_ns=latency_ns, until_ns=until_ns, tell=lambda _: None)
+    assert played.end_ns / 1e9 == alone.end_s > 20.3
+    assert join([part.ended() for part in parts]).digests == alone.ended().digests
 
 
 class Turn(NamedTuple):
