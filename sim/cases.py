@@ -23,7 +23,7 @@ from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES
 from sim.faults import Clog, Crash, Fault, Heal, Leave, Partition, Restart, Slow
 from sim.identities import random_for
 from sim.jobs import ComputeModel
-from sim.links import Drawn, Latency, LinkModel
+from sim.links import RETRANSMISSION_S_MIN, SEGMENT_BYTES, Drawn, Latency, LinkModel
 from sim.lives import Churn, combine
 from sim.network import PeerLine
 from sim.tables import CLOCK_DRIFT_MAX
@@ -189,20 +189,33 @@ def _with_lines_drawn(case: Case, generator: random.Random) -> Case:
 
 
 def _is_too_much(case: Case, training_s: float) -> bool:
-    """Return whether entries of logs come faster than edges and lines can take them on.
+    """Return whether large payloads come faster than edges and lines can take them on.
 
-    Every edge carries the entries of all, and a line those of all edges of its peer. Large ones are
-    fetched, one of an author at a time.
+    Of a ledger every edge carries the entries of all, and a line those of all edges of its peer.
+    They are fetched one of an author at a time. Of other families each edge carries an update of
+    each end, and an author serves the newest alone: whoever asks for it after the next training is
+    refused, each time.
     """
-    if case.family is not UpdateFamily.LEDGER or case.payload_bytes < LARGE_PAYLOAD_BYTES:
+    if case.payload_bytes < LARGE_PAYLOAD_BYTES:
         return False
     link, graph = case.link, case.graph()
+    lines = [
+        (degree, rate)
+        for (_, degree), line in zip(sorted(graph.degree), case.lines, strict=False)
+        for rate in (line.upload_bytes_per_s, line.download_bytes_per_s)
+        if rate is not None
+    ]
+    spread = 0.0 if link.latency is Latency.CONSTANT else link.spread_ratio
+    round_trip_s = 2.0 * (link.latency_s * (1.0 + spread) + link.reordering_s)
+    lost = min(1.0, link.loss_ratio * case.payload_bytes / SEGMENT_BYTES)
+    fetch_s = round_trip_s + lost * (RETRANSMISSION_S_MIN + 2.0 * link.latency_s)
+    if case.family is not UpdateFamily.LEDGER:
+        load_bytes = 2.0 * case.payload_bytes / training_s  # half of a line is left for the rest
+        is_thin = any(degree * load_bytes > rate for degree, rate in lines)
+        return is_thin or fetch_s > training_s
     shares = [link.bandwidth_bytes_per_s or math.inf]
-    for number, line in enumerate(case.lines):
-        shares.append((line.upload_bytes_per_s or math.inf) / max(1, graph.degree(number)))
-        shares.append(line.download_bytes_per_s or math.inf)
+    shares += [rate / max(1, degree) for degree, rate in lines]
     capacity_bytes = min(shares) * USUAL_TRAINING_S
-    fetch_s = 2.0 * (link.latency_s + link.reordering_s)
     return case.payload_bytes * case.nodes > capacity_bytes or fetch_s > 0.5 * training_s
 
 

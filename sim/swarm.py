@@ -16,6 +16,7 @@ import networkx as nx
 
 from p2pfed.core.config import UpdateFamily
 from p2pfed.core.events import Command
+from p2pfed.core.own import OPERATIONS_PER_SNAPSHOT
 from p2pfed.core.schedule import Phase
 from p2pfed.errors import ConfigError
 from sim.cases import HARMLESS, SAFETY_S, Case, draw_case
@@ -101,8 +102,11 @@ def why_models_may_differ(case: Case) -> str | None:
         return "a liar that looks like its neighbors may draw them apart"
     if not nx.is_connected(case.graph().subgraph(honest)):
         return "liars, who are banned, stand between honest peers"
-    if len(honest - set(case.relays)) < 2:
+    trainers = honest - set(case.relays)
+    if len(trainers) < 2:
         return "there is nobody to differ from"
+    if not nx.is_connected(case.graph().subgraph(trainers)):
+        return "relays, whose rounds end, stand between those that train"
     return None
 
 
@@ -171,6 +175,10 @@ def make_world(case: Case, *, here: Collection[int] | None = None) -> World:
 
 def _exchange(case: Case, world: World, exchange: Exchange) -> None:
     within_s = _return_s(case, world) + EXCHANGE_S
+    if case.family is UpdateFamily.LEDGER:
+        # Who restarts has integrated what it can pass on no more. A snapshot says it to those who
+        # lack it, and each round may wait for a window as long as a training.
+        within_s += 2.0 * OPERATIONS_PER_SNAPSHOT * case.training_s
     end_s = world.now_s + within_s
     mixes = why_models_may_differ(case) is None
     while missing := exchange.missing(world):

@@ -18,7 +18,7 @@ from p2pfed.wire import headers
 # times the bytes of an int4 difference, so that together they have two and a half times as many.
 _DIFFERENCES_BETWEEN_FULLS: Final = 4
 # Everybody keeps 64 operations, to give them to newcomers.
-_OPERATIONS_PER_SNAPSHOT: Final = 48
+OPERATIONS_PER_SNAPSHOT: Final = 48
 # By whether an update is full.
 _KINDS: Final = {
     UpdateFamily.WHOLE: {True: UpdateKind.FULL},
@@ -119,7 +119,7 @@ class OwnUpdates:
         if family is UpdateFamily.WHOLE:
             return None
         is_ledger = family is UpdateFamily.LEDGER
-        is_long = is_ledger and self._since_full >= _OPERATIONS_PER_SNAPSHOT
+        is_long = is_ledger and self._since_full >= OPERATIONS_PER_SNAPSHOT
         is_wanted = self._is_asked_for_full and self._since_full >= _DIFFERENCES_BETWEEN_FULLS
         return OwnPlace(
             incarnation=self.incarnation,
