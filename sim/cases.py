@@ -183,40 +183,47 @@ def _with_lines_drawn(case: Case, generator: random.Random) -> Case:
         line = PeerLine(upload_bytes_per_s=up, download_bytes_per_s=down)
         before = case.lines or (PeerLine(),) * case.nodes
         with_line = replace(case, lines=(*before[:number], line, *before[number + 1 :]))
-        if line != PeerLine() and not _is_too_much(with_line, case.training_s):
+        if line != PeerLine() and not _is_too_thin(with_line, case.training_s):
             case = with_line
     return case
 
 
 def _is_too_much(case: Case, training_s: float) -> bool:
-    """Return whether large payloads come faster than edges and lines can take them on.
+    """Return whether large payloads come faster than they can be taken on.
 
-    Of a ledger every edge carries the entries of all, and a line those of all edges of its peer.
-    They are fetched one of an author at a time. Of other families each edge carries an update of
-    each end, and an author serves the newest alone: whoever asks for it after the next training is
-    refused, each time.
+    Entries of a ledger are fetched one of an author at a time. Of other families an author serves
+    the newest update alone: whoever asks for it after the next training is refused, each time.
     """
     if case.payload_bytes < LARGE_PAYLOAD_BYTES:
         return False
-    link, graph = case.link, case.graph()
-    lines = [
-        (degree, rate)
-        for (_, degree), line in zip(sorted(graph.degree), case.lines, strict=False)
-        for rate in (line.upload_bytes_per_s, line.download_bytes_per_s)
-        if rate is not None
-    ]
+    link = case.link
     spread = 0.0 if link.latency is Latency.CONSTANT else link.spread_ratio
     round_trip_s = 2.0 * (link.latency_s * (1.0 + spread) + link.reordering_s)
     lost = min(1.0, link.loss_ratio * case.payload_bytes / SEGMENT_BYTES)
     fetch_s = round_trip_s + lost * (RETRANSMISSION_S_MIN + 2.0 * link.latency_s)
+    is_ledger = case.family is UpdateFamily.LEDGER
+    return _is_too_thin(case, training_s) or fetch_s > (0.5 if is_ledger else 1.0) * training_s
+
+
+def _is_too_thin(case: Case, training_s: float) -> bool:
+    """Return whether edges or lines cannot carry large payloads as fast as they are made.
+
+    Of a ledger every edge carries the entries of all, and a line those of all edges of its peer; of
+    other families an update of each end, for which edges alone were wide enough so far.
+    """
+    if case.payload_bytes < LARGE_PAYLOAD_BYTES:
+        return False
+    ups, downs = [math.inf], [math.inf]  # bytes per second of one edge
+    for (_, degree), line in zip(sorted(case.graph().degree), case.lines, strict=False):
+        ups.append((line.upload_bytes_per_s or math.inf) / max(1, degree))
+        # Of a ledger each entry is fetched once, whoever has it.
+        edges = 1 if case.family is UpdateFamily.LEDGER else max(1, degree)
+        downs.append((line.download_bytes_per_s or math.inf) / edges)
+    least = min(*ups, *downs)
     if case.family is not UpdateFamily.LEDGER:
-        load_bytes = 2.0 * case.payload_bytes / training_s  # half of a line is left for the rest
-        is_thin = any(degree * load_bytes > rate for degree, rate in lines)
-        return is_thin or fetch_s > training_s
-    shares = [link.bandwidth_bytes_per_s or math.inf]
-    shares += [rate / max(1, degree) for degree, rate in lines]
-    capacity_bytes = min(shares) * USUAL_TRAINING_S
-    return case.payload_bytes * case.nodes > capacity_bytes or fetch_s > 0.5 * training_s
+        return 2.0 * case.payload_bytes / training_s > least  # half of a line is left for the rest
+    least = min(least, case.link.bandwidth_bytes_per_s or math.inf)
+    return case.payload_bytes * case.nodes > least * USUAL_TRAINING_S
 
 
 def _with_more_drawn(case: Case, generator: random.Random) -> Case:
