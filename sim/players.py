@@ -1,18 +1,14 @@
 """Who plays a scenario: what all of them can, and the one that does it alone."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol, Self, final
+from typing import Protocol, final
 
 from sim.building import set_stage
-from sim.checkers.invariant import InvariantError
 from sim.clock import NANOSECONDS_PER_SECOND, nanoseconds
-from sim.ending import Ending
 from sim.member import Member
 from sim.outcomes import Ended, ended
 from sim.scenario import Scenario
 from sim.watching import Watcher
-from sim.world import World
 
 
 class Player(Protocol):
@@ -20,7 +16,6 @@ class Player(Protocol):
 
     Attributes:
         members: All peers, by number.
-        end_s: Virtual time at which it was over, or that has come so far, in seconds.
     """
 
     members: Sequence[Member]
@@ -36,8 +31,14 @@ class Player(Protocol):
             InvariantError: If a checker found something wrong.
         """
 
+    def end(self) -> None:
+        """Let the watchers look for the last time, also at what a checker ended."""
+
     def ended(self) -> Ended:
         """Return how all stand."""
+
+    def close(self) -> None:
+        """End what was begun for it."""
 
 
 @final
@@ -59,14 +60,6 @@ class Alone:
         self._end_ns: int | None = None
         self.members: Sequence[Member] = self._stage.world.members
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        pass  # there is nothing but memory
-
     @property
     def end_s(self) -> float:
         """Virtual time at which it was over, or that has come so far, in seconds."""
@@ -83,22 +76,21 @@ class Alone:
         Raises:
             InvariantError: If a checker found something wrong.
         """
-        world = self._stage.world
-        try:
-            self._play(world, self._stage.ending)
-        except InvariantError:
-            world.end()
-            raise
-        world.end()
-
-    def ended(self) -> Ended:
-        """Return how all stand."""
-        return ended(self._stage.world)
-
-    def _play(self, world: World, ending: Ending) -> None:
+        world, ending = self._stage.world, self._stage.ending
         world.run(until_s=self._until_s, stop=ending.is_reached)
         self._end_ns = world.clock.now_ns
         if ending.is_reached():
             latency_ns = world.network.latency_ns_min or 0
             world.play(min(nanoseconds(self._until_s), self._end_ns + latency_ns))
             world.check()
+
+    def end(self) -> None:
+        """Let the watchers look for the last time."""
+        self._stage.world.end()
+
+    def ended(self) -> Ended:
+        """Return how all stand."""
+        return ended(self._stage.world)
+
+    def close(self) -> None:
+        """End nothing: there is nothing but memory."""

@@ -1,6 +1,7 @@
 """Simulating a scenario from its beginning to its end."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,19 @@ def run(
     hostile = {peer: entry.kind for peer, entry in checked.world.liars(seed=seed).items()}
     nodes = checked.world.topology.nodes
     recorder = Recorder(hostile, [identity_of(seed, index).peer for index in range(nodes)])
-    processes = checked.world.compute.processes
-    with (
-        collecting_seldom(),
-        Alone(checked, seed, [recorder, *watchers])
-        if processes == 1
-        else InParts(checked, seed, [recorder, *watchers]) as player,
-    ):
+    player_of = Alone if checked.world.compute.processes == 1 else InParts
+    with collecting_seldom(), closing(player_of(checked, seed, [recorder, *watchers])) as player:
+        found: InvariantError | None = None
         try:
             player.play()
         except InvariantError as error:
-            error.result = _summarize(checked, seed, player, recorder)
-            raise
-        return _summarize(checked, seed, player, recorder)
+            found = error
+        player.end()
+        result = _summarize(checked, seed, player, recorder)
+        if found is not None:
+            found.result = result
+            raise found
+        return result
 
 
 def _summarize(scenario: Scenario, seed: int, player: Player, recorder: Recorder) -> Result:

@@ -1,11 +1,9 @@
 """Playing a scenario in several processes, of which this is one."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self, final
+from typing import Final, final
 
 from p2pfed.errors import ConfigError
-from sim.checkers.invariant import InvariantError
 from sim.clock import NANOSECONDS_PER_SECOND, nanoseconds
 from sim.documents import document_of
 from sim.member import Member
@@ -54,19 +52,11 @@ class InParts:
             self._here = part_here(scenario, seed, part_of, 0)
             self._latency_ns = _latency_ns(self._here, processes)
         except BaseException:
-            self._close()
+            self.close()
             raise
         self.members: Sequence[Member] = self._here.world.members
         self._parts: list[Part] = [self._here, *self._elsewhere]
         self._whole = Whole(self.members, self._parts)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._close()
 
     @property
     def end_s(self) -> float:
@@ -85,30 +75,27 @@ class InParts:
             watcher.world_began(self._whole)
         for other in self._elsewhere:
             other.wait()
-        try:
-            played = play(
-                self._parts, latency_ns=self._latency_ns, until_ns=self._until_ns, tell=self._tell
-            )
-            self._end_ns, self._last_ns = played.end_ns, played.last_ns
-            for part in self._parts:
-                part.check()
-        except InvariantError:
-            self._end()
-            raise
-        self._end()
+        played = play(
+            self._parts, latency_ns=self._latency_ns, until_ns=self._until_ns, tell=self._tell
+        )
+        self._end_ns, self._last_ns = played.end_ns, played.last_ns
+        for part in self._parts:
+            part.check()
+
+    def end(self) -> None:
+        """Let the watchers look for the last time."""
+        self._whole.now_s = self._last_ns / NANOSECONDS_PER_SECOND
+        for watcher in self._watchers:
+            watcher.world_ended(self._whole)
 
     def ended(self) -> Ended:
         """Return how all stand."""
         return join([part.ended() for part in self._parts])
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End the other processes, whatever they are doing."""
         for other in self._elsewhere:
             other.close()
-
-    def _end(self) -> None:
-        self._whole.now_s = self._last_ns / NANOSECONDS_PER_SECOND
-        for watcher in self._watchers:
-            watcher.world_ended(self._whole)
 
     def _tell(self, stepped: Sequence[Stepped]) -> None:
         self._end_ns = self._last_ns = max(it.last_ns for it in stepped)

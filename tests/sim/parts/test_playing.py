@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_other_processes_end_with_an_interruption() -> None:
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_told_of() -> None:
-    with InParts(load_scenario(TWO), 0, []) as player:
+    with closing(InParts(load_scenario(TWO), 0, [])) as player:
         [other] = multiprocessing.active_children()
         other.kill()
         with pytest.raises(LocalError, match=f"ended with code -{signal.SIGKILL:d}"):
