@@ -1,6 +1,8 @@
 """How far the models of a world are apart."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from operator import add
 
 from torch import Tensor
 
@@ -19,10 +21,23 @@ def consensus_distance(benches: Iterable[Bench | None]) -> float | None:
         None without a bench that has a vector, as stubs have none.
     """
     benches = list(benches)
-    total, count = vector_sum(benches)
-    if total is None:
+    return distance([vector_sum(benches)], lambda mean: square_sum(benches, mean))
+
+
+def distance(
+    sums: Iterable[tuple[Tensor | None, int]], square_sum_of: Callable[[Tensor], float]
+) -> float | None:
+    """Return the mean squared distance of vectors from their mean; None without any.
+
+    Args:
+        sums: Of some vectors each, and how many they are; see `vector_sum`.
+        square_sum_of: Returns the sum of all squared distances from a mean; see `square_sum`.
+    """
+    found = [(total, count) for total, count in sums if total is not None]
+    if not found:
         return None
-    return square_sum(benches, total / count) / count
+    count = sum(count for _, count in found)
+    return square_sum_of(reduce(add, (total for total, _ in found)) / count) / count
 
 
 def vector_sum(benches: Iterable[Bench | None]) -> tuple[Tensor | None, int]:

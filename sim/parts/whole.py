@@ -4,10 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from torch import Tensor
-
 from p2pfed.identity import PeerId
 from sim.clock import NANOSECONDS_PER_SECOND
+from sim.consensus import distance
 from sim.member import Member
 from sim.parts.lockstep import Part
 
@@ -75,14 +74,7 @@ class Whole:
 
     def consensus_distance(self, numbers: Collection[int]) -> float | None:
         """Return the mean squared distance of peers' vectors from their mean; None without any."""
-        total: Tensor | None = None
-        count = 0
-        for part in self._parts:
-            vectors, more = part.vector_sum(numbers)
-            count += more
-            if vectors is not None:
-                total = vectors if total is None else total + vectors
-        if total is None:
-            return None
-        mean = total / count
-        return sum(part.square_sum(numbers, mean) for part in self._parts) / count
+        return distance(
+            [part.vector_sum(numbers) for part in self._parts],
+            lambda mean: sum(part.square_sum(numbers, mean) for part in self._parts),
+        )
