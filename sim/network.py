@@ -155,7 +155,6 @@ class Network:
         self.peers = list(peers)
         self.endpoints: dict[int, Endpoint] = {}  # by number; the world adds them
         self.outgoing: list[Parcel] = []
-        self.latency_ns_min: int | None = None
         self.tenants: list[Tenant] = []
         self.edges = sorted(tuple(sorted(edge)) for edge in graph.edges)
         self.wires: dict[tuple[int, int], Wire] = {}
@@ -163,10 +162,11 @@ class Network:
         self._clock = clock
         self._lines = lines or {}
         self._here = range(len(peers)) if here is None else here
+        models = {edge: self._model(graph, edge, default, seed) for edge in self.edges}
+        delays_ns = (nanoseconds(model.latency_s_min) for model in models.values())
+        self.latency_ns_min = min(delays_ns, default=None)
         ups, downs = self._access_lines()
-        for first, second in self.edges:
-            model = self._model(graph, (first, second), default, seed)
-            self._note_latency(model)
+        for (first, second), model in models.items():
             self._adjacent[first].append(second)
             self._adjacent[second].append(first)
             for sender, receiver in ((first, second), (second, first)):
@@ -319,11 +319,6 @@ class Network:
             self.wires[pair].clog(until_ns)
 
     # Making it -----------------------------------------------------------------------------
-
-    def _note_latency(self, model: LinkModel) -> None:
-        latency_ns = nanoseconds(model.latency_s_min)
-        known = self.latency_ns_min
-        self.latency_ns_min = latency_ns if known is None else min(known, latency_ns)
 
     def _shipping(self, sender: int, receiver: int) -> Ship | None:
         if receiver in self._here:

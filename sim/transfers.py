@@ -74,7 +74,6 @@ class Fetch:
         pieces: What has arrived, in order.
         done_bytes: How far the client is, from the beginning of the payload.
         granted_to: How far the server was told that it may go.
-        is_wanted: Whether the client still waits; what came of it may not be told yet.
         progress_ns: When the client last got a byte.
         watch: Wakes the client when nothing comes.
     """
@@ -88,7 +87,6 @@ class Fetch:
     pieces: list[memoryview] = field(default_factory=list)
     done_bytes: int
     granted_to: int
-    is_wanted: bool = True
     progress_ns: int
     watch: Entry | None = None
 
@@ -161,7 +159,7 @@ class Transfers:
         if end is None:
             return False
         known = self._fetches[client].get(effect.content_hash)
-        assert known is None or not known.is_wanted  # what is left may be of an earlier life
+        assert known is None or not self._is_wanted(known)  # what is left may be of an earlier life
         self._fetched[client] += 1
         fetch = Fetch(
             number=self._fetched[client],
@@ -184,7 +182,7 @@ class Transfers:
     def cancel(self, client: int, content_hash: bytes) -> None:
         """Stop a fetch of a client, if it runs."""
         fetch = self._fetches[client].pop(content_hash, None)
-        if fetch is not None and fetch.is_wanted:
+        if fetch is not None and self._is_wanted(fetch):
             self._abandon(fetch)
 
     def answer(self, server: int, effect: AnswerPayload) -> None:
@@ -210,7 +208,7 @@ class Transfers:
     def has_arrived(self, client: int, content_hash: bytes) -> bool:
         """Return whether a fetch is over of which its client does not know yet."""
         fetch = self._fetches[client].get(content_hash)
-        return fetch is not None and not fetch.is_wanted
+        return fetch is not None and not self._is_wanted(fetch)
 
     # For the network -----------------------------------------------------------------------
 
@@ -294,8 +292,11 @@ class Transfers:
             wire = self._network.wires[fetch.client, fetch.server]
             wire.signal(FetchAbandoned(fetch.number))
 
+    def _is_wanted(self, fetch: Fetch) -> bool:
+        """Return whether the client still waits; what came of it may not be told yet."""
+        return fetch.number in self._wanted[fetch.client]
+
     def _stop_waiting(self, fetch: Fetch) -> None:
-        fetch.is_wanted = False
         del self._wanted[fetch.client][fetch.number]
         if fetch.watch is not None:
             fetch.watch.cancel()

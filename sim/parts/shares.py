@@ -1,13 +1,14 @@
 """Which part of a world has which peers."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import networkx as nx
 import numpy as np
 from scipy.sparse import diags_array
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-_TOLERANCE = 1e-2  # guess: any order that is near will do
+_TOLERANCE: Final = 1e-2  # guess: any order that is near will do
 
 
 def part_of_each(graph: nx.Graph, parts: int) -> list[int]:
