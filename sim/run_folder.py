@@ -145,8 +145,7 @@ def run_into(
     # Before the run, which takes long enough for somebody to edit them.
     files = file_digests(document)
     own = [Path(scenario)] if isinstance(scenario, str | Path) else []
-    check_folder(folder, [*own, *map(Path, files)])
-    make_empty(folder)
+    make_empty(folder, [*own, *map(Path, files)])
     with _writing(folder):
         text = tomli_w.dumps(document)
         (folder / SCENARIO_FILE).write_text(text, encoding="utf-8")
@@ -207,17 +206,21 @@ def _is_of_a_run(folder: Path) -> bool:
     return isinstance(found, dict) and "p2pfed" in found
 
 
-def make_empty(folder: Path) -> None:
+def make_empty(folder: Path, read: Iterable[Path] = ()) -> None:
     """Make a run folder, or remove what it has of an earlier run.
 
     What stays is a `program.json` that tells the folder from one that no run wrote, so that one
     whose run was interrupted can be used again.
 
+    Args:
+        folder: Which.
+        read: As of `check_folder`.
+
     Raises:
-        ConfigError: If it has files of these names that no run wrote.
+        ConfigError: If `check_folder` refuses it.
         LocalError: If that cannot be done.
     """
-    check_folder(folder)
+    check_folder(folder, read)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _write_whole(folder / PROGRAM_FILE, json.dumps({"p2pfed": __version__}))
