@@ -10,8 +10,9 @@ from typing import Final, Protocol, final
 from blake3 import blake3
 
 from p2pfed.core.effects import StartIntegration, StartTraining
-from p2pfed.core.events import Evaluation, Verdict
+from p2pfed.core.events import Evaluation, OffenceKind, Verdict
 from p2pfed.errors import CodecError, LocalError
+from p2pfed.identity import PeerId
 from p2pfed.learn.privacy.guard import PrivacySpent
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import UpdateHeader
@@ -248,13 +249,15 @@ class StubBench:
         should_stop: ShouldStop = never,  # noqa: ARG002 - virtual jobs are canceled before they run
     ) -> StubIntegration:
         """Average with the rows that are not too long; rejected weight goes to the own row."""
-        rows = [self._decode(load_payload(row.header.payload_hash)) for row in effect.rows]
+        read, refused = self._read(effect, load_payload)
+        rows = list(read.values())
         norms = [max(map(abs, row)) for row in rows]
         own_norm = max(map(abs, self.vector))
         cap = _NORM_CAP_RATIO * median([own_norm, *norms]) if rows else 0.0
         accepted = [norm <= cap or norm == 0.0 for norm in norms]
         weight = 1.0 / (max(effect.degree, len(rows)) + 1)
-        importances = [row.importance * it for row, it in zip(effect.rows, accepted, strict=True)]
+        of_peers = {row.peer: row.importance for row in effect.rows}
+        importances = [of_peers[peer] * it for peer, it in zip(read, accepted, strict=True)]
         total, total_max = weight * sum(importances), 1.0 - weight
         if max(importances, default=1.0) > 1.0 and total > total_max:  # the own row keeps its share
             importances = [it * (total_max / total) for it in importances]
@@ -264,16 +267,14 @@ class StubBench:
             if importance:
                 mixed = [m + weight * importance * x for m, x in zip(mixed, row, strict=True)]
         self.vector = tuple(mixed)
-        verdicts = tuple(
-            Verdict(
-                peer=row.peer,
-                weight=weight * importance,
-                reason="" if importance else "norm-cap",
+        found = {
+            peer: Verdict(
+                peer=peer, weight=weight * importance, reason="" if importance else "norm-cap"
             )
-            for row, importance in zip(effect.rows, importances, strict=True)
-        )
+            for peer, importance in zip(read, importances, strict=True)
+        }
         return StubIntegration(
-            verdicts=verdicts,
+            verdicts=tuple((refused | found)[row.peer] for row in effect.rows),
             own_weight=own_weight,
             evaluation=self._evaluate(effect),
             note="",
@@ -290,6 +291,21 @@ class StubBench:
     def load(self, data: bytes) -> None:
         """Restore what `save` returned."""
         self.vector = _VECTOR.unpack(data)
+
+    def _read(
+        self, effect: StartIntegration, load_payload: LoadPayload
+    ) -> tuple[dict[PeerId, tuple[float, ...]], dict[PeerId, Verdict]]:
+        """Return the rows by peer, and verdicts on those that are none."""
+        rows: dict[PeerId, tuple[float, ...]] = {}
+        refused: dict[PeerId, Verdict] = {}
+        for row in effect.rows:
+            try:
+                rows[row.peer] = self._decode(load_payload(row.header.payload_hash))
+            except CodecError as error:
+                refused[row.peer] = Verdict(
+                    peer=row.peer, weight=0.0, reason=error.kind, offence=OffenceKind.CODEC
+                )
+        return rows, refused
 
     def _evaluate(self, effect: StartIntegration) -> Evaluation | None:
         if not effect.evaluate and not effect.test:

@@ -147,13 +147,13 @@ class Dissemination:
             return
         held = self._held.get(signed)
         if held is not None:
-            self._add_holder(held, peer, inline)
+            self._add_holder(held, peer, inline, now_s)
             return
         is_verified = self._is_verified(signed)
         if is_verified and not self.lacks(signed):
             self._outbox.count("duplicate.update")
         elif is_verified or self._admit(peer, signed):
-            self._hold(peer, signed, inline)
+            self._hold(peer, signed, inline, now_s)
 
     def lacks(self, signed: SignedHeader) -> bool:
         """Return whether an update is known, of use, and cannot be had as it is.
@@ -289,7 +289,7 @@ class Dissemination:
             case UpdateFamily.LEDGER:
                 return self._counts(signed) and not self._held.is_passed_over(signed)
 
-    def _hold(self, peer: PeerId, signed: SignedHeader, inline: bytes | None) -> None:
+    def _hold(self, peer: PeerId, signed: SignedHeader, inline: bytes | None, now_s: float) -> None:
         before = self._held.of(signed.header.author)
         place: int | None = None
         if self._family is UpdateFamily.DIFFERENCE:
@@ -304,9 +304,9 @@ class Dissemination:
                     place = held.number
                     self._transfers.drop(held)
         elif len(before) >= self._config.limits.updates_per_author_max:
-            # The author is ahead by several rounds. What is here already is worth the most.
-            self._transfers.drop(min(before, key=lambda held: not held.is_pending))
-        self._add_holder(self._held.add(signed, number=place), peer, inline)
+            # The author is ahead by several rounds: what is wanted last is worth the least.
+            self._transfers.drop(max(before, key=_how_far_off))
+        self._add_holder(self._held.add(signed, number=place), peer, inline, now_s)
 
     def _make_room(self, signed: SignedHeader, before: list[Held]) -> None:
         """Drop what a difference makes worthless, or all if so many are waiting for integration."""
@@ -326,8 +326,13 @@ class Dissemination:
         for held in integrated[:1] or line:
             self._transfers.drop(held)
 
-    def _add_holder(self, held: Held, peer: PeerId, inline: bytes | None) -> None:
+    def _add_holder(self, held: Held, peer: PeerId, inline: bytes | None, now_s: float) -> None:
         if peer not in held.holders:
             held.holders.append(peer)
         if inline is not None:
-            self._transfers.receive_inline(held, inline)
+            self._transfers.receive_inline(held, inline, now_s)
+
+
+def _how_far_off(held: Held) -> tuple[bool, bool, int]:
+    """Return what is larger for an update that is wanted later, or is not here yet."""
+    return held.is_pending, held.stage is Stage.VALID, held.exchange

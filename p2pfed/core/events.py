@@ -78,6 +78,7 @@ class Verdict:
             compared them.
         norm_ratio: Its length over the median length; None if nobody compared them.
         gain: Relative gain in held-out loss by a small step towards it; None if nobody tried.
+        offence: What its author did wrong where nobody can read it: it was no row at all.
     """
 
     peer: PeerId
@@ -86,6 +87,7 @@ class Verdict:
     agreement: float | None = None
     norm_ratio: float | None = None
     gain: float | None = None
+    offence: OffenceKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ class Stage(StrEnum):
     MAKING = "making"  # the payload, of the own ledger
     ARRIVED = "arrived"  # the payload is here, not yet looked into
     VALIDATING = "validating"
-    VALID = "valid"
+    VALID = "valid"  # or small: what came in its frame is looked into when it is integrated
 
 
 _PENDING = (Stage.WAITING, Stage.ARRIVED)

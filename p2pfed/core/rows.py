@@ -8,7 +8,7 @@ from typing import final
 from p2pfed.core.authors import Authors
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import IntegrationRow
-from p2pfed.core.events import GAP, Verdict
+from p2pfed.core.events import GAP, OffenceKind, Verdict
 from p2pfed.core.held import Held, HeldUpdates, Stage
 from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Link, Neighbor, Neighbors
@@ -87,6 +87,14 @@ class Rows:
                     )
                 )
         return tuple(rows)
+
+    def unreadable(self, verdicts: Sequence[Verdict]) -> list[tuple[SignedHeader, OffenceKind]]:
+        """Return which of the chosen rows nobody can read, and what is wrong with them."""
+        return [
+            (signed, verdict.offence)
+            for signed, verdict in zip(self._chosen, verdicts, strict=False)
+            if verdict.offence is not None
+        ]
 
     def commit(self, exchange: int, verdicts: Sequence[Verdict]) -> list[SignedHeader]:
         """Take note that the chosen rows were integrated.

@@ -244,7 +244,7 @@ class Schedule:
         records: tuple[Record, ...] = ()
         verdicts = self._standing.explain(event.verdicts)
         if is_round:
-            self._commit(verdicts, now_s)
+            verdicts = self._commit(verdicts, now_s)
             present = [verdict.peer for verdict in verdicts]
             records = self._standing.observe(verdicts) + self._participation.observe(present)
             self._progress.close_round()
@@ -380,9 +380,14 @@ class Schedule:
         self._journal.save(model_job=event.job)
         self.phase = Phase.DONE
 
-    def _commit(self, verdicts: Sequence[Verdict], now_s: float) -> None:
+    def _commit(self, verdicts: Sequence[Verdict], now_s: float) -> tuple[Verdict, ...]:
+        """Take note of what was integrated; return the verdicts on what could be read."""
+        unreadable = self._rows.unreadable(verdicts)
         for signed in self._rows.commit(self._plan.exchange(self._progress), verdicts):
             self._anti_entropy.ask_for_missing(signed, now_s)
+        for signed, offence in unreadable:
+            self._transfers.blame(signed, offence, now_s)
+        return tuple(verdict for verdict in verdicts if verdict.offence is None)
 
     def _publish(self, event: TrainingFinished, now_s: float) -> None:
         self._dissemination.publish(

@@ -72,8 +72,13 @@ class Transfers:
 
     # Step by step --------------------------------------------------------------------------
 
-    def receive_inline(self, held: Held, payload: bytes) -> None:
-        """Take a payload that came in a frame; its hash has been checked."""
+    def receive_inline(self, held: Held, payload: bytes, now_s: float) -> None:
+        """Take a payload that came in a frame; its hash has been checked.
+
+        A whole model that is so small is looked into when it is integrated: to do that in a job of
+        its own takes longer than the job. Until then a row that nobody can read counts as present,
+        like one that is made up.
+        """
         if held.stage is not Stage.WAITING:
             self._outbox.count("duplicate.update")
             return
@@ -81,9 +86,13 @@ class Transfers:
             self._outbox.count("ignored.snapshot")  # it has to be what the log says
             return
         held.inline = payload
-        self._held.move(held, Stage.ARRIVED)
         self._forget_partial(held.content_hash)
         self._outbox.add(StorePayload(content_hash=held.content_hash, payload=payload))
+        if self._family is UpdateFamily.WHOLE:
+            self._held.move(held, Stage.VALID)
+            self._take(held, now_s)
+        else:  # what builds on it, or counts for ever, needs to know
+            self._held.move(held, Stage.ARRIVED)
 
     def advance(self, now_s: float) -> None:
         """Begin every step that can begin now."""
@@ -137,20 +146,23 @@ class Transfers:
         signed = self._validations.get(event.job)
         if signed is None:
             return False
-        if event.offence is not None:
-            # Whoever passed it on, the author signed it.
-            author = signed.header.author
-            self._membership.offend(author, event.offence, "signed an invalid payload", now_s)
         held = self._held.get(signed)
-        if held is not None and event.offence is not None:
-            self._held.mark_unusable(signed)
-            self.reject(held, f"payload is invalid ({event.offence})")
+        if event.offence is not None:
+            self.blame(signed, event.offence, now_s)
         elif held is not None and held.stage in _IN_VALIDATION:
             self._held.move(held, Stage.VALID)
             if self._family is not UpdateFamily.LEDGER or self.count_life(signed):
                 self._take(held, now_s)
         self._end_validation(event.job)
         return True
+
+    def blame(self, signed: SignedHeader, offence: OffenceKind, now_s: float) -> None:
+        """Give up an update that nobody can read; whoever passed it on, the author signed it."""
+        self._membership.offend(signed.header.author, offence, "signed an invalid payload", now_s)
+        held = self._held.get(signed)
+        if held is not None:
+            self._held.mark_unusable(signed)
+            self.reject(held, f"payload is invalid ({offence})")
 
     def handle_validation_failed(self, job: int) -> bool:
         """Give up an update that this machine could not validate; nobody is to blame.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.core.effects import IntegrationRow
-from p2pfed.core.events import NO_MASS, Verdict
+from p2pfed.core.events import NO_MASS, OffenceKind, Verdict
 from p2pfed.identity import PeerId
 from p2pfed.learn.mixing import Claim
 from p2pfed.learn.public_copies import PublicCopy
@@ -33,6 +33,10 @@ class ReadRows:
     claims: dict[PeerId, Claim] = field(default_factory=dict)
     copies: dict[PeerId, PublicCopy] = field(default_factory=dict)
     refused: dict[PeerId, Verdict] = field(default_factory=dict)
+
+    def refuse(self, peer: PeerId, reason: str, offence: OffenceKind | None = None) -> None:
+        """Leave a row out, and say why and whether its author is to blame."""
+        self.refused[peer] = Verdict(peer=peer, weight=0.0, reason=reason, offence=offence)
 
 
 @final

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import robust
 from p2pfed.core.effects import OwnPlace, StartIntegration, StartTraining
-from p2pfed.core.events import GAP, Verdict
+from p2pfed.core.events import GAP, OffenceKind, Verdict
 from p2pfed.errors import ConfigError, LocalError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import (
@@ -373,13 +373,15 @@ class Workbench:
                         row, lambda header: self._decode(header, load_payload).difference
                     )
                     if copy is None:
-                        rows.refused[row.peer] = Verdict(peer=row.peer, weight=0.0, reason=GAP)
+                        rows.refuse(row.peer, GAP)
                         continue
                     rows.copies[row.peer] = copy
                     rows.vectors[row.peer] = copy.vector
                 rows.claims[row.peer] = update.claim
             except RemoteError as error:
-                rows.refused[row.peer] = Verdict(peer=row.peer, weight=0.0, reason=error.kind)
+                # Differences were validated before: it is their sum that cannot be used.
+                offence = OffenceKind(error.kind) if self._copies is None else None
+                rows.refuse(row.peer, error.kind, offence)
         return rows
 
     def _own_row(self, effect: StartIntegration, before: Tensor) -> Tensor:

@@ -104,6 +104,7 @@ def make_update(
     run_id: bytes = RUN_ID,
     method: str = "full",
     payload_bytes: int | None = None,
+    kind: UpdateKind = UpdateKind.FULL,
 ) -> SignedHeader:
     header = UpdateHeader(
         run_id=run_id,
@@ -111,8 +112,8 @@ def make_update(
         incarnation=incarnation,
         sequence=sequence,
         previous=headers.NO_PREVIOUS if sequence == 1 else content_hash(b"%d" % sequence),
-        kind=UpdateKind.FULL,
-        base=0,
+        kind=kind,
+        base=sequence - 1 if kind is UpdateKind.DIFFERENCE else 0,
         round=round_number,
         gossip_step=1,
         method=method,

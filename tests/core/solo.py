@@ -1,5 +1,6 @@
 """One core on a bench: events go in, and its effects come out in a form that reads well."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from p2pfed.core.config import ScheduleConfig
@@ -36,8 +37,18 @@ from p2pfed.core.notices import Notice
 from p2pfed.core.peer import PeerCore
 from p2pfed.core.timers import Timer, TimerKind
 from p2pfed.identity import Identity, PeerId
-from p2pfed.messages import Deliver, Heartbeat, Hello, Message, Role, Sighting, SignedHeader
+from p2pfed.messages import (
+    Announce,
+    Deliver,
+    Heartbeat,
+    Hello,
+    Message,
+    Role,
+    Sighting,
+    SignedHeader,
+)
 from p2pfed.wire import frames
+from p2pfed.wire.hashes import content_hash
 from tests.core.peers import START_S, make_config, make_core, make_hello, make_payload
 
 
@@ -200,12 +211,15 @@ class Solo:
         score: float | None = None,
         test_score: float | None = None,
         agreement: float | None = None,
+        unreadable: Collection[PeerId] = (),
     ) -> list[object]:
-        """Finish the integration that was started last; all rows get the same verdict."""
+        """Finish the integration that was started last; all readable rows get the same verdict."""
         started = self.last(StartIntegration)
         weight = 1.0 / (len(started.rows) + 1)
         verdicts = tuple(
-            Verdict(
+            Verdict(peer=row.peer, weight=0.0, reason="codec", offence=OffenceKind.CODEC)
+            if row.peer in unreadable
+            else Verdict(
                 peer=row.peer,
                 weight=weight,
                 reason="",
@@ -251,10 +265,15 @@ class Solo:
     def arrive(self, content_hash: bytes) -> list[object]:
         return self.do(PayloadArrived(content_hash=content_hash))
 
-    def take(self, who: Identity, signed: SignedHeader, payload: bytes = b"row") -> None:
-        """Deliver an update and validate it."""
-        self.deliver(who, signed, payload)
-        self.validate()
+    def take(self, who: Identity, signed: SignedHeader, payload: bytes = b"row") -> list[object]:
+        """Deliver an update and validate it, unless the integration does."""
+        before = len(self.validations)
+        effects = self.deliver(who, signed, payload)
+        return effects + (self.validate() if len(self.validations) > before else [])
+
+    def fetch(self, who: Identity, signed: SignedHeader, payload: bytes = b"row") -> list[object]:
+        """Announce an update that was not pushed, and let its payload arrive."""
+        return self.receive(who, Announce(update=signed)) + self.arrive(content_hash(payload))
 
     def counted(self, what: str) -> int:
         return self.core.status().counters.get(what, 0)

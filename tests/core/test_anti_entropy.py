@@ -261,7 +261,7 @@ def test_in_rounds_both_own_updates_that_can_matter_are_given() -> None:
 def test_an_update_in_doubt_is_not_given_but_its_header_is_proof() -> None:
     peer = greeted()
     update = make_update(CARL)
-    peer.deliver(CARL, update)
+    peer.fetch(CARL, update)
     assert peer.receive(BERT, RequestFull(author=CARL.peer)) == []
     assert peer.receive(BERT, RequestUpdates(update_ids=(update.update_id,))) == [
         Sent(BERT.peer, Announce(update=update))

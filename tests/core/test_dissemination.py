@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pfed.core.config import ScheduleConfig, ScheduleMode
+from p2pfed.core.config import ScheduleConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import (
     CancelFetch,
     DropPayload,
@@ -14,9 +14,9 @@ from p2pfed.core.effects import (
     StorePayload,
 )
 from p2pfed.core.events import JobFailed, OffenceKind, PayloadReference, TrainingFinished
-from p2pfed.core.notices import PeerOffended, UpdatePublished, UpdateRejected
+from p2pfed.core.notices import PeerOffended, RoundFinished, UpdatePublished, UpdateRejected
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX, Limits
-from p2pfed.messages import Announce, Deliver, SignedHeader
+from p2pfed.messages import Announce, Deliver, SignedHeader, UpdateKind
 from p2pfed.wire.hashes import content_hash
 from tests.core.peers import (
     ANNA,
@@ -29,14 +29,20 @@ from tests.core.peers import (
     make_core,
     make_hello,
     make_update,
+    stranger,
 )
-from tests.core.solo import PROGRESS, Saved, Sent, Solo, Told, messages_to, of_kind
+from tests.core.solo import PROGRESS, Saved, Sent, Solo, Told, messages_to, of_kind, row, solo
 
 
-def greeted(*, limits: Limits | None = None, schedule: ScheduleConfig | None = None) -> Solo:
+def greeted(
+    *,
+    limits: Limits | None = None,
+    schedule: ScheduleConfig | None = None,
+    family: UpdateFamily = UpdateFamily.WHOLE,
+) -> Solo:
     """Return a peer in training with the configured neighbors Bert and Carl."""
     config = make_config(neighbors=(BERT, CARL), limits=limits, schedule=schedule)
-    peer = Solo(make_core(config))
+    peer = Solo(make_core(replace(config, family=family)))
     peer.start()
     peer.greet(BERT)
     peer.greet(CARL)
@@ -131,14 +137,26 @@ def test_in_rounds_the_update_before_is_served_until_nobody_can_want_it() -> Non
 # Taking ------------------------------------------------------------------------------------
 
 
-def test_an_inline_update_is_stored_and_validated() -> None:
+STORED = StorePayload(content_hash=content_hash(b"row"), payload=b"row")
+
+
+def test_an_inline_update_is_stored_and_integrated_unseen() -> None:
     peer = greeted()
     update = make_update(BERT)
+    assert peer.deliver(BERT, update) == [STORED]
+    peer.train()
+    assert peer.last(StartIntegration).rows == (row(BERT, update),)
+
+
+@pytest.mark.parametrize("family", [UpdateFamily.DIFFERENCE, UpdateFamily.LEDGER])
+def test_what_others_build_on_is_validated_however_small(family: UpdateFamily) -> None:
+    peer = greeted(family=family)
+    kind = UpdateKind.DIFFERENCE if family is UpdateFamily.DIFFERENCE else UpdateKind.OPERATION
+    update = make_update(BERT, kind=kind)
     assert peer.deliver(BERT, update) == [
-        StorePayload(content_hash=content_hash(b"row"), payload=b"row"),
+        STORED,
         StartValidation(job=2, update_id=update.update_id, header=update.header),
     ]
-    assert peer.validate() == []
 
 
 def test_an_announced_update_is_fetched_and_validated() -> None:
@@ -161,10 +179,7 @@ def test_an_update_of_a_stranger_is_ignored() -> None:
 def test_an_update_that_a_third_peer_passes_on_is_taken() -> None:
     peer = greeted()
     update = make_update(CARL)
-    assert peer.deliver(BERT, update) == [
-        StorePayload(content_hash=content_hash(b"row"), payload=b"row"),
-        StartValidation(job=2, update_id=update.update_id, header=update.header),
-    ]
+    assert peer.deliver(BERT, update) == [STORED]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +205,7 @@ def test_a_wrong_inline_payload_is_the_senders_offence_and_does_not_lose_the_upd
     update = make_update(CARL)
     effects = peer.deliver(BERT, update, b"lie")
     assert blamed(effects) == [(BERT.peer, OffenceKind.SCHEMA)]
-    assert of_kind(peer.deliver(CARL, update), StartValidation)
+    assert peer.deliver(CARL, update) == [STORED]
 
 
 def test_a_payload_above_the_own_limit_is_refused_without_blame() -> None:
@@ -203,24 +218,45 @@ def test_a_payload_above_the_own_limit_is_refused_without_blame() -> None:
 
 def test_an_invalid_payload_is_the_authors_offence_whoever_passed_it_on() -> None:
     peer = greeted()
-    peer.deliver(BERT, make_update(CARL))
+    peer.fetch(BERT, make_update(CARL))
     effects = peer.validate(OffenceKind.CODEC)
     assert blamed(effects) == [(CARL.peer, OffenceKind.CODEC)]
     assert rejected(effects) == ["payload is invalid (codec)"]
     assert of_kind(effects, DropPayload) == [DropPayload(content_hash=content_hash(b"row"))]
-    assert of_kind(peer.deliver(BERT, make_update(CARL)), StartValidation) == []
+    assert peer.deliver(BERT, make_update(CARL)) == []
+
+
+@pytest.mark.parametrize("mode", list(ScheduleMode))
+def test_an_inline_payload_that_nobody_can_read_is_blamed_when_it_is_integrated(
+    mode: ScheduleMode,
+) -> None:
+    peer = greeted(schedule=ScheduleConfig(mode=mode))
+    bad = make_update(CARL, payload=b"bad")
+    peer.deliver(BERT, bad, b"bad")
+    peer.deliver(BERT, make_update(BERT))
+    peer.train()
+    assert len(peer.last(StartIntegration).rows) == 2
+    effects = peer.integrate(unreadable=[CARL.peer])
+    assert blamed(effects) == [(CARL.peer, OffenceKind.CODEC)]
+    assert rejected(effects) == ["payload is invalid (codec)"]
+    assert DropPayload(content_hash=content_hash(b"bad")) in effects
+    (told,) = [it.notice for it in of_kind(effects, Told) if isinstance(it.notice, RoundFinished)]
+    assert [verdict.peer for verdict in told.verdicts] == [BERT.peer]
+    # It is neither wanted nor taken again, and the next update of its author is.
+    assert peer.deliver(BERT, bad, b"bad") == []
+    assert of_kind(peer.deliver(CARL, make_update(CARL, 2, payload=b"2"), b"2"), StorePayload)
 
 
 def test_a_payload_that_this_machine_cannot_validate_is_nobodys_fault() -> None:
     peer = greeted()
-    peer.deliver(BERT, make_update(BERT))
+    peer.fetch(BERT, make_update(BERT))
     job = peer.last(StartValidation).job
     effects = peer.do(JobFailed(job=job, reason="out of memory", cancelled=False))
     assert blamed(effects) == []
     assert rejected(effects) == ["payload could not be validated here"]
     # The next update of the author gets its turn.
     update = make_update(BERT, 2, payload=b"new")
-    assert of_kind(peer.deliver(BERT, update, b"new"), StartValidation)
+    assert of_kind(peer.fetch(BERT, update, b"new"), StartValidation)
 
 
 def test_a_header_that_lies_about_the_size_of_a_payload_is_the_authors_offence() -> None:
@@ -242,7 +278,7 @@ def test_updates_of_a_banned_neighbor_are_neither_kept_nor_taken_from_others() -
     peer = greeted()
     peer.take(CARL, make_update(CARL))
     for number in range(2, 5):
-        peer.deliver(CARL, make_update(CARL, number, payload=b"%d" % number), b"%d" % number)
+        peer.fetch(CARL, make_update(CARL, number, payload=b"%d" % number), b"%d" % number)
         peer.validate(OffenceKind.CODEC)
     update = make_update(CARL, 9, payload=b"nine")
     assert peer.deliver(BERT, update, b"nine") == []
@@ -257,8 +293,8 @@ def test_updates_of_a_banned_neighbor_are_neither_kept_nor_taken_from_others() -
 def test_a_newer_validated_update_replaces_the_older() -> None:
     peer = greeted()
     peer.take(BERT, make_update(BERT, 1, payload=b"one"), b"one")
-    peer.deliver(BERT, make_update(BERT, 2, payload=b"two"), b"two")
-    assert peer.validate() == [DropPayload(content_hash=content_hash(b"one"))]
+    effects = peer.take(BERT, make_update(BERT, 2, payload=b"two"), b"two")
+    assert of_kind(effects, DropPayload) == [DropPayload(content_hash=content_hash(b"one"))]
 
 
 def test_a_replayed_older_update_is_stale() -> None:
@@ -283,24 +319,50 @@ def test_what_waits_is_superseded_and_what_is_under_way_is_finished() -> None:
 
 
 def test_a_flood_of_updates_starts_one_validation_at_a_time() -> None:
+    peer = greeted(family=UpdateFamily.LEDGER)
+    for number in range(1, 50):
+        entry = make_update(BERT, number, kind=UpdateKind.OPERATION, payload=b"%d" % number)
+        peer.deliver(BERT, entry, b"%d" % number)
+    assert len([e for e in peer.effects if isinstance(e, StartValidation)]) == 1
+    (next_one,) = of_kind(peer.validate(), StartValidation)
+    assert next_one.header.sequence == 2
+
+
+def test_a_flood_of_small_models_leaves_the_newest() -> None:
     peer = greeted()
     for number in range(1, 50):
         peer.deliver(BERT, make_update(BERT, number, payload=b"%d" % number), b"%d" % number)
-    assert len([e for e in peer.effects if isinstance(e, StartValidation)]) == 1
-    (newest,) = of_kind(peer.validate(), StartValidation)
+    assert len([e for e in peer.effects if isinstance(e, DropPayload)]) == 48
+    peer.train()
+    (newest,) = peer.last(StartIntegration).rows
     assert newest.header.sequence == 49
+
+
+def test_in_rounds_a_flood_of_small_models_leaves_the_next_ones() -> None:
+    peer = solo(ROUNDS, BERT)
+    peer.start()
+    peer.greet(BERT)
+    for number in range(1, 50):
+        update = make_update(BERT, number, payload=b"%d" % number, round_number=number - 1)
+        peer.deliver(BERT, update, b"%d" % number)
+    limit = Limits().updates_per_author_max
+    assert len([e for e in peer.effects if isinstance(e, DropPayload)]) == 49 - limit
+    for number in range(1, 3):
+        peer.train(b"own %d" % number)
+        (wanted,) = peer.last(StartIntegration).rows
+        assert wanted.header.sequence == number
+        peer.integrate()
 
 
 def test_validations_are_shared_out_in_turn() -> None:
     config = make_config(neighbors=(BERT, CARL, DORA), limits=Limits(validations_max=1))
     peer = Solo(make_core(config))
-    for who in (BERT, CARL, DORA):
+    for who in (BERT, CARL, DORA, stranger(1)):
         peer.greet(who)
-    peer.deliver(BERT, make_update(BERT, 1, payload=b"1"), b"1")
-    peer.deliver(BERT, make_update(BERT, 2, payload=b"2"), b"2")
-    peer.deliver(CARL, make_update(CARL))
-    peer.deliver(BERT, make_update(BERT, 3, payload=b"3"), b"3")  # keeps the place of its second
-    peer.deliver(DORA, make_update(DORA, payload=b"dora"), b"dora")
+    peer.deliver(stranger(1), make_update(stranger(1)))  # the bytes of all of them
+    for who, sequence in ((BERT, 1), (BERT, 2), (CARL, 1), (BERT, 3), (DORA, 1)):
+        # Bert's third keeps the place of its second.
+        peer.receive(who, Announce(update=make_update(who, sequence)))
     peer.validate()
     order = []
     for _ in range(3):
@@ -312,8 +374,8 @@ def test_validations_are_shared_out_in_turn() -> None:
 def test_in_rounds_the_rows_of_two_rounds_are_kept() -> None:
     peer = greeted(schedule=ScheduleConfig(mode=ScheduleMode.SYNCHRONOUS))
     peer.take(BERT, make_update(BERT, 1, payload=b"one"), b"one")
-    peer.deliver(BERT, make_update(BERT, 2, payload=b"two", round_number=1), b"two")
-    assert peer.validate() == []
+    effects = peer.take(BERT, make_update(BERT, 2, payload=b"two", round_number=1), b"two")
+    assert of_kind(effects, DropPayload) == []
 
 
 def test_in_rounds_an_author_far_ahead_keeps_no_more_than_its_share() -> None:
@@ -355,7 +417,7 @@ def test_an_author_that_lost_its_disk_is_heard_under_its_new_incarnation() -> No
     peer.disconnect(BERT)
     peer.greet(BERT, make_hello(incarnation=8))
     reborn = make_update(BERT, 1, payload=b"new", incarnation=8)
-    assert of_kind(peer.deliver(BERT, reborn, b"new"), StartValidation)
+    assert of_kind(peer.deliver(BERT, reborn, b"new"), StorePayload)
 
 
 def test_a_replay_of_an_earlier_life_does_not_silence_the_present_one() -> None:
@@ -365,14 +427,14 @@ def test_a_replay_of_an_earlier_life_does_not_silence_the_present_one() -> None:
     old = make_update(BERT, 99, payload=b"old", incarnation=1)
     assert peer.deliver(CARL, old, b"old") == []
     assert peer.counted("ignored.stale") == 1
-    assert of_kind(peer.deliver(BERT, make_update(BERT)), StartValidation)
+    assert peer.deliver(BERT, make_update(BERT)) == [STORED]
 
 
 def test_a_neighbor_that_changes_its_life_while_connected_is_heard() -> None:
     peer = greeted()
     peer.take(BERT, make_update(BERT, 9))
     reborn = make_update(BERT, 1, payload=b"new", incarnation=8)
-    assert of_kind(peer.deliver(BERT, reborn, b"new"), StartValidation)
+    assert of_kind(peer.deliver(BERT, reborn, b"new"), StorePayload)
 
 
 def test_the_own_updates_of_others_are_ignored_in_this_life() -> None:

@@ -129,8 +129,9 @@ def test_the_other_header_is_given_when_it_is_asked_for() -> None:
     # Carl has seen the one and we the other: his question gets the header that makes his proof.
     peer = greeted()
     peer.take(BERT, ONE)
-    peer.deliver(BERT, make_update(BERT, 5, payload=b"later"), b"later")
-    peer.validate()  # the payload of the first is gone; its header is remembered
+    peer.take(
+        BERT, make_update(BERT, 5, payload=b"later"), b"later"
+    )  # the payload of the first is gone; its header is remembered
     assert peer.receive(CARL, RequestUpdates(update_ids=(ONE.update_id,))) == [
         Sent(CARL.peer, Announce(update=ONE))
     ]

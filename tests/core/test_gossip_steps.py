@@ -54,27 +54,26 @@ def test_a_mixture_is_published_and_mixed_again_before_the_round_ends() -> None:
     first = take(peer, BERT, 1, round_number=0, step=1)
     peer.train(b"trained")
     assert peer.last(StartIntegration) == StartIntegration(
-        job=3, round=0, rows=(first,), degree=1, evaluate=False, test=False
+        job=2, round=0, rows=(first,), degree=1, evaluate=False, test=False
     )
     effects = peer.integrate()
     assert of_kind(effects, Told) == []
-    assert effects[-1] == StartTraining(job=4, round=0, train=False, degree=1)
+    assert effects[-1] == StartTraining(job=3, round=0, train=False, degree=1)
     mixture = make_payload(b"mixed once")
-    effects = peer.do(TrainingFinished(job=4, payload=mixture, loss=None, examples=0))
+    effects = peer.do(TrainingFinished(job=3, payload=mixture, loss=None, examples=0))
     (delivered,) = messages_to(effects, BERT)
     assert isinstance(delivered, Deliver)
     header = delivered.update.header
     assert (header.round, header.gossip_step, header.sequence) == (0, 2, 2)
     assert effects[-1] == Set(TimerKind.DEADLINE, 30.0)
     signed, payload = make_step(BERT, 2, round_number=0, step=2)
-    peer.deliver(BERT, signed, payload)
-    *_, cancelled, integration = peer.validate()
+    *_, cancelled, integration = peer.take(BERT, signed, payload)
     assert cancelled == Cancelled(TimerKind.DEADLINE)
     assert (integration.rows, integration.evaluate) == ((row(BERT, signed),), True)
     (told,) = of_kind(peer.integrate(score=0.5), Told)
     assert isinstance(told.notice, RoundFinished)
     assert (told.notice.round, told.notice.loss) == (0, 0.5)
-    assert peer.last(StartTraining) == StartTraining(job=7, round=1, train=True, degree=1)
+    assert peer.last(StartTraining) == StartTraining(job=5, round=1, train=True, degree=1)
 
 
 def test_who_is_steps_ahead_serves_with_its_next_row() -> None:

@@ -261,7 +261,7 @@ def test_4_memory_stays_bounded_under_a_flood_of_strangers(
         peer.greet(who)
         peer.receive(who, MESSAGES[PeerRecords])
         payload = bytes(1_000) + who.peer
-        peer.deliver(who, make_update(who, payload=payload), payload)
+        peer.fetch(who, make_update(who, payload=payload), payload)
         peer.validate(OffenceKind.CODEC if number % 2 else None)
         peer.receive(who, offered)
         peer.receive(who, RequestFull(author=ANNA.peer))
@@ -374,7 +374,7 @@ def script(peer: Solo) -> list[object]:
     for who in (CARL, BERT, *(stranger(number) for number in range(5))):
         effects += peer.greet(who)
         effects += peer.receive(who, MESSAGES[PeerRecords])
-        effects += peer.deliver(who, make_update(who, payload=who.peer), who.peer)
+        effects += peer.fetch(who, make_update(who, payload=who.peer), who.peer)
     effects += peer.validate()
     effects += peer.train(b"own")
     effects += peer.receive(CARL, MESSAGES[Heads])

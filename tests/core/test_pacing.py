@@ -42,8 +42,8 @@ def test_what_comes_in_a_window_is_integrated_at_its_end() -> None:
     assert peer.train()[-1] == Set(TimerKind.DEADLINE, 7.0)
     of_bert, of_carl = make_update(BERT), make_update(CARL)
     peer.take(BERT, of_bert)
-    peer.deliver(CARL, of_carl)
-    assert of_kind(peer.validate(), StartIntegration) == []
+    effects = peer.take(CARL, of_carl)
+    assert of_kind(effects, StartIntegration) == []
     (integration,) = peer.fire(TimerKind.DEADLINE, after_s=7.0)
     assert integration.rows == (row(BERT, of_bert), row(CARL, of_carl))
 
@@ -74,8 +74,8 @@ def test_a_window_without_rows_ends_all_the_same() -> None:
 def test_a_relay_mixes_when_it_has_something_to_mix_and_not_by_windows() -> None:
     peer = windows(BERT, role=Role.RELAY)
     assert of_kind(peer.train(), Set) == []
-    peer.deliver(BERT, make_update(BERT))
-    assert of_kind(peer.validate(), StartIntegration)
+    effects = peer.take(BERT, make_update(BERT))
+    assert of_kind(effects, StartIntegration)
 
 
 # Arrivals ------------------------------------------------------------------------------------
@@ -86,8 +86,7 @@ def test_so_many_arrivals_begin_an_integration() -> None:
     assert peer.train()[-1] == Set(TimerKind.DEADLINE, 20.0)
     of_bert, of_dora = make_update(BERT), make_update(DORA)
     peer.take(BERT, of_bert)
-    peer.deliver(DORA, of_dora)
-    cancelled, integration = peer.validate()
+    _, cancelled, integration = peer.take(DORA, of_dora)
     assert cancelled == Cancelled(TimerKind.DEADLINE)
     assert integration.rows == (row(BERT, of_bert), row(DORA, of_dora))
 
@@ -102,16 +101,16 @@ def test_a_second_update_of_one_neighbor_is_no_second_arrival() -> None:
     peer = arrivals(2, BERT, CARL)
     peer.train()
     for sequence, payload in ((1, b"one"), (2, b"two")):
-        peer.deliver(BERT, make_update(BERT, sequence, payload=payload), payload)
-        assert of_kind(peer.validate(), StartIntegration) == []
+        effects = peer.take(BERT, make_update(BERT, sequence, payload=payload), payload)
+        assert of_kind(effects, StartIntegration) == []
 
 
 def test_nobody_waits_for_more_arrivals_than_there_are_neighbors() -> None:
     peer = arrivals(5, BERT, CARL)
     peer.train()
     peer.take(BERT, make_update(BERT))
-    peer.deliver(CARL, make_update(CARL))
-    assert of_kind(peer.validate(), StartIntegration)
+    effects = peer.take(CARL, make_update(CARL))
+    assert of_kind(effects, StartIntegration)
     alone = arrivals(1)
     assert of_kind(alone.train(), StartIntegration)
 
@@ -129,12 +128,12 @@ def test_who_let_a_deadline_pass_is_not_waited_for_until_it_sends_again() -> Non
     (integration,) = peer.fire(TimerKind.DEADLINE, after_s=20.0)
     assert len(integration.rows) == 1
     finish_integration(peer)
-    peer.deliver(BERT, make_update(BERT, 2, payload=b"two"), b"two")
-    assert of_kind(peer.validate(), StartIntegration)  # Carl is late
+    effects = peer.take(BERT, make_update(BERT, 2, payload=b"two"), b"two")
+    assert of_kind(effects, StartIntegration)  # Carl is late
     finish_integration(peer)
     peer.take(CARL, make_update(CARL))
-    peer.deliver(BERT, make_update(BERT, 3, payload=b"three"), b"three")
-    assert of_kind(peer.validate(), StartIntegration)
+    effects = peer.take(BERT, make_update(BERT, 3, payload=b"three"), b"three")
+    assert of_kind(effects, StartIntegration)
     finish_integration(peer)
-    peer.deliver(BERT, make_update(BERT, 4, payload=b"four"), b"four")
-    assert of_kind(peer.validate(), StartIntegration) == []  # and waited for again
+    effects = peer.take(BERT, make_update(BERT, 4, payload=b"four"), b"four")
+    assert of_kind(effects, StartIntegration) == []  # and waited for again

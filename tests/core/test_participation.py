@@ -70,8 +70,7 @@ def do_round(peer: Solo, number: int, *senders: Identity) -> dict[bytes, float]:
     """Let neighbors send something in a round; return how much their rows count."""
     for who in senders:
         payload = b"%d of %d" % (number, who.peer[0])
-        peer.deliver(who, make_update(who, number + 1, payload=payload), payload)
-        peer.validate()
+        peer.take(who, make_update(who, number + 1, payload=payload), payload)
     peer.train(b"own %d" % number)
     importances = {it.peer: it.importance for it in peer.last(StartIntegration).rows}
     peer.integrate()

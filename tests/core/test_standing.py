@@ -31,7 +31,7 @@ def test_without_a_policy_everybody_counts_alike() -> None:
     peer = make_peer(None)
     effects = do_round(peer, 0, HONEST)
     assert caps(peer) == dict.fromkeys(HONEST)
-    assert of_kind(effects, Saved) == [Saved(PROGRESS, model_job=5)]
+    assert of_kind(effects, Saved) == [Saved(PROGRESS, model_job=2)]
 
 
 def test_a_stranger_is_looked_at_before_it_counts() -> None:
@@ -40,7 +40,7 @@ def test_a_stranger_is_looked_at_before_it_counts() -> None:
     assert caps(peer) == dict.fromkeys(HONEST, 0.0)
     # The same transaction as the model that depends on it.
     keys = (*PROGRESS, *(key_of(neighbor) for neighbor in NEIGHBORS))
-    assert of_kind(effects, Saved) == [Saved(keys, model_job=5)]
+    assert of_kind(effects, Saved) == [Saved(keys, model_job=2)]
     for number in range(1, 4):
         do_round(peer, number, HONEST)
     assert min(cap for cap in caps(peer).values() if cap is not None) > 0.1

@@ -1,7 +1,7 @@
 """Rounds of a peer that waits for its neighbors: for whom, and for how long."""
 
 from p2pfed.core.config import ScheduleConfig, ScheduleMode
-from p2pfed.core.effects import StartIntegration
+from p2pfed.core.effects import StartIntegration, StorePayload
 from p2pfed.core.events import PayloadFailed
 from p2pfed.core.timers import TimerKind
 from p2pfed.messages import Announce, Heartbeat
@@ -18,11 +18,11 @@ def test_a_synchronous_round_waits_for_all_neighbors() -> None:
     assert peer.train()[-1] == Set(TimerKind.DEADLINE, 30.0)
     of_carl, of_bert = make_update(CARL), make_update(BERT)
     peer.take(CARL, of_carl)
-    peer.deliver(BERT, of_bert)
-    assert peer.validate() == [
+    assert peer.take(BERT, of_bert) == [
+        StorePayload(content_hash=content_hash(b"row"), payload=b"row"),
         Cancelled(TimerKind.DEADLINE),
         StartIntegration(
-            job=4,
+            job=2,
             round=0,
             rows=(row(BERT, of_bert), row(CARL, of_carl)),
             degree=2,
@@ -133,8 +133,8 @@ def test_what_a_neighbor_that_is_done_has_learned_is_waited_for_if_nothing_of_it
     peer.greet(BERT)
     peer.train()
     assert peer.receive(BERT, Heartbeat(active=False, sightings=())) == []
-    peer.deliver(BERT, make_update(BERT, 9, round_number=8))
-    assert of_kind(peer.validate(), StartIntegration)
+    effects = peer.take(BERT, make_update(BERT, 9, round_number=8))
+    assert of_kind(effects, StartIntegration)
 
 
 def test_the_last_row_of_a_neighbor_that_is_done_is_waited_for_while_it_is_on_its_way() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import robust
-from p2pfed.core.events import Verdict
+from p2pfed.core.events import OffenceKind, Verdict
 from p2pfed.errors import ConfigError, LocalError, RemoteError, SchemaError, SpecMismatch
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import DecodeCache
@@ -263,7 +263,9 @@ def test_a_row_that_cannot_be_decoded_is_left_out() -> None:
     neighbors.payloads[broken.payload_hash] = b"garbage"
     bench = make_bench()
     outcome = bench.integrate(integration(neighbors.headers), neighbors.payloads.__getitem__)
-    assert outcome.verdicts[0] == Verdict(peer=make_peer(1), weight=0.0, reason="frame")
+    assert outcome.verdicts[0] == Verdict(
+        peer=make_peer(1), weight=0.0, reason="frame", offence=OffenceKind.FRAME
+    )
     assert outcome.verdicts[1].weight > 0
     only = integration({make_peer(1): broken})
     assert bench.integrate(only, neighbors.payloads.__getitem__).own_weight == 1.0

@@ -51,7 +51,7 @@ def record_solo(path, *, entropy=b"first life", records=None, ends=True):
     peer.start()
     peer.greet(BERT)
     peer.train()
-    peer.deliver(BERT, make_update(BERT))
+    peer.fetch(BERT, make_update(BERT))
     peer.validate()
     peer.integrate(score=0.5)
     if ends:

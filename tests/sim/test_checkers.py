@@ -143,7 +143,7 @@ def test_timers_that_pile_up() -> None:
         timer = Timer(kind=TimerKind.LINGER, generation=next(generation))
         return [*effects, SetTimer(timer=timer, delay_s=1e6)]
 
-    run_until_tripped(make_spoiled_world(spoil), "BoundedState")
+    run_until_tripped(make_spoiled_world(spoil, rounds_max=60), "BoundedState")
 
 
 @pytest.mark.parametrize("own_weight", [1.01, -0.01, math.nan, math.inf])

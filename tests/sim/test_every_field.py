@@ -103,7 +103,10 @@ OF_MESSAGES: Final[dict[str, tuple[Overrides, Overrides]]] = {
         {"schedule.evaluate_every_rounds": 1},
         {"compute.evaluation_s": 0.2},
     ),
-    "compute.validation_s": ({}, {"compute.validation_s": 0.02}),
+    "compute.validation_s": (
+        {"task.hidden_size": 128},  # payloads that do not fit into frames
+        {"compute.validation_s": 0.02},
+    ),
     "compute.jitter_ratio": ({}, {"compute.jitter_ratio": 0.2}),
     "compute.start_spread_s": ({}, {"compute.start_spread_s": 0.2}),
     "compute.clock_spread_s": ({}, {"compute.clock_spread_s": 5.0}),
