@@ -3,8 +3,9 @@
 `p2pfed.wire` turns them into bytes and back; docs/wire.md is the byte-level description.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from p2pfed.identity import PeerId
 
@@ -35,8 +36,7 @@ class GoodbyeReason(StrEnum):
     BANNED = "banned"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateHeader:
+class UpdateHeader(Struct, frozen=True, kw_only=True):
     """Everything about an update but its payload.
 
     Attributes:
@@ -81,8 +81,7 @@ class UpdateHeader:
                 return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedHeader:
+class SignedHeader(Struct, frozen=True, kw_only=True):
     """A header as it travels: the exact bytes that were signed, and the signature.
 
     Attributes:
@@ -98,8 +97,7 @@ class SignedHeader:
     update_id: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """The newest update of an author that somebody holds."""
 
     author: PeerId
@@ -107,8 +105,7 @@ class Head:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Sighting(Struct, frozen=True, kw_only=True):
     """The id of the newest update of an author that somebody holds."""
 
     author: PeerId
@@ -117,8 +114,7 @@ class Sighting:
     update_id: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerRecord:
+class PeerRecord(Struct, frozen=True, kw_only=True):
     """Where a peer can be dialed, signed by that peer.
 
     Attributes:
@@ -136,8 +132,7 @@ class PeerRecord:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
+class Hello(Struct, frozen=True, kw_only=True):
     """First frame in each direction of a connection.
 
     Attributes:
@@ -164,23 +159,20 @@ class Hello:
     newest_of_yours: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announce:
+class Announce(Struct, frozen=True, kw_only=True):
     """An update exists; its payload can be fetched from the sender by hash."""
 
     update: SignedHeader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deliver:
+class Deliver(Struct, frozen=True, kw_only=True):
     """An update with its payload inline."""
 
     update: SignedHeader
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heads:
+class Heads(Struct, frozen=True, kw_only=True):
     """A version vector, or a page of one.
 
     Attributes:
@@ -195,15 +187,13 @@ class Heads:
     cursor: tuple[PeerId, int] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestUpdates:
+class RequestUpdates(Struct, frozen=True, kw_only=True):
     """Asks for updates by id."""
 
     update_ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestRange:
+class RequestRange(Struct, frozen=True, kw_only=True):
     """Asks for the updates of an author whose sequence lies in [first, last]."""
 
     author: PeerId
@@ -212,8 +202,7 @@ class RequestRange:
     last: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFull:
+class RequestFull(Struct, frozen=True, kw_only=True):
     """Asks for the newest update of an author, whole.
 
     Attributes:
@@ -223,8 +212,7 @@ class RequestFull:
     author: PeerId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestHeads:
+class RequestHeads(Struct, frozen=True, kw_only=True):
     """Asks for the page of the version vector that follows a cursor.
 
     Attributes:
@@ -234,8 +222,7 @@ class RequestHeads:
     after: tuple[PeerId, int] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True, kw_only=True):
     """Says that the sender lives, and what it saw of others.
 
     Attributes:
@@ -248,23 +235,20 @@ class Heartbeat:
     sightings: tuple[Sighting, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """Two different headers with the same author, incarnation and sequence: self-verifying."""
 
     first: SignedHeader
     second: SignedHeader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerRecords:
+class PeerRecords(Struct, frozen=True, kw_only=True):
     """Where other peers can be dialed."""
 
     records: tuple[PeerRecord, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goodbye:
+class Goodbye(Struct, frozen=True, kw_only=True):
     """The sender closes the connection, and why."""
 
     reason: GoodbyeReason

@@ -1,8 +1,9 @@
 """One reading of each frame for a whole world: neighbors get the same bytes, and often at once."""
 
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import Any, Final, Generic, Self, TypeVar, final
+
+from msgspec.structs import replace
 
 from p2pfed.messages import Deliver, Message, PeerRecord, PeerRecords, SignedHeader, UpdateHeader
 from p2pfed.wire.reading import PLAIN

@@ -86,8 +86,8 @@ class Trace:
                 kind = b"" if event.is_full else b"difference"
                 return event.payload.content_hash + kind + repr(numbers).encode()
             case _:
-                # Numbers, texts, bytes and tuples of frozen dataclasses: repr is one to one, and
-                # the same in every process.
+                # Numbers, texts, bytes and tuples of structs: repr is one to one, and the same in
+                # every process.
                 return repr(event).encode()
 
     def _frame_hash(self, frame: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """Events and messages as people read them: peers by number, hashes by their first digits."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
 
 from p2pfed.core.events import Event, FrameReceived
 from p2pfed.errors import RemoteError
@@ -38,12 +39,12 @@ def _frame(event: FrameReceived, numbers: Mapping[PeerId, int]) -> str:
     return f"{type(message).__name__} {sender}: {_fields(message, numbers)}"
 
 
-def _fields(record: Any, numbers: Mapping[PeerId, int]) -> str:
+def _fields(record: Struct, numbers: Mapping[PeerId, int]) -> str:
     """Return the fields that say something; those without a value are left out."""
     if isinstance(record, SignedHeader):
         values = [(name, getattr(record.header, name)) for name in _HEADER_FIELDS]
     else:
-        values = [(it.name, getattr(record, it.name)) for it in fields(record)]
+        values = [(name, getattr(record, name)) for name in record.__struct_fields__]
     return ", ".join(
         f"{name}={_value(value, numbers)}"
         for name, value in values
@@ -65,7 +66,7 @@ def _value(value: object, numbers: Mapping[PeerId, int]) -> str:
             return f"({', '.join(items)}{f' and {more} more' if more else ''})"
         case str() if type(value) is str:
             return repr(value)  # of a peer: it may hold line ends
-        case _ if is_dataclass(value):
+        case Struct():
             return f"({_fields(value, numbers)})"
         case _:
             return str(value)

@@ -1,6 +1,6 @@
 """Everything that a peer can ask its driver to do: the output of `PeerCore.handle`."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from p2pfed.core.notices import Notice
 from p2pfed.core.timers import Timer
@@ -8,8 +8,7 @@ from p2pfed.identity import PeerId
 from p2pfed.messages import UpdateHeader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """A durable key and value.
 
     Attributes:
@@ -21,8 +20,7 @@ class Record:
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnPlace:
+class OwnPlace(Struct, frozen=True, kw_only=True):
     """Where the chain of own updates stands; the next difference builds on its end.
 
     Attributes:
@@ -36,8 +34,7 @@ class OwnPlace:
     needs_full: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntegrationRow:
+class IntegrationRow(Struct, frozen=True, kw_only=True):
     """One neighbor's update as input of an integration.
 
     Attributes:
@@ -61,47 +58,41 @@ class IntegrationRow:
     is_probed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendFrame:
+class SendFrame(Struct, frozen=True, kw_only=True):
     """Send a frame on the control stream of a connected peer."""
 
     peer: PeerId
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetTimer:
+class SetTimer(Struct, frozen=True, kw_only=True):
     """Hand back `timer` after `delay_s` seconds."""
 
     timer: Timer
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelTimer:
+class CancelTimer(Struct, frozen=True, kw_only=True):
     """Forget a timer; a late `TimerFired` does no harm."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dial:
+class Dial(Struct, frozen=True, kw_only=True):
     """Connect to a peer at one of its addresses, tried in order."""
 
     peer: PeerId
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disconnect:
+class Disconnect(Struct, frozen=True, kw_only=True):
     """Close the connection to a peer after what was sent to it before has left."""
 
     peer: PeerId
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Save:
+class Save(Struct, frozen=True, kw_only=True):
     """Make records durable in one transaction before any later effect of the list starts.
 
     Attributes:
@@ -115,23 +106,20 @@ class Save:
     best_model: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorePayload:
+class StorePayload(Struct, frozen=True, kw_only=True):
     """Keep a payload that arrived inline; its hash has been checked."""
 
     content_hash: bytes
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropPayload:
+class DropPayload(Struct, frozen=True, kw_only=True):
     """Forget a payload. No job that runs needs it; an upload under way may finish."""
 
     content_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchPayload:
+class FetchPayload(Struct, frozen=True, kw_only=True):
     """Fetch a payload from a connected peer, checking length and hash.
 
     It is answered once, by `PayloadArrived` or `PayloadFailed`. There is never a second fetch of
@@ -150,15 +138,13 @@ class FetchPayload:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelFetch:
+class CancelFetch(Struct, frozen=True, kw_only=True):
     """Stop fetching a payload, without an answer, and forget what arrived of it."""
 
     content_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerPayload:
+class AnswerPayload(Struct, frozen=True, kw_only=True):
     """Answer a `PayloadWanted`.
 
     Attributes:
@@ -174,8 +160,7 @@ class AnswerPayload:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartValidation:
+class StartValidation(Struct, frozen=True, kw_only=True):
     """Decode the payload of an update and check it against the genesis.
 
     Answered by `ValidationFinished`, or by `JobFailed` when this machine could not do it.
@@ -195,8 +180,7 @@ class StartValidation:
     is_here: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartTraining:
+class StartTraining(Struct, frozen=True, kw_only=True):
     """Take the round's local steps on the own model, then encode it as a payload.
 
     Attributes:
@@ -214,8 +198,7 @@ class StartTraining:
     own: OwnPlace | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartIntegration:
+class StartIntegration(Struct, frozen=True, kw_only=True):
     """Integrate neighbors' rows into the own model.
 
     Attributes:
@@ -243,15 +226,13 @@ class StartIntegration:
     last_lives: tuple[tuple[PeerId, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelJob:
+class CancelJob(Struct, frozen=True, kw_only=True):
     """Stop a job soon; it answers with `JobFailed(cancelled=True)` or with its result."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notify:
+class Notify(Struct, frozen=True, kw_only=True):
     """Tell the application."""
 
     notice: Notice

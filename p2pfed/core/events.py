@@ -1,8 +1,9 @@
 """Everything that can happen to a peer: the input of `PeerCore.handle`."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from p2pfed.core.timers import Timer
 from p2pfed.identity import PeerId
@@ -35,8 +36,7 @@ class Command(StrEnum):
     LEAVE = "leave"  # say goodbye now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayloadReference:
+class PayloadReference(Struct, frozen=True, kw_only=True):
     """A payload that the driver holds.
 
     Attributes:
@@ -50,8 +50,7 @@ class PayloadReference:
     inline: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class Evaluation(Struct, frozen=True, kw_only=True):
     """Quality of the own model on validation data (decides) and on test data (reported only).
 
     Attributes:
@@ -65,8 +64,7 @@ class Evaluation:
     test_score: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What integration made of one neighbor's row.
 
     Attributes:
@@ -90,8 +88,7 @@ class Verdict:
     offence: OffenceKind | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerConnected:
+class PeerConnected(Struct, frozen=True, kw_only=True):
     """A control stream to the peer is open, in whichever direction it was dialed.
 
     Attributes:
@@ -103,45 +100,39 @@ class PeerConnected:
     remote_address: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerDisconnected:
+class PeerDisconnected(Struct, frozen=True, kw_only=True):
     """The control stream to the peer is gone."""
 
     peer: PeerId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialFailed:
+class DialFailed(Struct, frozen=True, kw_only=True):
     """A `Dial` did not lead to a connection."""
 
     peer: PeerId
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameReceived:
+class FrameReceived(Struct, frozen=True, kw_only=True):
     """A frame arrived on the control stream of the peer."""
 
     peer: PeerId
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimerFired:
+class TimerFired(Struct, frozen=True, kw_only=True):
     """A timer set by `SetTimer` ran out."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayloadArrived:
+class PayloadArrived(Struct, frozen=True, kw_only=True):
     """A fetched payload is in the payload store; length and hash are right."""
 
     content_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayloadFailed:
+class PayloadFailed(Struct, frozen=True, kw_only=True):
     """A fetch ended without the payload.
 
     Attributes:
@@ -157,8 +148,7 @@ class PayloadFailed:
     offence: OffenceKind | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayloadWanted:
+class PayloadWanted(Struct, frozen=True, kw_only=True):
     """A peer asks for a payload from an offset; answer with `AnswerPayload` and this token."""
 
     peer: PeerId
@@ -167,24 +157,21 @@ class PayloadWanted:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadEnded:
+class UploadEnded(Struct, frozen=True, kw_only=True):
     """A transfer that `AnswerPayload` allowed has ended, well or not."""
 
     peer: PeerId
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationFinished:
+class ValidationFinished(Struct, frozen=True, kw_only=True):
     """The payload of an update was decoded, or why it was not."""
 
     job: int
     offence: OffenceKind | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingFinished:
+class TrainingFinished(Struct, frozen=True, kw_only=True):
     """Local steps are done and their result is encoded and stored.
 
     Attributes:
@@ -202,8 +189,7 @@ class TrainingFinished:
     is_full: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntegrationFinished:
+class IntegrationFinished(Struct, frozen=True, kw_only=True):
     """The rows were integrated into the own model.
 
     Attributes:
@@ -218,11 +204,10 @@ class IntegrationFinished:
     verdicts: tuple[Verdict, ...]
     own_weight: float
     evaluation: Evaluation | None = None
-    note: str = field(default="")
+    note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFailed:
+class JobFailed(Struct, frozen=True, kw_only=True):
     """A job raised on this machine; no peer is to blame.
 
     Attributes:
@@ -238,8 +223,7 @@ class JobFailed:
     budget_spent: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandGiven:
+class CommandGiven(Struct, frozen=True, kw_only=True):
     """The application or operator asked for something."""
 
     command: Command

@@ -1,7 +1,8 @@
 """What a peer tells its application: progress, trouble, and the end."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from p2pfed.core.events import Evaluation, OffenceKind, Verdict
 from p2pfed.identity import PeerId
@@ -24,23 +25,20 @@ class StopReason(StrEnum):
         return self in (StopReason.FAILED, StopReason.NEIGHBORS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeighborJoined:
+class NeighborJoined(Struct, frozen=True, kw_only=True):
     """A neighbor of the same run is connected and has said hello."""
 
     peer: PeerId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeighborLost:
+class NeighborLost(Struct, frozen=True, kw_only=True):
     """A neighbor is gone; it will be dialed again if it can be."""
 
     peer: PeerId
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeighborUnreachable:
+class NeighborUnreachable(Struct, frozen=True, kw_only=True):
     """A configured neighbor could not be dialed so many times in a row; it is tried again."""
 
     peer: PeerId
@@ -48,8 +46,7 @@ class NeighborUnreachable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeighborsAwaited:
+class NeighborsAwaited(Struct, frozen=True, kw_only=True):
     """A peer waits for neighbors before it trains; told anew whenever one comes or goes.
 
     Attributes:
@@ -67,16 +64,14 @@ class NeighborsAwaited:
     is_over: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerRefused:
+class PeerRefused(Struct, frozen=True, kw_only=True):
     """A stranger was turned away, and why: the text names the first differing genesis field."""
 
     peer: PeerId
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundFinished:
+class RoundFinished(Struct, frozen=True, kw_only=True):
     """A round is trained, published and integrated.
 
     Attributes:
@@ -96,8 +91,7 @@ class RoundFinished:
     note: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdatePublished:
+class UpdatePublished(Struct, frozen=True, kw_only=True):
     """An own update left for the neighbors."""
 
     round: int
@@ -105,16 +99,14 @@ class UpdatePublished:
     payload_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateRejected:
+class UpdateRejected(Struct, frozen=True, kw_only=True):
     """A neighbor's update was not taken."""
 
     peer: PeerId
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerOffended:
+class PeerOffended(Struct, frozen=True, kw_only=True):
     """A peer broke the protocol; `banned_s` is positive when it is banned for that long."""
 
     peer: PeerId
@@ -123,15 +115,13 @@ class PeerOffended:
     banned_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncarnationStarted:
+class IncarnationStarted(Struct, frozen=True, kw_only=True):
     """This peer goes on under a new incarnation because a neighbor knows newer updates of it."""
 
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogsLeftOut:
+class LogsLeftOut(Struct, frozen=True, kw_only=True):
     """At a limit, logs are left out: models of peers of a ledger may differ from now on.
 
     Attributes:
@@ -141,15 +131,13 @@ class LogsLeftOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReputationLost:
+class ReputationLost(Struct, frozen=True, kw_only=True):
     """Saved reputation of neighbors could not be read; they are strangers again, bans included."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartIdle:
+class PartIdle(Struct, frozen=True, kw_only=True):
     """A part that the run file switches on has nothing to do for now, and why.
 
     Attributes:
@@ -161,30 +149,26 @@ class PartIdle:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartActive:
+class PartActive(Struct, frozen=True, kw_only=True):
     """A part that was told to be idle does its work from now on."""
 
     part: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobTrouble:
+class JobTrouble(Struct, frozen=True, kw_only=True):
     """A job failed on this machine; it is tried again after a pause, at most a few times."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """Training has ended; the peer goes on serving for the linger time."""
 
     reason: StopReason
     rounds: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Left(Struct, frozen=True, kw_only=True):
     """The peer has said goodbye; the driver may close."""
 
 

@@ -1,6 +1,6 @@
 """What goes into a core and what comes out of it as values that JSON has, and back.
 
-The annotations of the dataclasses decide how a field is written, so that a new event or field needs
+The annotations of the classes decide how a field is written, so that a new event or field needs
 nothing here. Bytes are base64, numbers that JSON does not have are `nan`, `inf` and `-inf`, one of
 several classes is its name and its fields.
 """
@@ -15,6 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, NewType, Union, get_args, get_origin, get_type_hints
 
 from blake3 import blake3
+from msgspec import Struct, structs
 
 from p2pfed.core.config import CoreConfig
 from p2pfed.core.effects import Effect
@@ -101,8 +102,8 @@ def _writer(hint: Any, bytes_max: int | None) -> _Write:
     hint = _plain_hint(hint)
     if hint is bytes or hint is PeerId:
         return write_bytes if bytes_max is None else lambda data: _abridged(data, bytes_max)
-    if dataclasses.is_dataclass(hint):
-        return _dataclass_writer(hint, bytes_max)
+    if _has_fields(hint):
+        return _fields_writer(hint, bytes_max)
     if get_origin(hint) is tuple:
         return _tuple_writer(hint, bytes_max)
     if get_origin(hint) in _UNIONS:
@@ -112,9 +113,9 @@ def _writer(hint: Any, bytes_max: int | None) -> _Write:
     return _SIMPLE[hint]
 
 
-def _dataclass_writer(kind: Any, bytes_max: int | None) -> _Write:
+def _fields_writer(kind: Any, bytes_max: int | None) -> _Write:
     hints = get_type_hints(kind)
-    writers = [(it.name, _writer(hints[it.name], bytes_max)) for it in dataclasses.fields(kind)]
+    writers = [(name, _writer(hints[name], bytes_max)) for name in _fields(kind)]
     return lambda value: {name: write(getattr(value, name)) for name, write in writers}
 
 
@@ -160,8 +161,8 @@ def _reader(hint: Any) -> _Read:
     hint = _plain_hint(hint)
     if hint is PeerId:
         return _read_peer
-    if dataclasses.is_dataclass(hint):
-        return _dataclass_reader(hint)
+    if _has_fields(hint):
+        return _fields_reader(hint)
     if get_origin(hint) is tuple:
         return _tuple_reader(hint)
     if get_origin(hint) in _UNIONS:
@@ -175,10 +176,10 @@ def _reader(hint: Any) -> _Read:
     return lambda value: _of_type(value, hint)
 
 
-def _dataclass_reader(kind: Any) -> _Read:
+def _fields_reader(kind: Any) -> _Read:
     hints = get_type_hints(kind)
-    readers = {it.name: _reader(hints[it.name]) for it in dataclasses.fields(kind)}
-    needed = {it.name for it in dataclasses.fields(kind) if not _has_default(it)}
+    readers = {name: _reader(hints[name]) for name in _fields(kind)}
+    needed = {name for name, is_needed in _fields(kind).items() if is_needed}
 
     def read(value: Plain) -> Any:
         fields = _of_type(value, dict)
@@ -252,9 +253,17 @@ def _of_type(value: Plain, kind: type) -> Any:
     return value
 
 
-def _has_default(field: Any) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is not missing or field.default_factory is not missing
+def _has_fields(hint: Any) -> bool:
+    """Return whether it is a class with fields: a struct, or a dataclass as of configurations."""
+    return dataclasses.is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, Struct))
+
+
+def _fields(kind: Any) -> dict[str, bool]:
+    """Return the names of the fields of such a class, and whether each has to be given."""
+    if issubclass(kind, Struct):
+        return {it.name: it.required for it in structs.fields(kind)}
+    fields, missing = dataclasses.fields(kind), dataclasses.MISSING
+    return {it.name: it.default is missing and it.default_factory is missing for it in fields}
 
 
 def _plain_hint(hint: Any) -> Any:

@@ -1,8 +1,11 @@
 """What neighbors have earned by what they sent before, and how much they may count therefore."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from p2pfed.core.config import CoreConfig, StandingConfig
 from p2pfed.core.effects import IntegrationRow, Record
@@ -32,8 +35,7 @@ _WITHOUT_MASS: Final = (
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """What an integration is to do with one neighbor.
 
     Attributes:

@@ -1,7 +1,8 @@
 """Timers as data: set by an effect, handed back as an event."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from p2pfed.identity import PeerId
 
@@ -19,8 +20,7 @@ class TimerKind(StrEnum):
     RETRY = "retry"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timer:
+class Timer(Struct, frozen=True, kw_only=True):
     """Names one setting of one timer.
 
     Attributes:

@@ -1,7 +1,8 @@
 """The one training or integration job that a peer may have under way."""
 
-from dataclasses import replace
 from typing import final
+
+from msgspec.structs import replace
 
 from p2pfed.core.effects import CancelJob, StartIntegration, StartTraining
 from p2pfed.core.idleness import Idleness

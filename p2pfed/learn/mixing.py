@@ -3,9 +3,10 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, final
+
+from msgspec import Struct
 
 from p2pfed.errors import SchemaError
 
@@ -16,8 +17,7 @@ _CAP_MEDIANS: Final = 2.0  # guess: honest peers of one run rarely hold more, a 
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """What a peer says of itself; nothing checks it, so no weight may hang on it without a bound.
 
     Attributes:

@@ -3,9 +3,9 @@
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, final
 
+from msgspec.structs import replace
 from typing_extensions import override
 
 from p2pfed.identity import Identity, PeerId

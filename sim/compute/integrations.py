@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Final, final
 
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from p2pfed.core.effects import StartIntegration
@@ -92,7 +93,7 @@ class Integration:
         """
         learner = self.bench.learner
         before = learner.vector()
-        unasked = replace(self.effect, evaluate=False, test=False)
+        unasked = structs.replace(self.effect, evaluate=False, test=False)
         outcome = self.bench.integrate(unasked, self.load_payload)
         vector = learner.vector()
         learner.load_vector(before)

@@ -1,10 +1,10 @@
 """`p2pfed init --from`: a newcomer learns from a member what the run agrees on, and checks it."""
 
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from p2pfed.config.files import load
 from p2pfed.config.learning import assemble

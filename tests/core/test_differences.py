@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from p2pfed.core.config import ScheduleConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import IntegrationRow, OwnPlace, StartIntegration, StartTraining
 from p2pfed.core.events import GAP, IntegrationFinished, TrainingFinished, Verdict
@@ -41,7 +43,7 @@ def make_peer(
 
 def difference(author: Identity, sequence: int, *, base: int | None = None) -> SignedHeader:
     """Return a difference; its payload is b"row"."""
-    header = replace(
+    header = structs.replace(
         make_update(author, sequence).header,
         kind=UpdateKind.DIFFERENCE,
         base=sequence - 1 if base is None else base,
@@ -108,7 +110,7 @@ def test_own_updates_build_on_each_other() -> None:
     assert place == OwnPlace(incarnation=first.incarnation, sequence=1, needs_full=False)
     second = published(publish(peer, b"two"), BERT).header
     assert (second.kind, second.sequence, second.base) == (UpdateKind.DIFFERENCE, 2, 1)
-    assert peer.last(StartIntegration).own == replace(place, sequence=2)
+    assert peer.last(StartIntegration).own == structs.replace(place, sequence=2)
 
 
 def test_the_bench_says_what_is_full() -> None:
@@ -313,7 +315,7 @@ def test_rounds_in_step_have_their_rows_whatever_was_ahead() -> None:
     peer.greet(CARL)
     for number in range(2):
         for who in (BERT, CARL):
-            header = replace(
+            header = structs.replace(
                 make_update(who, number + 1, round_number=number).header,
                 kind=UpdateKind.DIFFERENCE,
                 base=number,
@@ -331,11 +333,11 @@ def test_a_full_update_ends_the_gap_of_an_author_that_is_rounds_ahead() -> None:
     peer = make_peer(BERT, schedule=schedule)
     peer.start()
     peer.greet(BERT)
-    ahead = replace(difference(BERT, 5).header, round=4)
+    ahead = structs.replace(difference(BERT, 5).header, round=4)
     peer.take(BERT, headers.sign(ahead, BERT))
     publish(peer, b"own 0")
     integrate(peer, gaps=(BERT,))
-    full = replace(make_update(BERT, 7, round_number=6).header, kind=UpdateKind.FULL)
+    full = structs.replace(make_update(BERT, 7, round_number=6).header, kind=UpdateKind.FULL)
     peer.take(BERT, headers.sign(full, BERT))
     publish(peer, b"own 1")
     assert rows(peer) == {BERT.peer: [7]}
@@ -347,7 +349,7 @@ def test_payloads_of_a_chain_are_kept_while_it_is_integrated() -> None:
     peer.greet(BERT)
     payloads = [b"one", b"two"]
     for sequence, payload in enumerate(payloads, start=1):
-        header = replace(
+        header = structs.replace(
             difference(BERT, sequence).header,
             payload_hash=content_hash(payload),
             payload_bytes=len(payload),

@@ -1,6 +1,6 @@
 """Rounds in which what one training made is published and mixed more than once."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from p2pfed.core.config import ScheduleConfig, ScheduleMode
 from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining

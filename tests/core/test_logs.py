@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from p2pfed.core.config import CoreConfig, ScheduleConfig, UpdateFamily
 from p2pfed.core.effects import StartIntegration
 from p2pfed.core.equivocation import make_evidence
@@ -47,7 +49,7 @@ def entry(
     author: Identity, sequence: int = 1, *, life: int = LIFE, payload: bytes = b"row"
 ) -> SignedHeader:
     header = make_update(author, sequence, payload=payload, incarnation=life).header
-    return headers.sign(replace(header, kind=UpdateKind.OPERATION), author)
+    return headers.sign(structs.replace(header, kind=UpdateKind.OPERATION), author)
 
 
 def take(peer: Solo, who: Identity, signed: SignedHeader, payload: bytes = b"row") -> list[object]:

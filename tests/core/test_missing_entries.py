@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from p2pfed.core.config import ScheduleConfig, UpdateFamily
 from p2pfed.core.effects import StartIntegration
 from p2pfed.core.events import GAP, IntegrationFinished, PayloadFailed, Verdict
@@ -34,7 +36,7 @@ def greeted() -> Solo:
 
 def entry(sequence: int, author: Identity = BERT) -> SignedHeader:
     header = make_update(author, sequence, payload=b"row").header
-    return headers.sign(replace(header, kind=UpdateKind.OPERATION), author)
+    return headers.sign(structs.replace(header, kind=UpdateKind.OPERATION), author)
 
 
 def page(sequence: int, author: Identity = BERT) -> Heads:

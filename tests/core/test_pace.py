@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import cache
 
+from msgspec import structs
+
 from p2pfed.core.config import ScheduleConfig, UpdateFamily
 from p2pfed.core.notices import PeerOffended
 from p2pfed.identity import Identity
@@ -38,7 +40,7 @@ def greeted(identity: Identity, *others: Identity) -> Solo:
 @cache
 def entries(author: Identity, count: int) -> list[SignedHeader]:
     bare = [make_update(author, number + 1).header for number in range(count)]
-    return [headers.sign(replace(it, kind=UpdateKind.OPERATION), author) for it in bare]
+    return [headers.sign(structs.replace(it, kind=UpdateKind.OPERATION), author) for it in bare]
 
 
 def asked(author: Identity) -> RequestRange:

@@ -145,7 +145,7 @@ EFFECTS: list[Effect] = [
 def test_an_effect_is_written_with_all_its_fields(effect: Effect) -> None:
     name, fields = through_json(plain.write_effect(effect))
     assert name == type(effect).__name__
-    assert list(fields) == list(type(effect).__dataclass_fields__)
+    assert list(fields) == list(type(effect).__struct_fields__)
 
 
 def test_of_a_long_payload_an_effect_has_size_and_hash() -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from p2pfed.core.config import ScheduleConfig, UpdateFamily
 from p2pfed.core.effects import FetchPayload, StartIntegration, StartValidation
 from p2pfed.core.events import JobFailed, OffenceKind
@@ -26,7 +28,7 @@ def make_peer() -> Solo:
 def entry(sequence: int, kind: UpdateKind = UpdateKind.OPERATION) -> SignedHeader:
     """Return an entry, whose payload is the name of its kind."""
     signed = make_update(BERT, sequence, payload=kind.encode())
-    return headers.sign(replace(signed.header, kind=kind), BERT)
+    return headers.sign(structs.replace(signed.header, kind=kind), BERT)
 
 
 SNAPSHOT = entry(3, UpdateKind.SNAPSHOT)

@@ -1,9 +1,9 @@
 """When a peer begins its first round, and what ends its training."""
 
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from p2pfed.core.config import ScheduleConfig, ScheduleMode
 from p2pfed.core.effects import CancelJob, DropPayload, StartIntegration, StartTraining

@@ -1,9 +1,9 @@
 """Peers of a ledger by hand: their run files, what they signed, and who was told what."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from torch import Tensor
 
 from p2pfed.config.files import parse

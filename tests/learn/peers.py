@@ -1,10 +1,10 @@
 """Small peers for tests: a digits learner or workbench, and one neighbor's update."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 import robust

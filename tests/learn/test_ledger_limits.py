@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from p2pfed.errors import LimitExceeded, RemoteError, SpecMismatch
 from p2pfed.learn.jobs import TrainingOutcome
@@ -188,8 +189,8 @@ def reader(name: str = "seeds") -> LedgerPeer:
 
 def of_the_run(name: str, payload: bytes, **changes: Any) -> UpdateHeader:
     """Return the header of any bytes as if a peer of the run had signed them."""
-    header = replace(reader(name).said[0], payload_hash=content_hash(payload), **changes)
-    header = replace(header, payload_bytes=len(payload), incarnation=LIFE - 1, sequence=1)
+    header = structs.replace(reader(name).said[0], payload_hash=content_hash(payload), **changes)
+    header = structs.replace(header, payload_bytes=len(payload), incarnation=LIFE - 1, sequence=1)
     reader(name).payloads[header.payload_hash] = payload
     return header
 
@@ -229,7 +230,7 @@ def test_damaged_updates_are_valid_or_refused_as_remote(name: str, data: st.Data
     ],
 )
 def test_updates_of_other_runs_are_refused(changes: dict[str, Any]) -> None:
-    header = replace(reader().said[0], **changes)
+    header = structs.replace(reader().said[0], **changes)
     with pytest.raises(SpecMismatch, match="this run has operation or snapshot/seeds/operation"):
         reader().bench.validate(header, reader().payloads[header.payload_hash])
 
@@ -240,5 +241,5 @@ def test_an_operation_is_no_snapshot(name: str) -> None:
     for header, kind in zip(reader(name).said, kinds, strict=True):
         with pytest.raises(RemoteError):
             reader(name).bench.validate(
-                replace(header, kind=kind), reader(name).payloads[header.payload_hash]
+                structs.replace(header, kind=kind), reader(name).payloads[header.payload_hash]
             )

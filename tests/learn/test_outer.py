@@ -1,12 +1,12 @@
 """Outer steps: worked by hand, bound to what lets peers agree, and taken by the workbench."""
 
 import random
-from dataclasses import replace
 
 import networkx as nx
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 import robust
 import sim

@@ -1,10 +1,11 @@
 """Trying neighbors' rows out on own held-out data: what it finds, and that it leaves no trace."""
 
+import dataclasses
 import math
-from dataclasses import replace
 
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 import robust
@@ -140,7 +141,7 @@ def test_a_probe_reads_validation_rows_alone() -> None:
     learner = make_learner()
     task = learner.task
     nothing = task.rows("train").subset(torch.tensor([], dtype=torch.int64))
-    blind = make_learner(task=replace(task, validation=nothing))
+    blind = make_learner(task=dataclasses.replace(task, validation=nothing))
     with pytest.raises(LocalError, match="validation rows"):
         blind.sample_loss(0, should_stop=never)
     held_out = task.rows("validation")

@@ -1,9 +1,8 @@
 """Public copies: equal everywhere, gaps that are noticed, and agreement on the mean."""
 
-from dataclasses import replace
-
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from p2pfed.core.effects import IntegrationRow, OwnPlace

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import robust
 from p2pfed.core.events import OffenceKind, Verdict
@@ -238,7 +239,7 @@ def test_order_of_arrival_makes_no_difference() -> None:
         bench.train(training())
         effect = integration(neighbors.headers)
         outcome = bench.integrate(
-            replace(effect, rows=effect.rows[::order]), neighbors.payloads.__getitem__
+            structs.replace(effect, rows=effect.rows[::order]), neighbors.payloads.__getitem__
         )
         assert [it.peer for it in outcome.verdicts] == [row.peer for row in effect.rows[::order]]
         digests.add(bench.digest())
@@ -277,7 +278,7 @@ def test_a_row_that_cannot_be_decoded_is_left_out() -> None:
 def test_updates_of_another_kind_are_refused(changes: dict[str, object]) -> None:
     bench = make_bench()
     payload = bench.train(training()).payload
-    header = replace(make_header(payload), **changes)  # type: ignore[arg-type]
+    header = structs.replace(make_header(payload), **changes)  # type: ignore[arg-type]
     with pytest.raises(SpecMismatch, match="this run has"):
         bench.validate(header, payload)
 

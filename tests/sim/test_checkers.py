@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, final
 
 import pytest
+from msgspec import structs
 
 import topologies
 from p2pfed.core.config import CoreConfig, MembershipConfig, ScheduleConfig
@@ -156,7 +157,7 @@ def test_weights_that_are_no_shares(own_weight: float) -> None:
 
 def _with_own_weight(effect: Effect, own_weight: float) -> Effect:
     if isinstance(effect, Notify) and isinstance(effect.notice, RoundFinished):
-        return Notify(notice=replace(effect.notice, own_weight=own_weight))
+        return Notify(notice=structs.replace(effect.notice, own_weight=own_weight))
     return effect
 
 

@@ -1,10 +1,11 @@
 """What a world remembers of frames changes nothing but the time that reading takes."""
 
 import copy
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 import topologies
 from p2pfed.core.config import ScheduleConfig
@@ -39,7 +40,7 @@ def test_a_shared_reader_changes_no_trace() -> None:
     net = topologies.create("complete", nodes=4)
     config = stub_config(schedule=ScheduleConfig(rounds_max=5))
     members = overlay(net.graph, config, StubBench, seed=0)
-    plain = [replace(member, make_core=make_core) for member in members]
+    plain = [dataclasses.replace(member, make_core=make_core) for member in members]
     worlds = [World(net.graph, members), World(net.graph, plain)]
     for world in worlds:
         assert world.run(until_s=200.0, stop=world.all_done)

@@ -4,8 +4,9 @@
 a difference means that the format changed, and with it the protocol version.
 """
 
-from dataclasses import fields
 from pathlib import Path
+
+from msgspec.structs import fields
 
 from p2pfed.messages import UpdateHeader
 from p2pfed.wire import canonical, frames, genesis, headers

@@ -1,7 +1,8 @@
 """One example of everything that travels, built by hand: the golden files hold these."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from p2pfed.identity import Identity, PeerId
 from p2pfed.messages import (

@@ -1,8 +1,7 @@
 """Hypothesis strategies for everything that travels, reaching every limit of the schema."""
 
-from dataclasses import fields
-
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from p2pfed.identity import PeerId
 from p2pfed.limits import (

@@ -1,10 +1,10 @@
 """Every rule that a frame can break, one by one."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgpack
 import pytest
+from msgspec.structs import replace
 
 from p2pfed.errors import FrameError, LimitExceeded, RemoteError, SchemaError, SpecMismatch
 from p2pfed.limits import FRAME_BYTES_MAX

@@ -1,11 +1,11 @@
 """Messages become frames and come back the same; what breaks a rule cannot be sent."""
 
-from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from p2pfed.errors import LocalError, RemoteError, SchemaError
 from p2pfed.identity import PeerId

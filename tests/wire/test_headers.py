@@ -1,11 +1,11 @@
 """What is signed: the schema of headers, and that a signature means exactly one thing."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from p2pfed.errors import (
     FrameError,

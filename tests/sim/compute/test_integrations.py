@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from p2pfed.core.effects import IntegrationRow, StartIntegration, StartTraining
@@ -82,7 +83,7 @@ class Exchange:
 
 def row_of(bench: Workbench, peer: int, payload: bytes) -> IntegrationRow:
     header = make_header(bytes([peer]) * 32, 0, payload)
-    named = replace(header, method=bench.exchange.method, codec=bench.exchange.codec.name)
+    named = structs.replace(header, method=bench.exchange.method, codec=bench.exchange.codec.name)
     return IntegrationRow(peer=named.author, header=named, staleness=0)
 
 
@@ -108,7 +109,7 @@ def test_models_and_outcomes_are_those_of_each_alone(
         assert outcome.own_weight == pytest.approx(expected.own_weight)
         for found, other in zip(outcome.verdicts, expected.verdicts, strict=True):
             assert found.weight == pytest.approx(other.weight)
-            assert replace(found, weight=0.0) == replace(other, weight=0.0)
+            assert structs.replace(found, weight=0.0) == structs.replace(other, weight=0.0)
         assert numbers(outcome.evaluation) == pytest.approx(numbers(expected.evaluation), rel=1e-5)
     torch.testing.assert_close(together.vectors(), alone.vectors(), rtol=1e-5, atol=1e-6)
 
@@ -160,9 +161,9 @@ def test_whoever_has_a_row_to_reject_integrates_alone(make_benches: MakeBenches)
 @pytest.mark.parametrize(
     "change",
     [
-        lambda row: replace(row, mass_max=0.1),
-        lambda row: replace(row, is_probed=True),
-        lambda row: replace(row, header=replace(row.header, method="lora")),
+        lambda row: structs.replace(row, mass_max=0.1),
+        lambda row: structs.replace(row, is_probed=True),
+        lambda row: structs.replace(row, header=structs.replace(row.header, method="lora")),
     ],
     ids=["bounded", "probed", "refused"],
 )

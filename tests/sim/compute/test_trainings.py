@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from p2pfed.core.effects import StartTraining
@@ -150,5 +151,5 @@ def test_who_has_to_see_every_step_trains_alone(
 
 
 def test_a_publication_without_steps_is_no_training(make_benches: MakeBenches) -> None:
-    effect = replace(order(), train=False)
+    effect = structs.replace(order(), train=False)
     assert not isinstance(Batched().training(make_benches()[0], effect), Training)
