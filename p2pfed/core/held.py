@@ -1,10 +1,11 @@
 """Updates of other authors that are kept here, or on their way."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from operator import attrgetter
 from typing import final
+
+from msgspec import Struct, field
 
 from p2pfed.core.lives import Lives
 from p2pfed.identity import PeerId
@@ -29,8 +30,7 @@ _HERE = (Stage.ARRIVED, Stage.VALIDATING, Stage.VALID)
 _INCARNATIONS_MAX = Limits().incarnations_per_author_max
 
 
-@dataclass(slots=True, kw_only=True)
-class Held:
+class Held(Struct, kw_only=True):
     """One update.
 
     Attributes:

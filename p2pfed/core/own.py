@@ -1,8 +1,9 @@
 """The updates that this peer signs: its incarnation, its sequence, and what it still serves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import OwnPlace
@@ -27,8 +28,7 @@ _KINDS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnUpdate:
+class OwnUpdate(Struct, frozen=True, kw_only=True):
     """An update of this peer that others can still get.
 
     Attributes:

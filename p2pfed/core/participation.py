@@ -1,8 +1,9 @@
 """How seldom neighbors take part in own integrations, and how much their rows count therefore."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from p2pfed.core.config import CoreConfig, IntervalAverage, ParticipationConfig
 from p2pfed.core.effects import Record
@@ -18,8 +19,7 @@ _KEPT: Final = 0.9  # guess: of the old average in a FedFix one, so that ten int
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class Interval(Struct, frozen=True, kw_only=True):
     """How many own integrations pass from one in which a neighbor takes part to the next.
 
     Attributes:

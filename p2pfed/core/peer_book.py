@@ -3,9 +3,10 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final, final
+
+from msgspec import Struct
 
 from p2pfed.identity import PeerId
 from p2pfed.limits import PEER_RECORDS_MAX
@@ -15,8 +16,7 @@ from p2pfed.wire.reading import PLAIN, Reader
 _FAILURES_MAX: Final = 3  # guess: dials in vain after which a record is forgotten
 
 
-@dataclass(slots=True, kw_only=True)
-class _Entry:
+class _Entry(Struct, kw_only=True):
     record: PeerRecord
     source: PeerId
     failures: int = 0

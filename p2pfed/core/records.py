@@ -5,7 +5,8 @@ over would reuse sequence numbers.
 """
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from p2pfed.core.progress import Progress
 from p2pfed.errors import LocalError, RemoteError, SchemaError
@@ -22,8 +23,7 @@ _RECORD_BYTES_MAX = 2 * FRAME_BYTES_MAX  # an inline payload, two headers and so
 _COUNT_MAX = 2**53 - 1  # exact in every language's number type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressRecord:
+class ProgressRecord(Struct, frozen=True, kw_only=True):
     """Where this peer stands.
 
     Attributes:
@@ -43,8 +43,7 @@ class ProgressRecord:
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorRecord:
+class AuthorRecord(Struct, frozen=True, kw_only=True):
     """What is held against an author.
 
     Attributes:

@@ -1,9 +1,10 @@
 """Which neighbors' updates an integration takes, and which it waits for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import final
+
+from msgspec import Struct
 
 from p2pfed.core.authors import Authors
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
@@ -16,8 +17,7 @@ from p2pfed.identity import PeerId
 from p2pfed.messages import Role, SignedHeader, UpdateHeader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Used:
+class _Used(Struct, frozen=True, kw_only=True):
     """A neighbor's row that was integrated: its update, and in which own exchange first."""
 
     update_id: bytes

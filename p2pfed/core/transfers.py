@@ -1,8 +1,9 @@
 """From a header to a usable update: fetch its payload, have it validated, drop what is replaced."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import (
@@ -29,14 +30,12 @@ _REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; 
 _IN_VALIDATION: Final = (Stage.MAKING, Stage.VALIDATING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fetch:
+class _Fetch(Struct, frozen=True, kw_only=True):
     peer: PeerId
     held: Held
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Partial:
+class _Partial(Struct, frozen=True, kw_only=True):
     peer: PeerId
     bytes_done: int
 

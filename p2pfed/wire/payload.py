@@ -6,8 +6,9 @@ neither copied nor parsed here: the map around them is read by hand.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from p2pfed.errors import FrameError, LimitExceeded, LocalError, RemoteError, SchemaError
 from p2pfed.limits import CLAIMS_BYTES_MAX, NAME_BYTES_MAX, SECTION_BYTES_MAX, SECTIONS_MAX
@@ -27,8 +28,7 @@ _INTEGER_MAX: Final = 2**53 - 1  # exact in every language's number type
 Claims = Mapping[str, int | float | bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
+class Payload(Struct, frozen=True, kw_only=True):
     """A payload in its parts.
 
     Attributes:
