@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from blake3 import blake3
+from msgspec import Struct
 
 from p2pfed.core.effects import StartIntegration, StartTraining, StartValidation
 from p2pfed.core.events import (
@@ -47,8 +48,7 @@ class ComputeModel:
     jitter_ratio: float = 0.1
 
 
-@dataclass(slots=True, kw_only=True)
-class _Job:
+class _Job(Struct, kw_only=True):
     """A job that was started or waits for its turn.
 
     Attributes:
@@ -67,8 +67,7 @@ class _Job:
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
-class _Answered:
+class _Answered(Struct, frozen=True, eq=False):
     """A calculation, and the event that its outcome makes.
 
     Attributes:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import Final, assert_never, final
 
+from msgspec import Struct
+
 from sim.clock import NANOSECONDS_PER_SECOND, Clock, Entry, nanoseconds
 from sim.packets import Packet
 
@@ -155,8 +157,7 @@ class AccessLine:
 Ship = Callable[[int, Packet | None, int], None]
 
 
-@dataclass(slots=True, eq=False)
-class _Item:
+class _Item(Struct, eq=False):
     """Something that was sent and did not arrive.
 
     Attributes:

@@ -1,12 +1,12 @@
 """What goes over the wires between simulated machines; neither end sees the other's state."""
 
-from typing import NamedTuple
+from msgspec import Struct
 
 # Of a connection: who dialed, who was dialed, and which dial of the caller it was.
 ConnectionName = tuple[int, int, int]
 
 
-class Knock(NamedTuple):
+class Knock(Struct, frozen=True):
     """A dial reaches the other machine.
 
     Attributes:
@@ -18,32 +18,32 @@ class Knock(NamedTuple):
     deadline_ns: int
 
 
-class Welcome(NamedTuple):
+class Welcome(Struct, frozen=True):
     """The other machine has a connection now."""
 
     connection: ConnectionName
 
 
-class Refusal(NamedTuple):
+class Refusal(Struct, frozen=True):
     """No program takes connections there."""
 
     connection: ConnectionName
 
 
-class Closed(NamedTuple):
+class Closed(Struct, frozen=True):
     """An end of a connection is gone, or sends nothing more."""
 
     connection: ConnectionName
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True):
     """A frame of the control stream."""
 
     connection: ConnectionName
     frame: bytes
 
 
-class PayloadRequest(NamedTuple):
+class PayloadRequest(Struct, frozen=True):
     """Asks for a payload.
 
     Attributes:
@@ -59,14 +59,14 @@ class PayloadRequest(NamedTuple):
     offset: int
 
 
-class PayloadAnswer(NamedTuple):
+class PayloadAnswer(Struct, frozen=True):
     """Says how large a payload is that follows; None for a refusal."""
 
     fetch: int
     size_bytes: int | None
 
 
-class PayloadChunk(NamedTuple):
+class PayloadChunk(Struct, frozen=True):
     """The next bytes of a payload."""
 
     connection: ConnectionName
@@ -74,14 +74,14 @@ class PayloadChunk(NamedTuple):
     chunk: memoryview | bytes
 
 
-class WindowGrant(NamedTuple):
+class WindowGrant(Struct, frozen=True):
     """Says how far the server may send, in bytes from the beginning of the payload."""
 
     fetch: int
     end: int
 
 
-class FetchAbandoned(NamedTuple):
+class FetchAbandoned(Struct, frozen=True):
     """The client takes no more of a payload."""
 
     fetch: int

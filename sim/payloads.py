@@ -1,14 +1,13 @@
 """Payload bytes, one copy for the whole world however many peers hold them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import final
 
 from blake3 import blake3
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class _Shared:
+class _Shared(Struct):
     payload: bytes
     holders: int
 

@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, final
 
+from msgspec import Struct
 from typing_extensions import override
 
 from p2pfed.core.effects import StartIntegration, StartTraining
@@ -43,8 +43,7 @@ class Calculator(ABC):
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
-class WhenDue(Generic[Outcome]):
+class WhenDue(Struct, Generic[Outcome], frozen=True, eq=False):
     """A job that is done when it is due.
 
     Attributes:

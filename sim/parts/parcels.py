@@ -2,6 +2,8 @@
 
 import copy
 
+from msgspec.structs import replace
+
 from p2pfed.errors import LocalError
 from sim.network import Parcel
 from sim.packets import PayloadChunk
@@ -11,7 +13,7 @@ def portable(parcel: Parcel) -> Parcel:
     """Return a parcel that another process can be sent, as a view of a payload cannot."""
     arrival_ns, sender, receiver, packet, size_bytes = parcel
     if isinstance(packet, PayloadChunk):
-        packet = packet._replace(chunk=bytes(packet.chunk))
+        packet = replace(packet, chunk=bytes(packet.chunk))
     return arrival_ns, sender, receiver, packet, size_bytes
 
 
