@@ -304,8 +304,9 @@ class Dissemination:
                     place = held.number
                     self._transfers.drop(held)
         elif len(before) >= self._config.limits.updates_per_author_max:
-            # The author is ahead by several rounds: what is wanted last is worth the least.
-            self._transfers.drop(max(before, key=_how_far_off))
+            # The author is ahead by several rounds. What waits, its author may not serve any more;
+            # of what is here the oldest would be used again and again by who is far behind.
+            self._transfers.drop(min(before, key=lambda held: not held.is_pending))
         self._add_holder(self._held.add(signed, number=place), peer, inline, now_s)
 
     def _make_room(self, signed: SignedHeader, before: list[Held]) -> None:
@@ -331,8 +332,3 @@ class Dissemination:
             held.holders.append(peer)
         if inline is not None:
             self._transfers.receive_inline(held, inline, now_s)
-
-
-def _how_far_off(held: Held) -> tuple[bool, bool, int]:
-    """Return what is larger for an update that is wanted later, or is not here yet."""
-    return held.is_pending, held.stage is Stage.VALID, held.exchange

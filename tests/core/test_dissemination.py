@@ -338,7 +338,7 @@ def test_a_flood_of_small_models_leaves_the_newest() -> None:
     assert newest.header.sequence == 49
 
 
-def test_in_rounds_a_flood_of_small_models_leaves_the_next_ones() -> None:
+def test_in_rounds_a_flood_of_small_models_leaves_the_last_ones() -> None:
     peer = solo(ROUNDS, BERT)
     peer.start()
     peer.greet(BERT)
@@ -347,11 +347,10 @@ def test_in_rounds_a_flood_of_small_models_leaves_the_next_ones() -> None:
         peer.deliver(BERT, update, b"%d" % number)
     limit = Limits().updates_per_author_max
     assert len([e for e in peer.effects if isinstance(e, DropPayload)]) == 49 - limit
-    for number in range(1, 3):
-        peer.train(b"own %d" % number)
-        (wanted,) = peer.last(StartIntegration).rows
-        assert wanted.header.sequence == number
-        peer.integrate()
+    peer.train()
+    # Who is ahead by so much would else give the same row to many rounds of this peer.
+    (oldest,) = peer.last(StartIntegration).rows
+    assert oldest.header.sequence == 50 - limit
 
 
 def test_validations_are_shared_out_in_turn() -> None:
