@@ -10,6 +10,9 @@ PYTEST := $(BIN)/python -m pytest
 # Processes that share the tests, file by file: fixtures of a file are made once.
 TEST_JOBS ?= 2
 BENCH_VENV := .venv-bench
+COMPILED := build/compiled
+COMPILED_STAMP := $(COMPILED)/.installed
+SOURCES := $(shell find p2pfed robust sim topologies -name '*.py' 2>/dev/null)
 BENCH_STAMP := $(BENCH_VENV)/.installed
 SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
@@ -17,13 +20,15 @@ SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system nightly check audit bench bench-robust bench-sim bench-updates attack-matrix results results-bytes results-seeds results-utilization docs clean
+.PHONY: help setup demo test test-compiled compiled test-system nightly check audit bench bench-robust bench-sim bench-updates attack-matrix results results-bytes results-seeds results-utilization docs clean
 
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
 	@echo "make demo         eight peers, one of them hostile, learn together; DEMO_ARGS='--task digits'"
 	@echo "make test         all tests but those below; PYTEST_ARGS='-k name' picks some; TEST_JOBS=4 processes"
 	@echo "make test-system  tests that need nft, Chromium or node"
+	@echo "make compiled     build a wheel of this platform in $(COMPILED) that simulates faster; minutes"
+	@echo "make test-compiled tests of core, wire format and simulator with what it built"
 	@echo "make nightly      long searches for rare failures; SWARM_SEEDS=100000 plays more random worlds than 10,000"
 	@echo "make check        formatting, lint, types, import layers"
 	@echo "make audit        known vulnerabilities of the versions in constraints.txt (needs the network)"
@@ -56,13 +61,30 @@ demo: setup
 test: setup
 	@$(BIN)/p2pfed data fetch reuters minilm
 	@mkdir -p build
-	@$(PYTEST) -m "not nightly and not system and not gpu" \
+	@$(PYTEST) -m "not nightly and not system and not gpu and not compiled" \
 		--numprocesses $(TEST_JOBS) --dist loadfile \
 		--cov --cov-report=json:build/coverage.json $(PYTEST_ARGS)
 
 test-system: setup
 	@$(PYTEST) -m "system and not gpu" $(PYTEST_ARGS) || { rc=$$?; \
 		[ $$rc -eq 5 ] && echo "there is no test yet that needs a system tool" || exit $$rc; }
+
+compiled: $(COMPILED_STAMP)
+
+# The wheel is made of the source distribution, so that nothing compiled comes to lie beside the sources.
+$(COMPILED_STAMP): $(STAMP) $(SOURCES)
+	@echo "compiling the core and the event loop of simulations (some minutes, with nothing to see)"
+	@rm -rf $(COMPILED)
+	@mkdir -p $(COMPILED)
+	@HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m build --no-isolation \
+		--outdir $(COMPILED) > $(COMPILED)/build.log 2>&1 || { tail -n 40 $(COMPILED)/build.log; exit 1; }
+	@$(PIP_INSTALL) --no-deps --target $(COMPILED)/site $(COMPILED)/*.whl
+	@touch $@
+
+test-compiled: $(COMPILED_STAMP)
+	@PYTHONPATH=$(COMPILED)/site:. $(BIN)/python -P -m pytest \
+		-m "not interpreted and not nightly and not system and not gpu" \
+		--numprocesses $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS) tests/core tests/wire tests/sim
 
 nightly: setup
 	@$(PYTEST) -m "nightly and not system and not gpu" --hypothesis-profile=nightly $(PYTEST_ARGS)
@@ -82,7 +104,7 @@ bench: setup
 bench-robust: $(BENCH_STAMP)
 	@$(BENCH_VENV)/bin/python -m benchmarks.robust_speed $(BENCH_ARGS)
 
-bench-sim: $(BENCH_STAMP)
+bench-sim: $(BENCH_STAMP) $(COMPILED_STAMP)
 	@$(BIN)/p2pfed data fetch reuters minilm
 	@$(BENCH_VENV)/bin/python -m benchmarks.sim_speed $(BENCH_ARGS)
 

@@ -18,16 +18,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from statistics import median
+from types import FunctionType
 from typing import Any, Final
 
 from benchmarks import sim_adapters
 from benchmarks.document import add_option, publish
 from benchmarks.record import add_entry, read_entries, versions_of
-from benchmarks.sim_ways import IN_PARTS, WAYS, Way
+from benchmarks.sim_ways import COMPILED, COMPILED_IN_PARTS, IN_PARTS, WAYS, Way
 from benchmarks.sources import ROOT, fingerprint
 from benchmarks.transfer import describe_machine
+from p2pfed.core.peer import PeerCore
 
 RECORD = ROOT / "build" / "sim_speed.jsonl"
+# What `make compiled` installed.
+SITE = ROOT / "build" / "compiled" / "site"
 TITLE = "Simulator"
 # Peers and rounds that are timed: enough peer-rounds to see, few enough to wait for.
 ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
@@ -47,6 +51,8 @@ CELL_S_MAX = 3_600.0
 WANTED: Final = {
     "messages": 2_500.0,
     IN_PARTS: 2_500.0,
+    COMPILED: 2_500.0,
+    COMPILED_IN_PARTS: 2_500.0,
     "rounds, mean": 40_000.0,
     "rounds, trimmed mean": 20_000.0,
 }
@@ -85,13 +91,16 @@ def is_measured(way: str, peers: int) -> bool:
 def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
     """Simulate in this process; return seconds, peer-rounds and the peak of its memory."""
     rounds = ROUNDS[peers]
+    if isinstance(PeerCore.handle, FunctionType) == (way in (COMPILED, COMPILED_IN_PARTS)):
+        sys.exit(f"{way}: this is the other build of p2pfed; run `make compiled` for it")
     if way in ADAPTER_WAYS:
         sim_adapters.without_torchvision()
         rounds = ADAPTER_ROUNDS
     if way in WANTED and not way.startswith("messages"):
         rounds *= _QUICK_RATIO
     start, end = ALL_WAYS[way](peers, rounds, threads)
-    others_kib = (threads - 1) * getrusage(RUSAGE_CHILDREN).ru_maxrss if way == IN_PARTS else 0
+    in_parts = way in (IN_PARTS, COMPILED_IN_PARTS)
+    others_kib = (threads - 1) * getrusage(RUSAGE_CHILDREN).ru_maxrss if in_parts else 0
     return {
         "peer_rounds": peers * rounds,
         "wall_s": end.wall_s - start.wall_s,
@@ -104,12 +113,17 @@ def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
 def measure(way: str, peers: int, threads: int) -> dict[str, Any] | None:
     """Simulate in a process of its own; None if it fails or does not end."""
     job = json.dumps([way, peers, threads])
+    sources = [SITE, ROOT] if way in (COMPILED, COMPILED_IN_PARTS) else [ROOT]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.sim_speed", "--cell", job],
+            [sys.executable, "-P", "-m", "benchmarks.sim_speed", "--cell", job],
             check=True,
             cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            env=os.environ
+            | {
+                "OMP_NUM_THREADS": str(threads),
+                "PYTHONPATH": os.pathsep.join(map(str, sources)),
+            },
             stdout=subprocess.PIPE,
             text=True,
             timeout=CELL_S_MAX,
@@ -214,11 +228,13 @@ def section(cells: Cells, threads: int) -> str:
     return f"""
 Digits, a perceptron 64-32-10, 4-regular graph; each peer has 32 rows, drawn with replacement, and
 takes one step on all of them in a round (SGD, 0.1). One process per line, {threads} threads, after
-a first round that is not counted; medians of {TURNS} turns, and the slowest and the fastest of
+rounds that are not counted, one or, with messages, four, in which peers greet each other and tell
+whom they know; medians of {TURNS} turns, and the slowest and the fastest of
 them. `messages` has every frame of the protocol, each signature
 verified once per world, and ends with a round that is not counted, in which all models are tested;
-`messages, processes` is the same in {threads} processes of one thread each, whose memory is summed
-and each of which verifies what it gets; `rounds` exchanges in step, without frames; of its `liars`
+`processes` is the same in {threads} processes of one thread each, whose memory is summed
+and each of which verifies what it gets; `compiled` is the same with the wheel that `make compiled`
+builds; `rounds` exchanges in step, without frames; of its `liars`
 a fifth of the peers are, and flip the sign of what they learned; `gossipy` pushes to one neighbor
 and signs nothing; `torch loop` is what one writes by hand. Growth is the CPU time of a
 peer-round in that of 1,000 peers. gossipy imports torchvision, whose place an empty module takes.

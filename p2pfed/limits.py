@@ -100,7 +100,7 @@ class Limits:
     headers_per_author_max: int = 64  # DESIGN: the window kept before compaction
     incarnations_per_author_max: int = 8  # guess: lost disks per run
     authors_max: int = 4_096  # two per node of the largest network simulated on one machine
-    known_peers_max: int = 256  # guess
+    known_peers_max: int = 64  # guess: twice a view of 30, as of gossip-based peer sampling
     fetches_per_peer_max: int = 2  # measured: one long transfer fills a loopback connection
     # Peers that publish together are announced one after the other: with fewer, all of them begin
     # with the same few, whose lines are full while the others' idle.

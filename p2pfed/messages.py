@@ -5,9 +5,8 @@
 
 from enum import StrEnum
 
-from msgspec import Struct
-
 from p2pfed.identity import PeerId
+from p2pfed.values import Value
 
 
 class UpdateKind(StrEnum):
@@ -36,7 +35,7 @@ class GoodbyeReason(StrEnum):
     BANNED = "banned"
 
 
-class UpdateHeader(Struct, frozen=True, kw_only=True):
+class UpdateHeader(Value):
     """Everything about an update but its payload.
 
     Attributes:
@@ -81,7 +80,7 @@ class UpdateHeader(Struct, frozen=True, kw_only=True):
                 return None
 
 
-class SignedHeader(Struct, frozen=True, kw_only=True):
+class SignedHeader(Value):
     """A header as it travels: the exact bytes that were signed, and the signature.
 
     Attributes:
@@ -97,7 +96,7 @@ class SignedHeader(Struct, frozen=True, kw_only=True):
     update_id: bytes
 
 
-class Head(Struct, frozen=True, kw_only=True):
+class Head(Value):
     """The newest update of an author that somebody holds."""
 
     author: PeerId
@@ -105,7 +104,7 @@ class Head(Struct, frozen=True, kw_only=True):
     sequence: int
 
 
-class Sighting(Struct, frozen=True, kw_only=True):
+class Sighting(Value):
     """The id of the newest update of an author that somebody holds."""
 
     author: PeerId
@@ -114,7 +113,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
     update_id: bytes
 
 
-class PeerRecord(Struct, frozen=True, kw_only=True):
+class PeerRecord(Value):
     """Where a peer can be dialed, signed by that peer.
 
     Attributes:
@@ -132,7 +131,7 @@ class PeerRecord(Struct, frozen=True, kw_only=True):
     signature: bytes
 
 
-class Hello(Struct, frozen=True, kw_only=True):
+class Hello(Value):
     """First frame in each direction of a connection.
 
     Attributes:
@@ -159,20 +158,20 @@ class Hello(Struct, frozen=True, kw_only=True):
     newest_of_yours: tuple[int, int] | None
 
 
-class Announce(Struct, frozen=True, kw_only=True):
+class Announce(Value):
     """An update exists; its payload can be fetched from the sender by hash."""
 
     update: SignedHeader
 
 
-class Deliver(Struct, frozen=True, kw_only=True):
+class Deliver(Value):
     """An update with its payload inline."""
 
     update: SignedHeader
     payload: bytes
 
 
-class Heads(Struct, frozen=True, kw_only=True):
+class Heads(Value):
     """A version vector, or a page of one.
 
     Attributes:
@@ -187,13 +186,13 @@ class Heads(Struct, frozen=True, kw_only=True):
     cursor: tuple[PeerId, int] | None
 
 
-class RequestUpdates(Struct, frozen=True, kw_only=True):
+class RequestUpdates(Value):
     """Asks for updates by id."""
 
     update_ids: tuple[bytes, ...]
 
 
-class RequestRange(Struct, frozen=True, kw_only=True):
+class RequestRange(Value):
     """Asks for the updates of an author whose sequence lies in [first, last]."""
 
     author: PeerId
@@ -202,7 +201,7 @@ class RequestRange(Struct, frozen=True, kw_only=True):
     last: int
 
 
-class RequestFull(Struct, frozen=True, kw_only=True):
+class RequestFull(Value):
     """Asks for the newest update of an author, whole.
 
     Attributes:
@@ -212,7 +211,7 @@ class RequestFull(Struct, frozen=True, kw_only=True):
     author: PeerId
 
 
-class RequestHeads(Struct, frozen=True, kw_only=True):
+class RequestHeads(Value):
     """Asks for the page of the version vector that follows a cursor.
 
     Attributes:
@@ -222,7 +221,7 @@ class RequestHeads(Struct, frozen=True, kw_only=True):
     after: tuple[PeerId, int] | None
 
 
-class Heartbeat(Struct, frozen=True, kw_only=True):
+class Heartbeat(Value):
     """Says that the sender lives, and what it saw of others.
 
     Attributes:
@@ -235,20 +234,20 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     sightings: tuple[Sighting, ...]
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class Evidence(Value):
     """Two different headers with the same author, incarnation and sequence: self-verifying."""
 
     first: SignedHeader
     second: SignedHeader
 
 
-class PeerRecords(Struct, frozen=True, kw_only=True):
+class PeerRecords(Value):
     """Where other peers can be dialed."""
 
     records: tuple[PeerRecord, ...]
 
 
-class Goodbye(Struct, frozen=True, kw_only=True):
+class Goodbye(Value):
     """The sender closes the connection, and why."""
 
     reason: GoodbyeReason

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import partial
 from typing import Final, assert_never, final
 
 from msgspec import Struct
@@ -214,6 +214,7 @@ class Wire:
         self.sent_bytes = 0
         self._clock = clock
         self._make_random = generator
+        self._generators: dict[str, random.Random] = {}  # by purpose; most edges draw nothing
         self._deliver = deliver
         self._rank = rank
         self._ship = ship
@@ -273,7 +274,7 @@ class Wire:
     def stream_lag_s(self) -> float:
         """Draw how much later than frames something on a stream of its own is taken, in seconds."""
         most_s = self.model.reordering_s
-        return most_s * self._lag_random.random() if most_s > 0.0 else 0.0
+        return most_s * self._generator("lag").random() if most_s > 0.0 else 0.0
 
     def signal(self, packet: Packet) -> None:
         """Send something without weight, in order: the end of a connection or transfer."""
@@ -305,7 +306,7 @@ class Wire:
         held, self._held = self._held, 0
         if not held:
             return
-        latency_ns = self._latency_ns(self._lag_random)
+        latency_ns = self._latency_ns("lag")
         again_ns = self._clock.now_ns + latency_ns + nanoseconds(RETRANSMISSION_S_MIN)
         for _ in range(held):
             self._clock.at(again_ns, self._arrive)
@@ -326,18 +327,16 @@ class Wire:
             entry = self._clock.at(arrival_ns, self._arrive, self._rank)
             self._flying.append(_Item(packet, size_bytes, 0, arrival_ns, entry))
 
-    @cached_property
-    def _random(self) -> random.Random:
-        return self._make_random("loss")
+    def _generator(self, purpose: str) -> random.Random:
+        found = self._generators.get(purpose)
+        if found is None:
+            found = self._generators[purpose] = self._make_random(purpose)
+        return found
 
-    @cached_property
-    def _lag_random(self) -> random.Random:
-        return self._make_random("lag")
-
-    def _latency_ns(self, generator: random.Random | None = None) -> int:
+    def _latency_ns(self, purpose: str = "loss") -> int:
         if self._fixed_ns is not None:
             return self._fixed_ns
-        return nanoseconds(self.model.draw_latency_s(generator or self._random))
+        return nanoseconds(self.model.draw_latency_s(self._generator(purpose)))
 
     def _arrive_at(self, time_ns: int, packet: Packet, size_bytes: int) -> None:
         self._arrival_ns = max(self._arrival_ns, time_ns)
@@ -369,8 +368,9 @@ class Wire:
         segments = math.ceil(size_bytes / SEGMENT_BYTES)
         pause_s = RETRANSMISSION_S_MIN + 2.0 * self.model.latency_s
         lateness_s = 0.0
+        generator = self._generator("loss")
         for _ in range(RETRANSMISSIONS_MAX):
-            lost = sum(1 for _ in range(segments) if self._random.random() < self.model.loss_ratio)
+            lost = sum(1 for _ in range(segments) if generator.random() < self.model.loss_ratio)
             if lost == 0:
                 break
             segments = lost  # only these are sent again

@@ -63,7 +63,7 @@ class SharedReader:
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self.pool = PayloadPool()
         self._messages: Recent[bytes, Message] = Recent(frame_bytes_max)
-        self._signed: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_SIGNATURES_MAX)
+        self._of_headers: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_SIGNATURES_MAX)
         self._records: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)  # by signature
         self._verified: Recent[bytes, PeerRecord] = Recent(_RECORDS_MAX)
 
@@ -93,9 +93,9 @@ class SharedReader:
             SignatureError: If not.
         """
         key = (bytes(signed.header.author), signed.encoded, signed.signature)
-        if self._signed.get(key) is None:
+        if self._of_headers.get(key) is None:
             PLAIN.verify(signed)
-            self._signed.put(key, True)
+            self._of_headers.put(key, True)
 
     def verify_record(self, record: PeerRecord) -> None:
         """Check that the peer signed its record.

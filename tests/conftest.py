@@ -27,6 +27,7 @@ HOW_TO_RUN = {
     "nightly": "make nightly",
     "system": "make test-system",
     "gpu": "pytest -m gpu",
+    "compiled": "make test-compiled",
 }
 _not_run: Counter[str] = Counter()
 

@@ -1,14 +1,13 @@
 """Everything that a peer can ask its driver to do: the output of `PeerCore.handle`."""
 
-from msgspec import Struct
-
 from p2pfed.core.notices import Notice
 from p2pfed.core.timers import Timer
 from p2pfed.identity import PeerId
 from p2pfed.messages import UpdateHeader
+from p2pfed.values import Value
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Value):
     """A durable key and value.
 
     Attributes:
@@ -20,7 +19,7 @@ class Record(Struct, frozen=True, kw_only=True):
     value: bytes | None
 
 
-class OwnPlace(Struct, frozen=True, kw_only=True):
+class OwnPlace(Value):
     """Where the chain of own updates stands; the next difference builds on its end.
 
     Attributes:
@@ -34,7 +33,7 @@ class OwnPlace(Struct, frozen=True, kw_only=True):
     needs_full: bool
 
 
-class IntegrationRow(Struct, frozen=True, kw_only=True):
+class IntegrationRow(Value):
     """One neighbor's update as input of an integration.
 
     Attributes:
@@ -58,41 +57,41 @@ class IntegrationRow(Struct, frozen=True, kw_only=True):
     is_probed: bool = False
 
 
-class SendFrame(Struct, frozen=True, kw_only=True):
+class SendFrame(Value):
     """Send a frame on the control stream of a connected peer."""
 
     peer: PeerId
     frame: bytes
 
 
-class SetTimer(Struct, frozen=True, kw_only=True):
+class SetTimer(Value):
     """Hand back `timer` after `delay_s` seconds."""
 
     timer: Timer
     delay_s: float
 
 
-class CancelTimer(Struct, frozen=True, kw_only=True):
+class CancelTimer(Value):
     """Forget a timer; a late `TimerFired` does no harm."""
 
     timer: Timer
 
 
-class Dial(Struct, frozen=True, kw_only=True):
+class Dial(Value):
     """Connect to a peer at one of its addresses, tried in order."""
 
     peer: PeerId
     addresses: tuple[str, ...]
 
 
-class Disconnect(Struct, frozen=True, kw_only=True):
+class Disconnect(Value):
     """Close the connection to a peer after what was sent to it before has left."""
 
     peer: PeerId
     reason: str
 
 
-class Save(Struct, frozen=True, kw_only=True):
+class Save(Value):
     """Make records durable in one transaction before any later effect of the list starts.
 
     Attributes:
@@ -106,20 +105,20 @@ class Save(Struct, frozen=True, kw_only=True):
     best_model: bool = False
 
 
-class StorePayload(Struct, frozen=True, kw_only=True):
+class StorePayload(Value):
     """Keep a payload that arrived inline; its hash has been checked."""
 
     content_hash: bytes
     payload: bytes
 
 
-class DropPayload(Struct, frozen=True, kw_only=True):
+class DropPayload(Value):
     """Forget a payload. No job that runs needs it; an upload under way may finish."""
 
     content_hash: bytes
 
 
-class FetchPayload(Struct, frozen=True, kw_only=True):
+class FetchPayload(Value):
     """Fetch a payload from a connected peer, checking length and hash.
 
     It is answered once, by `PayloadArrived` or `PayloadFailed`. There is never a second fetch of
@@ -138,13 +137,13 @@ class FetchPayload(Struct, frozen=True, kw_only=True):
     offset: int
 
 
-class CancelFetch(Struct, frozen=True, kw_only=True):
+class CancelFetch(Value):
     """Stop fetching a payload, without an answer, and forget what arrived of it."""
 
     content_hash: bytes
 
 
-class AnswerPayload(Struct, frozen=True, kw_only=True):
+class AnswerPayload(Value):
     """Answer a `PayloadWanted`.
 
     Attributes:
@@ -160,7 +159,7 @@ class AnswerPayload(Struct, frozen=True, kw_only=True):
     refusal: str = ""
 
 
-class StartValidation(Struct, frozen=True, kw_only=True):
+class StartValidation(Value):
     """Decode the payload of an update and check it against the genesis.
 
     Answered by `ValidationFinished`, or by `JobFailed` when this machine could not do it.
@@ -180,7 +179,7 @@ class StartValidation(Struct, frozen=True, kw_only=True):
     is_here: bool = True
 
 
-class StartTraining(Struct, frozen=True, kw_only=True):
+class StartTraining(Value):
     """Take the round's local steps on the own model, then encode it as a payload.
 
     Attributes:
@@ -198,7 +197,7 @@ class StartTraining(Struct, frozen=True, kw_only=True):
     own: OwnPlace | None = None
 
 
-class StartIntegration(Struct, frozen=True, kw_only=True):
+class StartIntegration(Value):
     """Integrate neighbors' rows into the own model.
 
     Attributes:
@@ -226,13 +225,13 @@ class StartIntegration(Struct, frozen=True, kw_only=True):
     last_lives: tuple[tuple[PeerId, int], ...] = ()
 
 
-class CancelJob(Struct, frozen=True, kw_only=True):
+class CancelJob(Value):
     """Stop a job soon; it answers with `JobFailed(cancelled=True)` or with its result."""
 
     job: int
 
 
-class Notify(Struct, frozen=True, kw_only=True):
+class Notify(Value):
     """Tell the application."""
 
     notice: Notice

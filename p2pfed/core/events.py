@@ -3,10 +3,9 @@
 from enum import StrEnum
 from typing import Final
 
-from msgspec import Struct
-
 from p2pfed.core.timers import Timer
 from p2pfed.identity import PeerId
+from p2pfed.values import Value
 
 # The reason of a verdict on a row whose largest share was 0.
 NO_MASS: Final = "no-mass"
@@ -36,7 +35,7 @@ class Command(StrEnum):
     LEAVE = "leave"  # say goodbye now
 
 
-class PayloadReference(Struct, frozen=True, kw_only=True):
+class PayloadReference(Value):
     """A payload that the driver holds.
 
     Attributes:
@@ -50,7 +49,7 @@ class PayloadReference(Struct, frozen=True, kw_only=True):
     inline: bytes | None
 
 
-class Evaluation(Struct, frozen=True, kw_only=True):
+class Evaluation(Value):
     """Quality of the own model on validation data (decides) and on test data (reported only).
 
     Attributes:
@@ -64,7 +63,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     test_score: float | None = None
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class Verdict(Value):
     """What integration made of one neighbor's row.
 
     Attributes:
@@ -88,7 +87,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     offence: OffenceKind | None = None
 
 
-class PeerConnected(Struct, frozen=True, kw_only=True):
+class PeerConnected(Value):
     """A control stream to the peer is open, in whichever direction it was dialed.
 
     Attributes:
@@ -100,39 +99,39 @@ class PeerConnected(Struct, frozen=True, kw_only=True):
     remote_address: str = ""
 
 
-class PeerDisconnected(Struct, frozen=True, kw_only=True):
+class PeerDisconnected(Value):
     """The control stream to the peer is gone."""
 
     peer: PeerId
 
 
-class DialFailed(Struct, frozen=True, kw_only=True):
+class DialFailed(Value):
     """A `Dial` did not lead to a connection."""
 
     peer: PeerId
     reason: str
 
 
-class FrameReceived(Struct, frozen=True, kw_only=True):
+class FrameReceived(Value):
     """A frame arrived on the control stream of the peer."""
 
     peer: PeerId
     frame: bytes
 
 
-class TimerFired(Struct, frozen=True, kw_only=True):
+class TimerFired(Value):
     """A timer set by `SetTimer` ran out."""
 
     timer: Timer
 
 
-class PayloadArrived(Struct, frozen=True, kw_only=True):
+class PayloadArrived(Value):
     """A fetched payload is in the payload store; length and hash are right."""
 
     content_hash: bytes
 
 
-class PayloadFailed(Struct, frozen=True, kw_only=True):
+class PayloadFailed(Value):
     """A fetch ended without the payload.
 
     Attributes:
@@ -148,7 +147,7 @@ class PayloadFailed(Struct, frozen=True, kw_only=True):
     offence: OffenceKind | None
 
 
-class PayloadWanted(Struct, frozen=True, kw_only=True):
+class PayloadWanted(Value):
     """A peer asks for a payload from an offset; answer with `AnswerPayload` and this token."""
 
     peer: PeerId
@@ -157,21 +156,21 @@ class PayloadWanted(Struct, frozen=True, kw_only=True):
     offset: int
 
 
-class UploadEnded(Struct, frozen=True, kw_only=True):
+class UploadEnded(Value):
     """A transfer that `AnswerPayload` allowed has ended, well or not."""
 
     peer: PeerId
     token: int
 
 
-class ValidationFinished(Struct, frozen=True, kw_only=True):
+class ValidationFinished(Value):
     """The payload of an update was decoded, or why it was not."""
 
     job: int
     offence: OffenceKind | None
 
 
-class TrainingFinished(Struct, frozen=True, kw_only=True):
+class TrainingFinished(Value):
     """Local steps are done and their result is encoded and stored.
 
     Attributes:
@@ -189,7 +188,7 @@ class TrainingFinished(Struct, frozen=True, kw_only=True):
     is_full: bool = True
 
 
-class IntegrationFinished(Struct, frozen=True, kw_only=True):
+class IntegrationFinished(Value):
     """The rows were integrated into the own model.
 
     Attributes:
@@ -207,7 +206,7 @@ class IntegrationFinished(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-class JobFailed(Struct, frozen=True, kw_only=True):
+class JobFailed(Value):
     """A job raised on this machine; no peer is to blame.
 
     Attributes:
@@ -223,7 +222,7 @@ class JobFailed(Struct, frozen=True, kw_only=True):
     budget_spent: bool = False
 
 
-class CommandGiven(Struct, frozen=True, kw_only=True):
+class CommandGiven(Value):
     """The application or operator asked for something."""
 
     command: Command

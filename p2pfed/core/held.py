@@ -5,7 +5,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from p2pfed.core.lives import Lives
 from p2pfed.identity import PeerId
@@ -48,7 +48,7 @@ class Held(Struct, kw_only=True):
     number: int
     exchange: int
     stage: Stage = Stage.WAITING
-    holders: list[PeerId] = field(default_factory=list)
+    holders: list[PeerId] = []
     attempts: int = 0
     is_foreign: bool = False
     inline: bytes | None = None

@@ -2,10 +2,9 @@
 
 from enum import StrEnum
 
-from msgspec import Struct
-
 from p2pfed.core.events import Evaluation, OffenceKind, Verdict
 from p2pfed.identity import PeerId
+from p2pfed.values import Value
 
 
 class StopReason(StrEnum):
@@ -25,20 +24,20 @@ class StopReason(StrEnum):
         return self in (StopReason.FAILED, StopReason.NEIGHBORS)
 
 
-class NeighborJoined(Struct, frozen=True, kw_only=True):
+class NeighborJoined(Value):
     """A neighbor of the same run is connected and has said hello."""
 
     peer: PeerId
 
 
-class NeighborLost(Struct, frozen=True, kw_only=True):
+class NeighborLost(Value):
     """A neighbor is gone; it will be dialed again if it can be."""
 
     peer: PeerId
     reason: str
 
 
-class NeighborUnreachable(Struct, frozen=True, kw_only=True):
+class NeighborUnreachable(Value):
     """A configured neighbor could not be dialed so many times in a row; it is tried again."""
 
     peer: PeerId
@@ -46,7 +45,7 @@ class NeighborUnreachable(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class NeighborsAwaited(Struct, frozen=True, kw_only=True):
+class NeighborsAwaited(Value):
     """A peer waits for neighbors before it trains; told anew whenever one comes or goes.
 
     Attributes:
@@ -64,14 +63,14 @@ class NeighborsAwaited(Struct, frozen=True, kw_only=True):
     is_over: bool
 
 
-class PeerRefused(Struct, frozen=True, kw_only=True):
+class PeerRefused(Value):
     """A stranger was turned away, and why: the text names the first differing genesis field."""
 
     peer: PeerId
     reason: str
 
 
-class RoundFinished(Struct, frozen=True, kw_only=True):
+class RoundFinished(Value):
     """A round is trained, published and integrated.
 
     Attributes:
@@ -91,7 +90,7 @@ class RoundFinished(Struct, frozen=True, kw_only=True):
     note: str
 
 
-class UpdatePublished(Struct, frozen=True, kw_only=True):
+class UpdatePublished(Value):
     """An own update left for the neighbors."""
 
     round: int
@@ -99,14 +98,14 @@ class UpdatePublished(Struct, frozen=True, kw_only=True):
     payload_bytes: int
 
 
-class UpdateRejected(Struct, frozen=True, kw_only=True):
+class UpdateRejected(Value):
     """A neighbor's update was not taken."""
 
     peer: PeerId
     reason: str
 
 
-class PeerOffended(Struct, frozen=True, kw_only=True):
+class PeerOffended(Value):
     """A peer broke the protocol; `banned_s` is positive when it is banned for that long."""
 
     peer: PeerId
@@ -115,13 +114,13 @@ class PeerOffended(Struct, frozen=True, kw_only=True):
     banned_s: float
 
 
-class IncarnationStarted(Struct, frozen=True, kw_only=True):
+class IncarnationStarted(Value):
     """This peer goes on under a new incarnation because a neighbor knows newer updates of it."""
 
     incarnation: int
 
 
-class LogsLeftOut(Struct, frozen=True, kw_only=True):
+class LogsLeftOut(Value):
     """At a limit, logs are left out: models of peers of a ledger may differ from now on.
 
     Attributes:
@@ -131,13 +130,13 @@ class LogsLeftOut(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class ReputationLost(Struct, frozen=True, kw_only=True):
+class ReputationLost(Value):
     """Saved reputation of neighbors could not be read; they are strangers again, bans included."""
 
     reason: str
 
 
-class PartIdle(Struct, frozen=True, kw_only=True):
+class PartIdle(Value):
     """A part that the run file switches on has nothing to do for now, and why.
 
     Attributes:
@@ -149,26 +148,26 @@ class PartIdle(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class PartActive(Struct, frozen=True, kw_only=True):
+class PartActive(Value):
     """A part that was told to be idle does its work from now on."""
 
     part: str
 
 
-class JobTrouble(Struct, frozen=True, kw_only=True):
+class JobTrouble(Value):
     """A job failed on this machine; it is tried again after a pause, at most a few times."""
 
     reason: str
 
 
-class Finished(Struct, frozen=True, kw_only=True):
+class Finished(Value):
     """Training has ended; the peer goes on serving for the linger time."""
 
     reason: StopReason
     rounds: int
 
 
-class Left(Struct, frozen=True, kw_only=True):
+class Left(Value):
     """The peer has said goodbye; the driver may close."""
 
 

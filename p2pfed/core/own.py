@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Final, final
 
-from msgspec import Struct
-
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import OwnPlace
 from p2pfed.core.events import PayloadReference
@@ -13,6 +11,7 @@ from p2pfed.errors import LocalError
 from p2pfed.identity import Signer
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from p2pfed.messages import SignedHeader, UpdateHeader, UpdateKind
+from p2pfed.values import Value
 from p2pfed.wire import headers
 
 # guess: however often neighbors lose track, a full update is one of five at most. It has eight
@@ -28,7 +27,7 @@ _KINDS: Final = {
 }
 
 
-class OwnUpdate(Struct, frozen=True, kw_only=True):
+class OwnUpdate(Value):
     """An update of this peer that others can still get.
 
     Attributes:

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, final
 
-from msgspec import Struct
-
 from p2pfed.core.config import CoreConfig, IntervalAverage, ParticipationConfig
 from p2pfed.core.effects import Record
 from p2pfed.core.neighbors import Neighbors
 from p2pfed.errors import LocalError, RemoteError
 from p2pfed.identity import PeerId
+from p2pfed.values import Value
 from p2pfed.wire import canonical, schema
 
 _PREFIX: Final = "participation/"  # of records, one per neighbor
@@ -19,7 +18,7 @@ _KEPT: Final = 0.9  # guess: of the old average in a FedFix one, so that ten int
 
 
 @final
-class Interval(Struct, frozen=True, kw_only=True):
+class Interval(Value):
     """How many own integrations pass from one in which a neighbor takes part to the next.
 
     Attributes:

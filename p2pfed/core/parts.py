@@ -99,7 +99,7 @@ def assemble(
     me = identity.peer
     record = decode_progress(records[PROGRESS_KEY]) if PROGRESS_KEY in records else None
     progress = Progress() if record is None else record.progress
-    plan = Plan(config=config)
+    plan = Plan(config)
     jobs = Jobs(last=0 if record is None else record.job)
     outbox = Outbox()
     own = OwnUpdates(config, identity, partial(derive_number, entropy, "incarnation"), record)

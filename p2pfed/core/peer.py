@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import assert_never, final
 
 from p2pfed.core.config import CoreConfig
@@ -31,6 +32,7 @@ from p2pfed.core.parts import assemble
 from p2pfed.core.schedule import Phase
 from p2pfed.core.standing import NeighborStanding
 from p2pfed.core.timers import Timer, TimerKind
+from p2pfed.errors import LocalError
 from p2pfed.identity import PeerId, Signer
 from p2pfed.wire.reading import PLAIN, Reader
 
@@ -154,7 +156,13 @@ class PeerCore:
         )
 
     def snapshot(self) -> "Snapshot":
-        """Return the whole state, independent of what this peer does next."""
+        """Return the whole state, independent of what this peer does next.
+
+        Raises:
+            LocalError: If the core is compiled: nothing can copy what it holds.
+        """
+        if not isinstance(PeerCore.handle, FunctionType):
+            raise LocalError("a compiled core has no snapshots: install the wheel of plain Python")
         return Snapshot(_core=copy.deepcopy(self))
 
     @staticmethod

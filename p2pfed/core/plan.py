@@ -1,7 +1,5 @@
 """What the configuration says about the rounds of a peer; remembers nothing."""
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import final
 
 from p2pfed.core.config import CoreConfig, ScheduleMode
@@ -12,40 +10,32 @@ from p2pfed.messages import Role
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Answers questions about rounds.
 
-    Attributes:
+    Args:
         config: What this peer was told.
+
+    Attributes:
+        config: The same.
+        is_synchronous: Whether rounds are taken together with the neighbors.
+        is_relay: Whether this peer has no data: it mixes and passes on, without steps and scores.
+        follows_others: Whether a round begins when others have sent something, not when the last
+            one ends.
+        ends_with_others: Whether this peer stops when nobody around it trains any more.
+        evaluates: Whether the own model is ever evaluated.
     """
 
-    config: CoreConfig
-
-    @cached_property
-    def is_synchronous(self) -> bool:
-        """Whether rounds are taken together with the neighbors."""
-        return self.config.schedule.mode is ScheduleMode.SYNCHRONOUS
-
-    @cached_property
-    def is_relay(self) -> bool:
-        """Whether this peer has no data: it mixes and passes on, without steps and scores."""
-        return self.config.role is Role.RELAY
-
-    @cached_property
-    def follows_others(self) -> bool:
-        """Whether a round begins when others have sent something, not when the last one ends."""
-        return self.is_relay and not self.is_synchronous
-
-    @cached_property
-    def ends_with_others(self) -> bool:
-        """Whether this peer stops when nobody around it trains any more."""
-        return self.follows_others or (self.is_relay and self.config.schedule.rounds_max is None)
-
-    @cached_property
-    def evaluates(self) -> bool:
-        """Whether the own model is ever evaluated."""
-        return self.config.schedule.evaluate_every_rounds > 0 and not self.is_relay
+    def __init__(self, config: CoreConfig) -> None:
+        schedule = config.schedule
+        self.config = config
+        self.is_synchronous = schedule.mode is ScheduleMode.SYNCHRONOUS
+        self.is_relay = config.role is Role.RELAY
+        self.follows_others = self.is_relay and not self.is_synchronous
+        self.ends_with_others = self.is_relay and (
+            self.follows_others or schedule.rounds_max is None
+        )
+        self.evaluates = schedule.evaluate_every_rounds > 0 and not self.is_relay
 
     def exchange(self, progress: Progress) -> int:
         """Return the place of the current gossip step among all steps of all rounds, from 0."""

@@ -6,8 +6,6 @@ over would reuse sequence numbers.
 
 import math
 
-from msgspec import Struct
-
 from p2pfed.core.progress import Progress
 from p2pfed.errors import LocalError, RemoteError, SchemaError
 from p2pfed.limits import (
@@ -17,13 +15,14 @@ from p2pfed.limits import (
     ROUND_MAX,
 )
 from p2pfed.messages import Evidence, SignedHeader
+from p2pfed.values import Value
 from p2pfed.wire import canonical, headers, schema
 
 _RECORD_BYTES_MAX = 2 * FRAME_BYTES_MAX  # an inline payload, two headers and some numbers
 _COUNT_MAX = 2**53 - 1  # exact in every language's number type
 
 
-class ProgressRecord(Struct, frozen=True, kw_only=True):
+class ProgressRecord(Value):
     """Where this peer stands.
 
     Attributes:
@@ -43,7 +42,7 @@ class ProgressRecord(Struct, frozen=True, kw_only=True):
     progress: Progress
 
 
-class AuthorRecord(Struct, frozen=True, kw_only=True):
+class AuthorRecord(Value):
     """What is held against an author.
 
     Attributes:

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import final
 
-from msgspec import Struct
-
 from p2pfed.core.authors import Authors
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import IntegrationRow
@@ -15,9 +13,10 @@ from p2pfed.core.ledger import Ledger
 from p2pfed.core.neighbors import Link, Neighbor, Neighbors
 from p2pfed.identity import PeerId
 from p2pfed.messages import Role, SignedHeader, UpdateHeader
+from p2pfed.values import Value
 
 
-class _Used(Struct, frozen=True, kw_only=True):
+class _Used(Value):
     """A neighbor's row that was integrated: its update, and in which own exchange first."""
 
     update_id: bytes
@@ -269,14 +268,16 @@ class Rows:
     def _before(self, signed: SignedHeader) -> tuple[UpdateHeader, ...]:
         """Return what an update builds on, as far back as it is held, the oldest first."""
         header = signed.header
-        if header.builds_on is None:
+        base = header.builds_on
+        if base is None:
             return ()
         line = self._held.lines(header.author).get(header.incarnation, [])
         held = {other.signed.header.sequence: other for other in line}
         before: list[UpdateHeader] = []
-        while header.builds_on in held:
-            header = held[header.builds_on].signed.header
+        while base is not None and base in held:
+            header = held[base].signed.header
             before.append(header)
+            base = header.builds_on
         return tuple(reversed(before))
 
     def _is_news(self, signed: SignedHeader) -> bool:

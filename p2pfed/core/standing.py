@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from p2pfed.core.config import CoreConfig, StandingConfig
@@ -16,6 +15,7 @@ from p2pfed.core.outbox import Outbox
 from p2pfed.core.progress import Progress
 from p2pfed.core.standing_records import MemoryT, encode_changes, restore_all
 from p2pfed.identity import PeerId, Signer
+from p2pfed.values import Value
 from robust.errors import RuleError
 from robust.reputation.groups import address_block
 from robust.reputation.ledger import ReputationLedger, ReputationStatus
@@ -35,7 +35,7 @@ _WITHOUT_MASS: Final = (
 
 
 @final
-class Place(Struct, frozen=True, kw_only=True):
+class Place(Value):
     """What an integration is to do with one neighbor.
 
     Attributes:

@@ -2,9 +2,8 @@
 
 from enum import StrEnum
 
-from msgspec import Struct
-
 from p2pfed.identity import PeerId
+from p2pfed.values import Value
 
 
 class TimerKind(StrEnum):
@@ -20,7 +19,7 @@ class TimerKind(StrEnum):
     RETRY = "retry"
 
 
-class Timer(Struct, frozen=True, kw_only=True):
+class Timer(Value):
     """Names one setting of one timer.
 
     Attributes:

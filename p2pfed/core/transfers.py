@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Final, final
 
-from msgspec import Struct
-
 from p2pfed.core.config import CoreConfig, ScheduleMode, UpdateFamily
 from p2pfed.core.effects import (
     CancelFetch,
@@ -25,17 +23,18 @@ from p2pfed.core.timers import TimerKind
 from p2pfed.identity import PeerId
 from p2pfed.limits import LIVES_PER_AUTHOR_MAX
 from p2pfed.messages import SignedHeader
+from p2pfed.values import Value
 
 _REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; doubles
 _IN_VALIDATION: Final = (Stage.MAKING, Stage.VALIDATING)
 
 
-class _Fetch(Struct, frozen=True, kw_only=True):
+class _Fetch(Value):
     peer: PeerId
     held: Held
 
 
-class _Partial(Struct, frozen=True, kw_only=True):
+class _Partial(Value):
     peer: PeerId
     bytes_done: int
 

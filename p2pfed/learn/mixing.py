@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, final
 
-from msgspec import Struct
-
 from p2pfed.errors import SchemaError
+from p2pfed.values import Value
 
 _EXAMPLES: Final = "examples"
 _DEGREE: Final = "degree"
@@ -17,7 +16,7 @@ _CAP_MEDIANS: Final = 2.0  # guess: honest peers of one run rarely hold more, a 
 
 
 @final
-class Claim(Struct, frozen=True, kw_only=True):
+class Claim(Value):
     """What a peer says of itself; nothing checks it, so no weight may hang on it without a bound.
 
     Attributes:

@@ -1,8 +1,9 @@
 """Control frames: one message each, as a canonical msgpack array of a tag and the fields."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from p2pfed.errors import LocalError, RemoteError, SchemaError, SpecMismatch
 from p2pfed.limits import FRAME_BYTES_MAX, PROTOCOL_VERSION
@@ -31,8 +32,7 @@ from p2pfed.wire.hashes import content_hash
 _Kind = TypeVar("_Kind", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
-class Form(Generic[_Kind]):
+class Form(Struct, Generic[_Kind], frozen=True):
     """How one message stands in a frame.
 
     Attributes:

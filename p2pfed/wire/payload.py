@@ -8,10 +8,9 @@ neither copied nor parsed here: the map around them is read by hand.
 from collections.abc import Mapping
 from typing import Final
 
-from msgspec import Struct, field
-
 from p2pfed.errors import FrameError, LimitExceeded, LocalError, RemoteError, SchemaError
 from p2pfed.limits import CLAIMS_BYTES_MAX, NAME_BYTES_MAX, SECTION_BYTES_MAX, SECTIONS_MAX
+from p2pfed.values import Value
 from p2pfed.wire import canonical, schema
 
 MAIN: Final = "main"
@@ -28,7 +27,7 @@ _INTEGER_MAX: Final = 2**53 - 1  # exact in every language's number type
 Claims = Mapping[str, int | float | bool]
 
 
-class Payload(Struct, frozen=True, kw_only=True):
+class Payload(Value):
     """A payload in its parts.
 
     Attributes:
@@ -39,7 +38,7 @@ class Payload(Struct, frozen=True, kw_only=True):
 
     main: memoryview
     claims: Claims
-    side: Mapping[str, memoryview] = field(default_factory=dict)
+    side: Mapping[str, memoryview] = {}
 
 
 def encode_payload(

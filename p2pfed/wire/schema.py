@@ -29,7 +29,7 @@ _ADDRESS: Final = re.compile(r"/[!-~]+")
 # two machines can differ.
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\ufff9-\ufffb]"
+    f"{chr(0xD800)}-{chr(0xDFFF)}\ufeff\ufff9-\ufffb]"
 )
 
 

@@ -199,6 +199,7 @@ def test_3_the_same_frame_twice_changes_nothing_the_second_time(
     assert of_kind(effects, Sent) == effects
 
 
+@pytest.mark.interpreted
 def test_3_state_is_not_blind() -> None:
     peer = busy()
     before = state_of(peer.core)
@@ -426,6 +427,7 @@ def test_6_other_entropy_gives_another_life() -> None:
 # 7. A snapshot is the whole state: by hypothesis in test_random_events.py --------------------
 
 
+@pytest.mark.interpreted
 @both
 def test_7_a_snapshot_does_not_change_with_the_peer(standing: StandingConfig | None) -> None:
     peer = busy(standing)

@@ -78,7 +78,7 @@ def test_a_flood_of_news_is_passed_on_as_one_frame() -> None:
     peer = seeker()
     peer.greet(BERT)
     peer.greet(CARL)
-    for start in range(0, 240, 24):
+    for start in range(0, 48, 24):
         flood = [stranger(number) for number in range(start, start + 24)]
         peer.receive(BERT, records_of(*flood))
     passed_on = [

@@ -147,6 +147,7 @@ def take(peer: Solo, event: Event) -> list[Effect]:
     return peer.effects[before:]
 
 
+@pytest.mark.interpreted
 @pytest.mark.slow
 @pytest.mark.parametrize("standing", [None, EARNING], ids=["alike", "earning"])
 @settings(max_examples=150)

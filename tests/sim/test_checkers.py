@@ -28,6 +28,8 @@ from sim.overlay import overlay
 from sim.stubs import stub_config
 from sim.world import World
 
+pytestmark = pytest.mark.interpreted
+
 Spoil = Callable[[list[Effect]], list[Effect]]
 
 

@@ -10,6 +10,8 @@ from p2pfed.core.timers import Timer, TimerKind
 from sim.disk import Disk
 from sim.host import BEGINNINGS
 
+pytestmark = pytest.mark.interpreted
+
 
 def test_every_effect_begins_somehow() -> None:
     assert set(BEGINNINGS) == set(get_args(Effect))

@@ -70,6 +70,7 @@ class Scripted(random.Random):
         return self.left.pop(0) if self.left else 1.0
 
 
+@pytest.mark.interpreted
 def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
     clock, arrivals = Clock(), []
     model = LinkModel(latency_s=1.0, loss_ratio=0.5)
@@ -81,6 +82,7 @@ def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
     assert arrivals == [pytest.approx(1.0 + (1 + 2 + 4) * pause_s)]
 
 
+@pytest.mark.interpreted
 def test_what_follows_a_loss_waits_for_it() -> None:
     clock, arrivals = Clock(), []
     model = LinkModel(latency_s=1.0, loss_ratio=0.5)

@@ -47,6 +47,7 @@ def test_a_shared_reader_changes_no_trace() -> None:
     assert worlds[0].trace.digest == worlds[1].trace.digest
 
 
+@pytest.mark.interpreted
 def test_a_frame_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_calls(monkeypatch, frames, "decode")
     update = make_update(BERT, 1)
@@ -58,6 +59,7 @@ def test_a_frame_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 2  # by the shared reader and by the plain one
 
 
+@pytest.mark.interpreted
 def test_a_signature_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_calls(monkeypatch, headers, "verify")
     reader = SharedReader()

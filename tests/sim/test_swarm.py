@@ -152,6 +152,7 @@ def test_models_near_each_other_are_asked_for_where_nothing_keeps_them_apart() -
     assert why_models_may_differ(replace(case, nodes=3, relays=(2,))) is not None
 
 
+@pytest.mark.interpreted
 def test_rows_that_are_not_used_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case(
         nodes=4, endless=(0, 1, 2, 3), relays=(), adversaries={0: "garbage"}, faults=()
@@ -183,6 +184,7 @@ def test_models_that_stay_apart_are_a_failure(monkeypatch: pytest.MonkeyPatch) -
     assert failure.kind == "models"
 
 
+@pytest.mark.interpreted
 def test_a_last_update_that_is_not_sent_again_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

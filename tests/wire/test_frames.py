@@ -196,6 +196,7 @@ UNSENDABLE: dict[str, Any] = {
 }
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("message", UNSENDABLE.values(), ids=UNSENDABLE.keys())
 def test_encode_refuses(message: Message) -> None:
     with pytest.raises(LocalError, match=type(message).__name__):

@@ -153,6 +153,7 @@ def test_sign_refuses_what_no_peer_would_take() -> None:
         headers.sign(replace(samples.FIRST_HEADER, base=1), samples.ALICE)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(
     ("encoded", "signature", "error"),
     [
