@@ -1,5 +1,6 @@
 """What all simulated peers share: one copy of what is frozen, and one split of the rows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
@@ -26,27 +27,49 @@ class ChosenRows:
     Args:
         pool: Of all peers.
         indices: Which, int64.
+
+    Attributes:
+        pool: As it was given.
     """
 
     def __init__(self, pool: Rows, indices: Tensor) -> None:
-        self._pool = pool
+        self.pool = pool
         self._indices = indices
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return self._indices.numel()
 
     @property
     def labels(self) -> Tensor:
         """Copy the labels, shape (n, ...)."""
-        return self._pool.labels[self._indices]
+        return self.pool.labels[self._indices]
 
     def batch(self, indices: Tensor) -> Examples:
         """Return rows by index, shape (b,), int64."""
-        return self._pool.batch(self._indices[indices])
+        return self.pool.batch(self._indices[indices])
 
     def subset(self, indices: Tensor) -> "ChosenRows":
         """Return the rows at these indices as rows of their own."""
-        return ChosenRows(self._pool, self._indices[indices])
+        return ChosenRows(self.pool, self._indices[indices])
+
+    @staticmethod
+    def batches(chosen: "Sequence[ChosenRows]", indices: Sequence[Tensor]) -> Examples:
+        """Return batches as one, shape (k, b, ...).
+
+        Args:
+            chosen: The rows of k peers, from one pool in memory, as of `all_chosen`.
+            indices: Which of them, shape (b,), int64.
+        """
+        places = [it._indices[own] for it, own in zip(chosen, indices, strict=True)]
+        return chosen[0].pool.batch(torch.stack(places))
+
+
+def all_chosen(rows: Sequence[Rows]) -> list[ChosenRows] | None:
+    """Return the rows of peers if all of them are of one pool in memory."""
+    chosen = [it for it in rows if isinstance(it, ChosenRows)]
+    pools = {id(it.pool) for it in chosen}
+    is_one = len(chosen) == len(rows) and len(pools) == 1 and isinstance(chosen[0].pool, Examples)
+    return chosen if is_one else None
 
 
 @final

@@ -282,15 +282,19 @@ class TaskLearner:
         """Whether its steps follow from `state` and `batches` alone, as `load_trained` needs it."""
         return self._private_steps is None and not self._known.has_statistics
 
-    def batches(self, round: int) -> tuple[Examples, ...]:
-        """Return the rows that `train` takes the steps of a round on, on the model's device.
+    @property
+    def train_rows(self) -> Rows:
+        """This peer's own."""
+        return self._train_rows
+
+    def batches(self, round: int) -> tuple[Tensor, ...]:
+        """Return which of its rows `train` takes each step of a round on, shape (b,), int64.
 
         Raises:
             LocalError: If there is nothing to train on.
         """
         self._check_rows()
-        device = self.placement.device
-        return tuple(self._train_rows.batch(it).to(device) for it in self._batches(round))
+        return self._batches(round)
 
     def round_shape(self, round: int) -> Hashable:
         """Return what is equal where the steps of learners can be taken at once, with equal plans.

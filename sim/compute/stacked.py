@@ -1,6 +1,6 @@
 """Models of many peers as one stack of parameters, stepped by one vectorized pass."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.learner import Learner, TaskLearner
 from p2pfed.learn.learner_state import VECTOR, optimizer_key, split_optimizer_key
+from sim.sharing import ChosenRows, all_chosen
 
 Inputs = Tensor | Mapping[str, Tensor]
 Stack = Mapping[str, nn.Parameter]
@@ -59,11 +60,13 @@ class Start:
 
     Attributes:
         state: The learner's.
-        batches: Rows of each step.
+        rows: It trains on these.
+        batches: Which of the rows each step is on, shape (b,), int64.
     """
 
     state: State
-    batches: tuple[Examples, ...]
+    rows: Rows
+    batches: tuple[Tensor, ...]
 
 
 @final
@@ -129,13 +132,17 @@ class Family:
             Where each ends; None for one that came to NaN or infinity.
         """
         stack, optimizer = self._restore([start.state for start in starts])
-        steps = zip(*(start.batches for start in starts), strict=True)
+        placement = self._first.placement
         losses = torch.stack(
             [
                 take_step(
-                    self._loss_of, stack, optimizer, _stacked(step), self._first.placement.computing
+                    self._loss_of,
+                    stack,
+                    optimizer,
+                    batch.to(placement.device),
+                    placement.computing,
                 )
-                for step in steps
+                for batch in _batches(starts)
             ]
         )  # (steps, k)
         ends = self._states(stack, optimizer)
@@ -277,6 +284,18 @@ def _is_same(tensor: Tensor, other: Tensor) -> bool:
 
 def _model_bytes(learner: TaskLearner) -> int:
     return sum(parameter.nbytes for parameter in learner.adapted.model.parameters())
+
+
+def _batches(starts: Sequence[Start]) -> Iterator[Examples]:
+    """Yield the rows of each step, shape (k, b, ...)."""
+    rows = [start.rows for start in starts]
+    chosen = all_chosen(rows)
+    if chosen is None:
+        read = [[it.rows.batch(indices) for indices in it.batches] for it in starts]
+        yield from map(_stacked, zip(*read, strict=True))
+        return
+    for indices in zip(*(start.batches for start in starts), strict=True):
+        yield ChosenRows.batches(chosen, indices)
 
 
 def _stacked(batches: Sequence[Examples]) -> Examples:

@@ -44,7 +44,12 @@ class Training:
 
     def start(self) -> Start:
         """Return where its steps begin; nothing changes the learner before it is due."""
-        return Start(state=self.learner.state(), batches=self.learner.batches(self.effect.round))
+        learner = self.learner
+        return Start(
+            state=learner.state(),
+            rows=learner.train_rows,
+            batches=learner.batches(self.effect.round),
+        )
 
     def finish(self) -> TrainingOutcome:
         """Hand over what was found, or do it now.
