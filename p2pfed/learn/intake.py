@@ -45,8 +45,8 @@ class PlainRows:
     """An integration that is its rule alone: nothing was refused, and no row is bounded or tried.
 
     Attributes:
-        vectors: Differences from the initial vector, shape (d,): the own one, then those of
-            neighbors in ascending order of peer.
+        vectors: The neighbors' differences from the initial vector, shape (d,), in ascending order
+            of peer.
         weights: How much each neighbor is to count; the rest to 1 is the own row's.
     """
 

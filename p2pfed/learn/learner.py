@@ -175,6 +175,9 @@ class TaskLearner:
         privacy: Hides in every step which rows there are; the losses that are reported are not
             hidden.
 
+    Attributes:
+        train_rows: This peer's own.
+
     Raises:
         ConfigError: If the method does not fit the task's model, or privacy does not.
     """
@@ -198,7 +201,7 @@ class TaskLearner:
         self._seed = seed
         self._peer = peer
         self._probe_secret = probe_secret
-        self._train_rows = task.rows("train")
+        self.train_rows = task.rows("train")
         with global_generator(seed, "model"):  # of what stays frozen; the method does the rest
             adapted = method.adapt(task.create_model(), seed=seed)
         self.adapted: AdaptedModel = adapted.placed(self.placement.device, self.placement.dtype)
@@ -211,7 +214,7 @@ class TaskLearner:
             self._private_steps = PrivateGradients(
                 privacy,
                 self.adapted,
-                self._train_rows,
+                self.train_rows,
                 task.loss,
                 batch_size=plan.batch_size,
                 placement=self.placement,
@@ -230,7 +233,7 @@ class TaskLearner:
     @property
     def example_count(self) -> int:
         """Private training rows."""
-        return len(self._train_rows)
+        return len(self.train_rows)
 
     def vector(self) -> Tensor:
         """Copy the parameters that travel: shape (d,), float32, on the CPU."""
@@ -282,11 +285,6 @@ class TaskLearner:
         """Whether its steps follow from `state` and `batches` alone, as `load_trained` needs it."""
         return self._private_steps is None and not self._known.has_statistics
 
-    @property
-    def train_rows(self) -> Rows:
-        """This peer's own."""
-        return self._train_rows
-
     def batches(self, round: int) -> tuple[Tensor, ...]:
         """Return which of its rows `train` takes each step of a round on, shape (b,), int64.
 
@@ -294,7 +292,14 @@ class TaskLearner:
             LocalError: If there is nothing to train on.
         """
         self._check_rows()
-        return self._batches(round)
+        return draw_batches(
+            step_count=self._step_count(round),
+            batch_size=self.plan.batch_size,
+            row_count=self.example_count,
+            seed=self._seed,
+            peer=self._peer,
+            round=round,
+        )
 
     def round_shape(self, round: int) -> Hashable:
         """Return what is equal where the steps of learners can be taken at once, with equal plans.
@@ -324,13 +329,12 @@ class TaskLearner:
         Raises:
             LocalError: If there is nothing to train on.
         """
-        self._check_rows()
-        batches = self._batches(round)
+        batches = self.batches(round)
         set_modes(self.adapted.model, training=False)
 
         def measure(vector: Tensor, step: int) -> float:
             self.load_vector(vector)
-            return self._loss_on(self._train_rows.batch(batches[step]).to(self.placement.device))
+            return self._loss_on(self.train_rows.batch(batches[step]).to(self.placement.device))
 
         return RoundLosses(
             measure=measure,
@@ -346,7 +350,7 @@ class TaskLearner:
         """
         self._check_rows()
         set_modes(self.adapted.model, training=False)
-        return losses_of_rows(self.adapted, self._train_rows, self.task.loss, self.placement)
+        return losses_of_rows(self.adapted, self.train_rows, self.task.loss, self.placement)
 
     def evaluate(self, split: str, *, should_stop: ShouldStop) -> tuple[float, float]:
         """Return (score, mean loss) on the `validation` or `test` rows.
@@ -417,9 +421,12 @@ class TaskLearner:
         self._optimizer.step()
         return loss.detach()
 
-    def state(self) -> dict[str, Tensor]:
-        """Copy the vector, the optimizer's state and local statistics, on the CPU."""
-        return self._known.copy()
+    def state(self, *, is_copied: bool = True) -> dict[str, Tensor]:
+        """Copy the vector, the optimizer's state and local statistics, on the CPU.
+
+        What is not copied is to be read at once, and not written to.
+        """
+        return self._known.copy() if is_copied else self._known.view()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned, to the same bits.
@@ -472,24 +479,14 @@ class TaskLearner:
             return most
         return draw_step_count(fewest, most, seed=self._seed, peer=self._peer, round=round)
 
-    def _batches(self, round: int) -> tuple[Tensor, ...]:
-        return draw_batches(
-            step_count=self._step_count(round),
-            batch_size=self.plan.batch_size,
-            row_count=self.example_count,
-            seed=self._seed,
-            peer=self._peer,
-            round=round,
-        )
-
     def _steps(self, round: int) -> Iterator[Callable[[], Tensor]]:
         """Return the steps of a round; a call takes one and returns its losses, shape (b,)."""
         if self._private_steps is not None:
             return iter([self._take_private_step] * self._step_count(round))
-        return (partial(self._take_step_on, indices) for indices in self._batches(round))
+        return (partial(self._take_step_on, indices) for indices in self.batches(round))
 
     def _take_step_on(self, indices: Tensor) -> Tensor:
-        batch = self._train_rows.batch(indices).to(self.placement.device)
+        batch = self.train_rows.batch(indices).to(self.placement.device)
         return self.take_step(batch).view(1)
 
     def _take_private_step(self) -> Tensor:

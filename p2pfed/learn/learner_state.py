@@ -1,6 +1,6 @@
 """All that later training of a model depends on: its vector, its optimizer, its statistics."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, final
 
 import torch
@@ -36,23 +36,16 @@ class LearnerState:
 
     def shape(self) -> tuple[tuple[str, float | None], ...]:
         """Return what the optimizer keeps: the values of scalars, and only the names of others."""
-        return tuple(
-            (optimizer_key(key, name), None if value.ndim else float(value))
-            for name, parameter in self._adapted.trainable.items()
-            for key, value in self._optimizer.state.get(parameter, {}).items()
-            if isinstance(value, Tensor)
-        )
+        return tuple((key, None if it.ndim else float(it)) for key, it in self._optimized())
 
     def copy(self) -> dict[str, Tensor]:
         """Copy the vector, the optimizer's state and local statistics, on the CPU."""
-        state = {VECTOR: self._adapted.vector()}
-        for name, parameter in self._adapted.trainable.items():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor):
-                    state[optimizer_key(key, name)] = value.detach().cpu().clone()
-        for name, buffer in self._statistics.items():
-            state[f"{_BUFFER}/{name}"] = buffer.detach().cpu().clone()
-        return state
+        others = {key: value.clone() for key, value in self._others()}
+        return {VECTOR: self._adapted.vector(), **others}
+
+    def view(self) -> dict[str, Tensor]:
+        """Return what `copy` does, to be read at once: later changes may show in it."""
+        return {VECTOR: self._adapted.view(), **dict(self._others())}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `copy` returned, to the same bits.
@@ -72,6 +65,23 @@ class LearnerState:
                 self._statistics[rest].copy_(value)
             elif kind != VECTOR:
                 raise LocalError(f"the saved state has {key}, which this model does not know")
+
+    def _others(self) -> Iterator[tuple[str, Tensor]]:
+        """Name all but the vector, on the CPU."""
+        for key, value in self._optimized():
+            yield key, value.detach().cpu()
+        for name, buffer in self._statistics.items():
+            yield f"{_BUFFER}/{name}", buffer.detach().cpu()
+
+    def _optimized(self) -> Iterator[tuple[str, Tensor]]:
+        """Name what the optimizer keeps."""
+        known = self._optimizer.state
+        if not known:  # as of plain steps: saves a look for each parameter
+            return
+        for name, parameter in self._adapted.trainable.items():
+            for key, value in known.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    yield optimizer_key(key, name), value
 
     def _load_optimizer_value(self, path: str, value: Tensor) -> None:
         key, _, name = path.partition("/")

@@ -15,19 +15,10 @@ from p2pfed.core.effects import OwnPlace, StartIntegration, StartTraining
 from p2pfed.core.events import GAP, OffenceKind, Verdict
 from p2pfed.errors import ConfigError, LocalError, RemoteError
 from p2pfed.identity import PeerId
-from p2pfed.learn.decoded import (
-    DecodeCache,
-    DecodedUpdate,
-    check_header,
-    decode_update,
-)
+from p2pfed.learn.decoded import DecodeCache, DecodedUpdate, check_header, decode_update
 from p2pfed.learn.evaluation import evaluate
 from p2pfed.learn.hidden_training import HiddenTraining
-from p2pfed.learn.intake import (
-    PlainRows,
-    ReadRows,
-    verdict_on,
-)
+from p2pfed.learn.intake import PlainRows, ReadRows, verdict_on
 from p2pfed.learn.jobs import IntegrationOutcome, LoadPayload, TrainingOutcome, never, unchanged
 from p2pfed.learn.learner import Learner, ShouldStop, TrainingReport
 from p2pfed.learn.mixing import MAX_DEGREE, MIXINGS, Claim, row_weights
@@ -177,22 +168,25 @@ class Workbench:
             report = self._take_steps(
                 lambda: self.learner.train(effect.round, should_stop=should_stop)
             )
-        return self._publish(effect, report)
+        return self._publish(effect, report, self.learner.vector())
 
     def train_as(
-        self, effect: StartTraining, take_steps: Callable[[], TrainingReport]
+        self, effect: StartTraining, take_steps: Callable[[], TrainingReport], *, vector: Tensor
     ) -> TrainingOutcome:
         """Do as `train` does, without privacy, with steps that the learner does not take by itself.
 
         Args:
             effect: The job.
             take_steps: Leaves the learner as its steps would.
+            vector: What the learner's is then, shape (d,); read only.
 
         Raises:
             LocalError: As from `train`.
         """
         assert self._privacy is None, "who hides rows has to see every step"
-        return self._publish(effect, self._take_steps(take_steps))
+        report = self._take_steps(take_steps)
+        is_scaled = self.exchange.normal_steps is not None
+        return self._publish(effect, report, self.learner.vector() if is_scaled else vector)
 
     def validate(self, header: UpdateHeader, payload: bytes) -> None:
         """Check that an update can be integrated, and remember it decoded.
@@ -257,16 +251,15 @@ class Workbench:
         return not is_more
 
     def plain_rows(self, effect: StartIntegration, load_payload: LoadPayload) -> PlainRows | None:
-        """Return the rows of an `is_plain` bench's job, if it is no more than its rule on them."""
+        """Return what an `is_plain` bench's job is on, if it is no more than its rule on rows."""
         if any(it.is_probed or it.mass_max is not None for it in effect.rows):
             return None
         rows = self._read(effect, load_payload)
         if rows.refused:
             return None
         peers = sorted(rows.vectors)
-        own = self.learner.vector() - self.initial
         return PlainRows(
-            vectors=[own, *(rows.vectors[peer] for peer in peers)],
+            vectors=[rows.vectors[peer] for peer in peers],
             weights=self._weights(effect, rows, peers),
         )
 
@@ -312,10 +305,12 @@ class Workbench:
         elif self._outer is not None:  # saved without an outer step
             self._outer.restart(self.learner.vector())
 
-    def _publish(self, effect: StartTraining, report: TrainingReport) -> TrainingOutcome:
+    def _publish(
+        self, effect: StartTraining, report: TrainingReport, vector: Tensor
+    ) -> TrainingOutcome:
         if self._outer is not None:
             self._outer.trained()
-        difference = self.exchange.before_publish(self.learner.vector() - self.initial)
+        difference = self.exchange.before_publish(vector - self.initial)
         main, is_full = self._encode(difference, effect.own)
         claim = self._claim(effect.degree)
         payload = encode_payload(main, claim.to_section())

@@ -58,8 +58,13 @@ class AdaptedModel:
 
     def vector(self) -> Tensor:
         """Copy the trainable parameters into a gossip vector, shape (d,)."""
+        seen = self.view()
+        return seen.clone() if seen is self.packed else seen
+
+    def view(self) -> Tensor:
+        """Return what `vector` does, to be read at once: later changes may show in it."""
         if self.packed is not None and are_packed(self.trainable, self.packed):
-            return self.packed.clone()
+            return self.packed
         return self.specification.flatten(self.trainable)
 
     def load_vector(self, vector: Tensor) -> None:

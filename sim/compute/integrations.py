@@ -81,6 +81,11 @@ class Integration:
         evaluated = (id(self.task.validation), id(self.task.test), self.effect.test)
         return self.rule, rows, self.family, evaluated
 
+    def own(self) -> Tensor:
+        """Return the own vector, shape (d,), to be read at once."""
+        learner = self.bench.learner
+        return learner.adapted.view() if isinstance(learner, TaskLearner) else learner.vector()
+
     def rows(self) -> PlainRows | None:
         """Return its rows; nothing changes the learner before it is due."""
         return self.bench.plain_rows(self.effect, self.load_payload)
@@ -242,8 +247,10 @@ def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> Found:
     first, count = read[0][0], len(read)
     assert first.rule is not None
     places = zip(*(rows.vectors for _, rows in read), strict=True)
-    flat = torch.stack([vector for place in places for vector in place])
+    own = [it.own() for it, _ in read]
+    flat = torch.stack([*own, *(vector for place in places for vector in place)])
     rows = flat.view(-1, count, flat.shape[1])  # (n, k, d)
+    rows[0] -= first.bench.initial
     weights = torch.tensor([_with_own(it.weights) for _, it in read], dtype=torch.float64).T
     vectors, shares = first.rule.integrate(rows, weights / weights.sum(dim=0))
     is_usual = first.rule.are_ordinary(torch.linalg.vector_norm(rows, dim=2))

@@ -59,7 +59,7 @@ class Start:
     """Where the steps of a round begin.
 
     Attributes:
-        state: The learner's.
+        state: The learner's; read only.
         rows: It trains on these.
         batches: Which of the rows each step is on, shape (b,), int64.
     """
@@ -145,9 +145,9 @@ class Family:
                 for batch in _batches(starts)
             ]
         )  # (steps, k)
-        ends = self._states(stack, optimizer)
-        is_sound = torch.isfinite(losses).all(dim=0).cpu()
-        is_sound &= torch.isfinite(torch.stack([end[VECTOR] for end in ends])).all(dim=1)
+        vectors = _flat(stack)
+        ends = self._states(vectors, stack, optimizer)
+        is_sound = torch.isfinite(losses).all(dim=0).cpu() & _are_finite(vectors)
         return [
             End(state=end, losses=of_peer) if ok else None
             for end, of_peer, ok in zip(ends, losses.T.tolist(), is_sound.tolist(), strict=True)
@@ -198,14 +198,16 @@ class Family:
             key, name = split_optimizer_key(place)
             kept = [state[place] for state in states]
             optimizer.state[stack[name]][key] = (
-                torch.stack(kept).to(device) if kept[0].ndim or not stack[name][0].ndim else kept[0]
+                torch.stack(kept).to(device)
+                if kept[0].ndim or not stack[name][0].ndim
+                else kept[0].clone()
             )
         return stack, optimizer
 
-    def _states(self, stack: Stack, optimizer: Optimizer) -> list[dict[str, Tensor]]:
-        """Return what each learner of a stack is to know."""
-        with torch.no_grad():
-            vectors = torch.cat([values.flatten(1) for values in stack.values()], dim=1).cpu()
+    def _states(
+        self, vectors: Tensor, stack: Stack, optimizer: Optimizer
+    ) -> list[dict[str, Tensor]]:
+        """Return what each learner of a stack, with these vectors, is to know."""
         states: list[dict[str, Tensor]] = [{VECTOR: vector} for vector in vectors]
         for name, parameter in stack.items():
             for key, value in optimizer.state.get(parameter, {}).items():
@@ -284,6 +286,19 @@ def _is_same(tensor: Tensor, other: Tensor) -> bool:
 
 def _model_bytes(learner: TaskLearner) -> int:
     return sum(parameter.nbytes for parameter in learner.adapted.model.parameters())
+
+
+def _flat(stack: Stack) -> Tensor:
+    """Return the vector of each model of a stack, shape (k, d), on the CPU."""
+    with torch.no_grad():
+        return torch.cat([values.flatten(1) for values in stack.values()], dim=1).cpu()
+
+
+def _are_finite(vectors: Tensor) -> Tensor:
+    """Return which rows have neither NaN nor infinity, shape (k,)."""
+    found = torch.isfinite(vectors.sum(dim=1))  # takes a twentieth of looking at each value
+    # A sum may be beyond the type.
+    return found if bool(found.all()) else torch.isfinite(vectors).all(dim=1)
 
 
 def _batches(starts: Sequence[Start]) -> Iterator[Examples]:

@@ -9,6 +9,7 @@ from typing import Final, final
 from p2pfed.core.effects import StartTraining
 from p2pfed.learn.jobs import TrainingOutcome
 from p2pfed.learn.learner import TaskLearner
+from p2pfed.learn.learner_state import VECTOR
 from p2pfed.learn.workbench import Workbench
 from sim.compute.gathering import Gathering
 from sim.compute.stacked import End, Families, Family, Start
@@ -46,7 +47,7 @@ class Training:
         """Return where its steps begin; nothing changes the learner before it is due."""
         learner = self.learner
         return Start(
-            state=learner.state(),
+            state=learner.state(is_copied=False),
             rows=learner.train_rows,
             batches=learner.batches(self.effect.round),
         )
@@ -61,7 +62,9 @@ class Training:
         if end is None:
             return self.bench.train(self.effect)
         return self.bench.train_as(
-            self.effect, lambda: self.learner.load_trained(end.state, end.losses)
+            self.effect,
+            lambda: self.learner.load_trained(end.state, end.losses),
+            vector=end.state[VECTOR],
         )
 
     def drop(self) -> None:

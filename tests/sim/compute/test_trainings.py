@@ -111,7 +111,7 @@ def test_one_that_diverges_fails_alone(make_benches: MakeBenches) -> None:
     learner = benches[1].learner
     rows = learner.task.rows("train")
     wild = Examples(torch.full((len(rows), 12), float("inf")), rows.labels)
-    learner._train_rows = wild
+    learner.train_rows = wild
     before = vectors(benches)
     first, second, *others = begin_all(benches)
     first.finish()
