@@ -3,9 +3,9 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, final
 
+from msgspec import Struct
 from torch import Tensor
 
 from p2pfed.errors import LocalError, SpecMismatch
@@ -21,8 +21,7 @@ _BYTES_MAX: Final = 1 << 28  # 800 LoRA vectors of a small encoder, or one of 64
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DecodedUpdate:
+class DecodedUpdate(Struct, frozen=True, kw_only=True, eq=False):
     """What a payload says.
 
     Attributes:
@@ -48,8 +47,8 @@ class DecodeCache:
             raise LocalError(f"a cache of {bytes_max} bytes")
         self._bytes_max = bytes_max
         self._bytes = 0
-        # By kind and content hash: the same bytes may be the whole and a difference.
-        self._updates: OrderedDict[tuple[UpdateKind, bytes], DecodedUpdate] = OrderedDict()
+        # By content hash and whether it is full: the same bytes may be the whole and a difference.
+        self._updates: OrderedDict[tuple[bytes, bool], DecodedUpdate] = OrderedDict()
         # A validation may run beside an integration, on another thread of the node.
         self._lock = threading.Lock()
 
@@ -58,7 +57,7 @@ class DecodeCache:
 
     def get(self, header: UpdateHeader) -> DecodedUpdate | None:
         """Return what is in an update if it is still here."""
-        key = (header.kind, header.payload_hash)
+        key = (header.payload_hash, header.kind is UpdateKind.FULL)
         with self._lock:
             update = self._updates.get(key)
             if update is not None:
@@ -67,7 +66,7 @@ class DecodeCache:
 
     def put(self, header: UpdateHeader, update: DecodedUpdate) -> None:
         """Keep what is in an update, and forget those used longest ago if it is too much."""
-        key = (header.kind, header.payload_hash)
+        key = (header.payload_hash, header.kind is UpdateKind.FULL)
         with self._lock:
             if key in self._updates:
                 return
@@ -80,8 +79,8 @@ class DecodeCache:
     def forget(self, content_hash: bytes) -> None:
         """Forget what is in a payload that nobody will read again."""
         with self._lock:
-            for kind in UpdateKind:
-                forgotten = self._updates.pop((kind, content_hash), None)
+            for is_full in (True, False):
+                forgotten = self._updates.pop((content_hash, is_full), None)
                 if forgotten is not None:
                     self._bytes -= forgotten.difference.nbytes
 

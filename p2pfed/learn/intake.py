@@ -1,9 +1,9 @@
 """What integrations take in and give back, between the workbench and whatever mixes for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, final
 
+from msgspec import Struct, field
 from torch import Tensor
 
 import robust
@@ -15,11 +15,11 @@ from p2pfed.learn.public_copies import PublicCopy
 
 # The core's words for a row used as it is, and for one whose largest share was 0.
 _ROW_REASONS: Final = {robust.Reason.ACCEPTED: "", robust.Reason.NO_MASS: NO_MASS}
+_NOT_CHOSEN: Final = str(robust.Reason.NOT_CHOSEN)
 
 
 @final
-@dataclass(slots=True, kw_only=True)
-class ReadRows:
+class ReadRows(Struct, kw_only=True, eq=False):
     """What neighbors sent, by peer.
 
     Attributes:
@@ -40,8 +40,7 @@ class ReadRows:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PlainRows:
+class PlainRows(Struct, frozen=True, kw_only=True, eq=False):
     """An integration that is its rule alone: nothing was refused, and no row is bounded or tried.
 
     Attributes:
@@ -86,12 +85,11 @@ def verdicts_on_shares(
         shares: Of the neighbors, in ascending order of peer.
     """
     of_peer = dict(zip(sorted(row.peer for row in rows), shares, strict=True))
-    not_chosen = row_reason(robust.Reason.NOT_CHOSEN)
     return tuple(
         Verdict(
             peer=row.peer,
             weight=of_peer[row.peer],
-            reason="" if of_peer[row.peer] > 0.0 else not_chosen,
+            reason="" if of_peer[row.peer] > 0.0 else _NOT_CHOSEN,
         )
         for row in rows
     )

@@ -1,9 +1,9 @@
 """What a peer's jobs answer, whichever bench does them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import final
 
+from msgspec import Struct
 from torch import Tensor
 
 from p2pfed.core.events import Evaluation, Verdict
@@ -23,8 +23,7 @@ def unchanged(difference: Tensor) -> Tensor:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingOutcome:
+class TrainingOutcome(Struct, frozen=True, kw_only=True):
     """What one training job did.
 
     Attributes:
@@ -40,8 +39,7 @@ class TrainingOutcome:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntegrationOutcome:
+class IntegrationOutcome(Struct, frozen=True, kw_only=True):
     """What one integration job did.
 
     Attributes:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, final
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 import robust
@@ -25,8 +25,7 @@ BLOCK_BYTES: Final = 1 << 21  # guess: what a block and a copy need stays in the
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrowdRule:
+class CrowdRule(Struct, frozen=True, kw_only=True):
     """What `robust.Integrator` makes of rows that it uses, for peers with as many neighbors.
 
     Attributes:

@@ -38,14 +38,14 @@ class Gathering(Generic[Job, Found]):
 
     def take(self, job: Job) -> Found | None:
         """Return what was found of a job that is due, and forget it; None if it was left out."""
-        alike = self._started.get(job.shape, {})
-        if job in alike:
-            for each, found in self._compute(list(alike)):
-                del alike[each]
+        if job not in self._found and job in self._started.get(job.shape, {}):
+            for each, found in self._compute(list(self._started[job.shape])):
+                self.drop(each)
                 self._found[each] = found
-        found_now = self._found.get(job)
+        if job in self._found:
+            return self._found.pop(job)
         self.drop(job)
-        return found_now
+        return None
 
     def drop(self, job: Job) -> None:
         """Forget a job that is canceled, or whose peer crashed."""

@@ -2,12 +2,10 @@
 
 import logging
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Final, final
 
 import torch
-from msgspec import structs
+from msgspec import Struct, structs
 from torch import Tensor
 
 from p2pfed.core.effects import StartIntegration
@@ -29,8 +27,7 @@ _TOGETHER_MIN: Final = 2
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Integrated:
+class Integrated(Struct, frozen=True, kw_only=True, eq=False):
     """What an integration comes to.
 
     Attributes:
@@ -46,14 +43,14 @@ Found = list[tuple["Integration", Integrated]]
 
 
 @final
-@dataclass(kw_only=True, eq=False)
-class Integration:
+class Integration(Struct, frozen=True, kw_only=True, eq=False):
     """An integration that has started.
 
     Attributes:
         bench: Whose.
         rule: What does as the bench's integrator; None if nothing does.
         family: The learner's, if its model is to be evaluated.
+        shape: What is equal where rows can be integrated at once.
         effect: The job.
         load_payload: Content hash to payload.
         others: What it may be computed with.
@@ -62,24 +59,10 @@ class Integration:
     bench: Workbench
     rule: CrowdRule | None
     family: Family | None
+    shape: Hashable
     effect: StartIntegration
     load_payload: LoadPayload
     others: "Gathering[Integration, Integrated]"
-
-    @property
-    def task(self) -> Task:
-        """What its learner evaluates on."""
-        assert isinstance(self.bench.learner, TaskLearner)
-        return self.bench.learner.task
-
-    @cached_property
-    def shape(self) -> Hashable:
-        """What is equal where rows can be integrated at once."""
-        rows = (id(self.bench.initial), len(self.effect.rows)) if self.rule else ()
-        if self.family is None:
-            return self.rule, rows
-        evaluated = (id(self.task.validation), id(self.task.test), self.effect.test)
-        return self.rule, rows, self.family, evaluated
 
     def own(self) -> Tensor:
         """Return the own vector, shape (d,), to be read at once."""
@@ -151,6 +134,7 @@ class Integrations:
             bench=bench,
             rule=rule,
             family=family,
+            shape=_shape(bench, rule, family, effect),
             effect=effect,
             load_payload=load_payload,
             others=self._started,
@@ -181,7 +165,7 @@ class Integrations:
         if not mixed or mixed[0][0].family is None:
             return mixed
         family, effect = mixed[0][0].family, mixed[0][0].effect
-        vectors, task = [found.vector for _, found in mixed], mixed[0][0].task
+        vectors, task = [found.vector for _, found in mixed], _task(mixed[0][0].bench)
         tests: Sequence[tuple[float, float] | None] = [None] * len(mixed)
         try:
             scores = family.evaluate(vectors, task.rows("validation"))
@@ -194,9 +178,25 @@ class Integrations:
                 self._started.drop(integration)
             return []
         return [
-            (it, replace(found, outcome=_with_scores(found.outcome, scored, tested)))
+            (it, structs.replace(found, outcome=_with_scores(found.outcome, scored, tested)))
             for (it, found), scored, tested in zip(mixed, scores, tests, strict=True)
         ]
+
+
+def _shape(
+    bench: Workbench, rule: CrowdRule | None, family: Family | None, effect: StartIntegration
+) -> Hashable:
+    rows = (id(bench.initial), len(effect.rows)) if rule else ()
+    if family is None:
+        return rule, rows
+    task = _task(bench)
+    return rule, rows, family, (id(task.validation), id(task.test), effect.test)
+
+
+def _task(bench: Workbench) -> Task:
+    """Return what a bench's learner evaluates on."""
+    assert isinstance(bench.learner, TaskLearner)
+    return bench.learner.task
 
 
 def _with_scores(
@@ -206,7 +206,8 @@ def _with_scores(
 ) -> IntegrationOutcome:
     score, loss = scored
     test_score = None if tested is None else tested[0]
-    return replace(outcome, evaluation=Evaluation(score=score, loss=loss, test_score=test_score))
+    evaluation = Evaluation(score=score, loss=loss, test_score=test_score)
+    return structs.replace(outcome, evaluation=evaluation)
 
 
 def _has_rows(learner: Learner, effect: StartIntegration) -> bool:

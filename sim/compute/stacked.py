@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Final, final
 from weakref import WeakKeyDictionary
 
 import torch
+from msgspec import Struct
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.optim import Optimizer
@@ -54,8 +54,7 @@ def take_step(
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Start:
+class Start(Struct, frozen=True, kw_only=True, eq=False):
     """Where the steps of a round begin.
 
     Attributes:
@@ -70,8 +69,7 @@ class Start:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class End:
+class End(Struct, frozen=True, kw_only=True, eq=False):
     """Where the steps of a round lead.
 
     Attributes:
@@ -240,9 +238,10 @@ class Families:
         """Return a learner's family; None if nothing of it can be stacked."""
         if not isinstance(learner, TaskLearner):
             return None
-        if learner not in self._family_of:
-            self._family_of[learner] = self._classify(learner)
-        family = self._family_of[learner]
+        try:
+            family = self._family_of[learner]
+        except KeyError:
+            family = self._family_of[learner] = self._classify(learner)
         return None if family is None or family.is_dissolved else family
 
     def dissolve(self, family: Family) -> None:

@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, final
+
+from msgspec import Struct
 
 from p2pfed.core.effects import StartTraining
 from p2pfed.learn.jobs import TrainingOutcome
@@ -20,28 +20,22 @@ _TOGETHER_MIN: Final = 2
 
 
 @final
-@dataclass(kw_only=True, eq=False)
-class Training:
+class Training(Struct, frozen=True, kw_only=True, eq=False):
     """A training that has started.
 
     Attributes:
         bench: Whose.
         learner: The bench's.
-        family: The learner's.
+        shape: What is equal where steps can be taken at once; the first is the learner's family.
         effect: The job.
         others: What it may be computed with.
     """
 
     bench: Workbench
     learner: TaskLearner
-    family: Family
+    shape: tuple[Family, Hashable]
     effect: StartTraining
     others: "Gathering[Training, End]"
-
-    @cached_property
-    def shape(self) -> Hashable:
-        """What is equal where steps can be taken at once."""
-        return self.family, self.learner.round_shape(self.effect.round)
 
     def start(self) -> Start:
         """Return where its steps begin; nothing changes the learner before it is due."""
@@ -95,13 +89,17 @@ class Trainings:
         if family is None or not learner.example_count:
             return None
         training = Training(
-            bench=bench, learner=learner, family=family, effect=effect, others=self._started
+            bench=bench,
+            learner=learner,
+            shape=(family, learner.round_shape(effect.round)),
+            effect=effect,
+            others=self._started,
         )
         self._started.add(training)
         return training
 
     def _compute(self, group: Sequence[Training]) -> list[tuple[Training, End]]:
-        family, found = group[0].family, []
+        family, found = group[0].shape[0], []
         if family.is_dissolved:
             return []
         for first in range(0, len(group), family.stack_peers):
