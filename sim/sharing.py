@@ -30,46 +30,55 @@ class ChosenRows:
 
     Attributes:
         pool: As it was given.
+        indices: As they were given.
     """
 
     def __init__(self, pool: Rows, indices: Tensor) -> None:
         self.pool = pool
-        self._indices = indices
+        self.indices = indices
 
     def __len__(self) -> int:
-        return self._indices.numel()
+        return self.indices.numel()
 
     @property
     def labels(self) -> Tensor:
         """Copy the labels, shape (n, ...)."""
-        return self.pool.labels[self._indices]
+        return self.pool.labels[self.indices]
 
     def batch(self, indices: Tensor) -> Examples:
         """Return rows by index, shape (b,), int64."""
-        return self.pool.batch(self._indices[indices])
+        return self.pool.batch(self.indices[indices])
 
     def subset(self, indices: Tensor) -> "ChosenRows":
         """Return the rows at these indices as rows of their own."""
-        return ChosenRows(self.pool, self._indices[indices])
-
-    @staticmethod
-    def batches(chosen: "Sequence[ChosenRows]", indices: Sequence[Tensor]) -> Examples:
-        """Return batches as one, shape (k, b, ...).
-
-        Args:
-            chosen: The rows of k peers, from one pool in memory, as of `all_chosen`.
-            indices: Which of them, shape (b,), int64.
-        """
-        places = [it._indices[own] for it, own in zip(chosen, indices, strict=True)]
-        return chosen[0].pool.batch(torch.stack(places))
+        return ChosenRows(self.pool, self.indices[indices])
 
 
-def all_chosen(rows: Sequence[Rows]) -> list[ChosenRows] | None:
-    """Return the rows of peers if all of them are of one pool in memory."""
-    chosen = [it for it in rows if isinstance(it, ChosenRows)]
-    pools = {id(it.pool) for it in chosen}
-    is_one = len(chosen) == len(rows) and len(pools) == 1 and isinstance(chosen[0].pool, Examples)
-    return chosen if is_one else None
+@final
+class JoinedRows:
+    """The rows of several peers that choose from one pool, to be read at once.
+
+    Args:
+        chosen: Each peer's, at least one.
+    """
+
+    def __init__(self, chosen: Sequence[ChosenRows]) -> None:
+        self._pool = chosen[0].pool
+        self._indices = torch.cat([it.indices for it in chosen])
+        counts = torch.tensor([len(it) for it in chosen])
+        self._firsts = (counts.cumsum(dim=0) - counts)[:, None]
+
+    @classmethod
+    def of(cls, rows: Sequence[Rows]) -> "JoinedRows | None":
+        """Join rows of peers, if all choose from one pool in memory."""
+        chosen = [it for it in rows if isinstance(it, ChosenRows)]
+        if len(chosen) < len(rows) or not isinstance(chosen[0].pool, Examples):
+            return None
+        return cls(chosen) if all(it.pool is chosen[0].pool for it in chosen) else None
+
+    def batch(self, indices: Sequence[Tensor]) -> Examples:
+        """Return rows of every peer, shape (k, b, ...), by index among its own, shape (b,)."""
+        return self._pool.batch(self._indices[torch.stack(tuple(indices)) + self._firsts])
 
 
 @final

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from p2pfed.learn.examples import Examples, Rows
 from p2pfed.learn.learner import Learner, TaskLearner
 from p2pfed.learn.learner_state import VECTOR, optimizer_key, split_optimizer_key
-from sim.sharing import ChosenRows, all_chosen
+from sim.sharing import JoinedRows
 
 Inputs = Tensor | Mapping[str, Tensor]
 Stack = Mapping[str, nn.Parameter]
@@ -302,14 +302,13 @@ def _are_finite(vectors: Tensor) -> Tensor:
 
 def _batches(starts: Sequence[Start]) -> Iterator[Examples]:
     """Yield the rows of each step, shape (k, b, ...)."""
-    rows = [start.rows for start in starts]
-    chosen = all_chosen(rows)
-    if chosen is None:
+    rows = JoinedRows.of([start.rows for start in starts])
+    if rows is None:
         read = [[it.rows.batch(indices) for indices in it.batches] for it in starts]
         yield from map(_stacked, zip(*read, strict=True))
         return
     for indices in zip(*(start.batches for start in starts), strict=True):
-        yield ChosenRows.batches(chosen, indices)
+        yield rows.batch(indices)
 
 
 def _stacked(batches: Sequence[Examples]) -> Examples:
