@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Hashable, Sequence
+from itertools import chain
 from typing import Final, final
 
 import torch
@@ -234,17 +235,35 @@ def _by_rule(group: Sequence[Integration]) -> Found:
     """Integrate rows of one shape, and leave out whoever has more to do."""
     size = len(group[0].bench.initial)
     block = max(BLOCK_BYTES // ((len(group[0].effect.rows) + 1) * size * 4), 1)
-    found: Found = []
+    jobs: list[Integration] = []
+    mixed: list[_Mixed] = []
     for first in range(0, len(group), block):
         read = [(it, it.rows()) for it in group[first : first + block]]
         plain = [(it, rows) for it, rows in read if rows is not None]
         if plain:
-            found += _mix(plain)
-    return found
+            jobs += [it for it, _ in plain]
+            mixed.append(_mix(plain))
+    return _usual(jobs, mixed) if mixed else []
 
 
-def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> Found:
-    """Integrate rows of one shape, and leave out whoever has rows that may be rejected."""
+class _Mixed(Struct, frozen=True, kw_only=True, eq=False):
+    """What a rule made of a block of k peers' rows.
+
+    Attributes:
+        vectors: The next own vectors, shape (k, d).
+        shares: What each row contributed, shape (n, k).
+        lengths: Of the rows, shape (n, k).
+        is_finite: Whose result surely is, shape (k,).
+    """
+
+    vectors: Tensor
+    shares: Tensor
+    lengths: Tensor
+    is_finite: Tensor
+
+
+def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> _Mixed:
+    """Integrate rows of one shape."""
     first, count = read[0][0], len(read)
     assert first.rule is not None
     places = zip(*(rows.vectors for _, rows in read), strict=True)
@@ -254,15 +273,24 @@ def _mix(read: Sequence[tuple[Integration, PlainRows]]) -> Found:
     rows[0] -= first.bench.initial
     weights = torch.tensor([_with_own(it.weights) for _, it in read], dtype=torch.float64).T
     vectors, shares = first.rule.integrate(rows, weights / weights.sum(dim=0))
-    is_usual = first.rule.are_ordinary(torch.linalg.vector_norm(rows, dim=2))
-    # A sum beyond the type is for the integrator.
-    is_usual &= torch.isfinite(vectors.sum(dim=1))
+    is_finite = torch.isfinite(vectors.sum(dim=1))
     vectors += first.bench.initial
+    lengths = torch.linalg.vector_norm(rows, dim=2)
+    return _Mixed(vectors=vectors, shares=shares, lengths=lengths, is_finite=is_finite)
+
+
+def _usual(jobs: Sequence[Integration], mixed: Sequence[_Mixed]) -> Found:
+    """Return what was found, and leave out whoever has rows that may be rejected."""
+    rule = jobs[0].rule
+    assert rule is not None
+    is_usual = rule.are_ordinary(torch.cat([it.lengths for it in mixed], dim=1))
+    # A sum beyond the type is for the integrator.
+    is_usual &= torch.cat([it.is_finite for it in mixed])
+    vectors = chain.from_iterable(it.vectors for it in mixed)
+    shares = torch.cat([it.shares for it in mixed], dim=1).T.tolist()
     return [
         (it, Integrated(vector=vector, outcome=_outcome(it, of_peer)))
-        for (it, _), vector, of_peer, is_ok in zip(
-            read, vectors, shares.T.tolist(), is_usual.tolist(), strict=True
-        )
+        for it, vector, of_peer, is_ok in zip(jobs, vectors, shares, is_usual.tolist(), strict=True)
         if is_ok
     ]
 
