@@ -155,7 +155,7 @@ def check_contractive(codec: Codec, user: str) -> None:
 
 def is_finite(vector: Tensor) -> bool:
     """Return whether no value is NaN or infinity."""
-    if not len(vector):
+    if not vector.numel():
         return True
     # One pass and no temporary: NaN and infinity both show in the extremes.
     low, high = torch.aminmax(vector.detach())

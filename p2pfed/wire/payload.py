@@ -24,6 +24,8 @@ _BINARY: Final = {0xC4: (1, 0), 0xC5: (2, 1 << 8), 0xC6: (4, 1 << 16)}
 _CLAIMS_MAX: Final = CLAIMS_BYTES_MAX // 3  # entries; the shortest takes three bytes
 _INTEGER_MAX: Final = 2**53 - 1  # exact in every language's number type
 
+_PACKED: Final = {name: canonical.pack(name) for name in (MAIN, CLAIMS)}  # are in every payload
+
 Claims = Mapping[str, int | float | bool]
 
 
@@ -62,7 +64,7 @@ def encode_payload(
     parts: list[bytes | bytearray | memoryview] = [bytes([_MAP | len(sections)])]
     try:
         for name in sorted(sections):
-            parts.append(canonical.pack(schema.word(name, name="a section's name")))
+            parts.append(_PACKED.get(name) or _pack_name(name))
             if name == CLAIMS:
                 parts.append(_encode_claims(claims))
             else:
@@ -138,6 +140,10 @@ def check_section_limits(section_bytes_max: Mapping[str, int]) -> None:
         raise LimitExceeded(f"more than {SECTIONS_MAX} sections, main and claims among them")
     if MAIN not in section_bytes_max:
         raise SchemaError("section_bytes_max does not name main")
+
+
+def _pack_name(name: str) -> bytes:
+    return canonical.pack(schema.word(name, name="a section's name"))
 
 
 def _encode_claims(claims: Claims) -> bytes:
