@@ -18,7 +18,7 @@ from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
 from sim.host import Host
 from sim.scenario import load_scenario
-from sim.sharing import SharedRows, share_frozen
+from sim.sharing import ChosenRows, JoinedRows, SharedRows, share_frozen
 from sim.watching import Watcher
 
 SCENARIO = {
@@ -141,6 +141,28 @@ def test_each_peer_has_the_rows_that_a_real_one_would_load(
         for batch in (own.batch(chosen), own.subset(chosen).batch(torch.arange(len(chosen)))):
             assert torch.equal(batch.inputs, loaded.batch(chosen).inputs)
             assert torch.equal(batch.labels, loaded.batch(chosen).labels)
+
+
+def test_joined_rows_are_those_of_each_peer() -> None:
+    pool = digits().rows("train")
+    rows = [ChosenRows(pool, torch.tensor(chosen)) for chosen in ([5, 3], [7, 1, 9], [0])]
+    indices = [torch.tensor(it) for it in ([1, 0, 1], [2, 2, 0], [0, 0, 0])]
+    joined = JoinedRows.of(rows)
+    assert joined is not None
+    found = joined.batch(indices)
+    for number, (own, chosen) in enumerate(zip(rows, indices, strict=True)):
+        batch = own.batch(chosen)
+        assert torch.equal(found.inputs[number], batch.inputs)
+        assert torch.equal(found.labels[number], batch.labels)
+
+
+def test_rows_of_other_kinds_or_pools_are_not_joined() -> None:
+    pool = digits().rows("train")
+    own = ChosenRows(pool, torch.arange(2))
+    assert JoinedRows.of([own, pool]) is None
+    assert JoinedRows.of([own, ChosenRows(pool.subset(torch.arange(9)), torch.arange(2))]) is None
+    # What a data set returns may depend on the order in which it is asked.
+    assert JoinedRows.of([ChosenRows(own, torch.arange(2))]) is None
 
 
 def test_rows_are_split_once_for_each_way_to_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,17 @@ def test_nothing_changes_before_a_job_is_due(make_benches: MakeBenches) -> None:
     assert not torch.equal(benches[2].learner.vector(), before[2])
 
 
+def test_what_optimizers_know_changes_only_when_a_job_is_due(make_benches: MakeBenches) -> None:
+    benches = make_benches(training={"step_rule": {"name": "adamw"}})
+    for each in begin_all(benches):
+        each.finish()
+    before = [bench.learner.state() for bench in benches]
+    begin_all(benches, 1)[1].finish()
+    for number in (0, 2, 3):
+        after = benches[number].learner.state()
+        assert all(torch.equal(after[key], value) for key, value in before[number].items())
+
+
 def test_all_that_are_alike_are_computed_when_the_first_is_due(make_benches: MakeBenches) -> None:
     assert are_together(begin_all(make_benches())) == [True, True, True]
 
