@@ -12,6 +12,8 @@ from benchmarks.utilization_report import document, missed
 from benchmarks.utilization_updates import UPDATES, Costs, costs_of, make_payload, measure
 from benchmarks.utilization_world import Setting, Utilization, simulate
 
+pytestmark = pytest.mark.interpreted  # its payloads are maps of memory
+
 # Of one core of the machine of docs/results/utilization.md, rounded up.
 COSTS = Costs(publish_s=3.0, read_s=0.12, integrate_s={15: 2.0})
 
