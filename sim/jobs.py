@@ -22,7 +22,7 @@ from p2pfed.errors import LocalError, RemoteError
 from p2pfed.learn.privacy.accountant import BudgetSpent
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX
 from sim.benches import Bench, IntegrationOutcome, TrainingOutcome
-from sim.clock import Clock, Entry
+from sim.clock import Clock, Entry, nanoseconds
 from sim.compute.calculator import Calculation, Calculator, WhenDue
 from sim.payloads import PayloadShelf
 
@@ -86,6 +86,10 @@ class _Answered(Struct, frozen=True, eq=False):
         """Forget it."""
         self.inner.drop()
 
+    def expect(self, end_ns: int) -> None:
+        """Take note of when it ends, in nanoseconds."""
+        self.inner.expect(end_ns)
+
 
 @final
 class Lane:
@@ -131,7 +135,9 @@ class Lane:
         if self._running is None and self._waiting:
             job = self._running = self._waiting.pop(0)
             job.work = job.begin()
-            job.end = self._clock.after(job.duration_s, self._finish)
+            end_ns = self._clock.now_ns + nanoseconds(job.duration_s)
+            job.work.expect(end_ns)
+            job.end = self._clock.at(end_ns, self._finish)
 
     def _finish(self) -> None:
         job, self._running = self._running, None

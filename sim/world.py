@@ -94,6 +94,7 @@ class World:
             here=here,
         )
         transfers = Transfers(self.network, self.clock)
+        self.calculator = calculator or Sequential()
         self.audience = Audience(watchers)
         self.pool = PayloadPool()
         for member in members:
@@ -106,7 +107,7 @@ class World:
             transfers=transfers,
             pool=self.pool,
             compute=compute or ComputeModel(),
-            calculator=calculator or Sequential(),
+            calculator=self.calculator,
             trace=self.trace,
             audience=self.audience,
             keeps_models=keeps_models,

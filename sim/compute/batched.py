@@ -24,6 +24,9 @@ class Batched(Calculator):
     ledgers of reputation, outer steps, public copies, or rows that may be rejected. As long as they
     change nothing but the model, the models that they lead to are evaluated at once all the same.
 
+    In a world of several parts none of them waits for the others while these compute: all do what
+    has started of a kind in the step in which the first job of it is due in any part.
+
     Results differ from those of `Sequential` by the rounding of batched sums. They follow from
     the scenario and the seed alone: which jobs are in a batch is decided in virtual time.
     """
@@ -32,6 +35,7 @@ class Batched(Calculator):
         self._families = Families()
         self._trainings = Trainings(self._families)
         self._integrations = Integrations(self._families)
+        self._kinds = (self._trainings.started, self._integrations.started)
 
     @override
     def training(self, bench: Bench, effect: StartTraining) -> Calculation[TrainingOutcome]:
@@ -50,3 +54,11 @@ class Batched(Calculator):
             if begun is not None:
                 return begun
         return WhenDue(lambda: bench.integrate(effect, load_payload))
+
+    @override
+    def first_ends_ns(self) -> tuple[int | None, ...]:
+        return tuple(it.first_end_ns() for it in self._kinds)
+
+    @override
+    def compute(self, kind: int) -> None:
+        self._kinds[kind].compute()

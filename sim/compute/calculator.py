@@ -27,6 +27,9 @@ class Calculation(Protocol[Outcome_co]):
     def drop(self) -> None:
         """Forget the job; nothing is changed."""
 
+    def expect(self, end_ns: int) -> None:
+        """Take note of when it ends, in nanoseconds."""
+
 
 class Calculator(ABC):
     """Computes what benches are asked for. All peers of a world have one."""
@@ -40,6 +43,16 @@ class Calculator(ABC):
         self, bench: Bench, effect: StartIntegration, load_payload: LoadPayload
     ) -> Calculation[IntegrationOutcome]:
         """Start an integration, whose outcome is that of `Bench.integrate`."""
+
+    def first_ends_ns(self) -> tuple[int | None, ...]:
+        """Return when the first job of each kind ends of those that are computed together.
+
+        What is computed already does not count; None where there is no other. In nanoseconds.
+        """
+        return ()
+
+    def compute(self, kind: int) -> None:  # noqa: B027 - nothing is computed together
+        """Compute what has started of one of these kinds, though nothing of it is due."""
 
 
 @final
@@ -58,6 +71,9 @@ class WhenDue(Struct, Generic[Outcome], frozen=True, eq=False):
 
     def drop(self) -> None:
         """Forget it."""
+
+    def expect(self, end_ns: int) -> None:
+        """Take note of nothing: it is done when it ends."""
 
 
 @final

@@ -31,17 +31,30 @@ class Gathering(Generic[Job, Found]):
         self._compute = compute
         self._started: dict[Hashable, dict[Job, None]] = {}
         self._found: dict[Job, Found] = {}
+        # When those end that have not been tried yet, in nanoseconds.
+        self._ends_ns: dict[Job, int] = {}
 
     def add(self, job: Job) -> None:
         """Take a job that starts now."""
         self._started.setdefault(job.shape, {})[job] = None
 
+    def expect(self, job: Job, end_ns: int) -> None:
+        """Take note of when a job ends, in nanoseconds."""
+        self._ends_ns[job] = end_ns
+
+    def first_end_ns(self) -> int | None:
+        """Return when the first job ends that has yet to be computed, in nanoseconds."""
+        return min(self._ends_ns.values(), default=None)
+
+    def compute(self) -> None:
+        """Compute all that have started, before any of them is due."""
+        for shape in dict.fromkeys(job.shape for job in self._ends_ns):
+            self._compute_alike(shape)
+
     def take(self, job: Job) -> Found | None:
         """Return what was found of a job that is due, and forget it; None if it was left out."""
-        if job not in self._found and job in self._started.get(job.shape, {}):
-            for each, found in self._compute(list(self._started[job.shape])):
-                self.drop(each)
-                self._found[each] = found
+        if self._is_waiting(job):
+            self._compute_alike(job.shape)
         if job in self._found:
             return self._found.pop(job)
         self.drop(job)
@@ -50,7 +63,19 @@ class Gathering(Generic[Job, Found]):
     def drop(self, job: Job) -> None:
         """Forget a job that is canceled, or whose peer crashed."""
         self._found.pop(job, None)
+        self._ends_ns.pop(job, None)
         alike = self._started.get(job.shape, {})
         alike.pop(job, None)
         if not alike:
             self._started.pop(job.shape, None)
+
+    def _is_waiting(self, job: Job) -> bool:
+        return job not in self._found and job in self._started.get(job.shape, {})
+
+    def _compute_alike(self, shape: Hashable) -> None:
+        alike = list(self._started[shape])
+        for job, found in self._compute(alike):
+            self.drop(job)
+            self._found[job] = found
+        for job in alike:  # what is left out is done when it is due
+            self._ends_ns.pop(job, None)

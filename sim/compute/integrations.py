@@ -104,6 +104,10 @@ class Integration(Struct, frozen=True, kw_only=True, eq=False):
         """Forget it; the learner has not changed."""
         self.others.drop(self)
 
+    def expect(self, end_ns: int) -> None:
+        """Take note of when it ends, in nanoseconds."""
+        self.others.expect(self, end_ns)
+
 
 @final
 class Integrations:
@@ -111,11 +115,14 @@ class Integrations:
 
     Args:
         families: Of its learners.
+
+    Attributes:
+        started: Those that have not ended.
     """
 
     def __init__(self, families: Families) -> None:
         self._families = families
-        self._started: Gathering[Integration, Integrated] = Gathering(self._compute)
+        self.started: Gathering[Integration, Integrated] = Gathering(self._compute)
 
     def begin(
         self, bench: Workbench, effect: StartIntegration, load_payload: LoadPayload
@@ -138,9 +145,9 @@ class Integrations:
             shape=_shape(bench, rule, family, effect),
             effect=effect,
             load_payload=load_payload,
-            others=self._started,
+            others=self.started,
         )
-        self._started.add(integration)
+        self.started.add(integration)
         return integration
 
     def _compute(self, group: Sequence[Integration]) -> Found:
@@ -153,12 +160,12 @@ class Integrations:
             if integration in known:
                 continue
             if integration.family is None:
-                self._started.drop(integration)  # its bench has something to say about a row
+                self.started.drop(integration)  # its bench has something to say about a row
                 continue
             try:
                 found.append((integration, integration.alone()))
             except LocalError:  # which its bench raises again
-                self._started.drop(integration)
+                self.started.drop(integration)
         return found
 
     def _evaluated(self, mixed: Found) -> Found:
@@ -176,7 +183,7 @@ class Integrations:
             _log.info("models of %s are evaluated one by one", task.name)
             family.is_scored = False
             for integration, _ in mixed:
-                self._started.drop(integration)
+                self.started.drop(integration)
             return []
         return [
             (it, structs.replace(found, outcome=_with_scores(found.outcome, scored, tested)))

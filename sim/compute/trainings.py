@@ -65,6 +65,10 @@ class Training(Struct, frozen=True, kw_only=True, eq=False):
         """Forget it; the learner has not changed."""
         self.others.drop(self)
 
+    def expect(self, end_ns: int) -> None:
+        """Take note of when it ends, in nanoseconds."""
+        self.others.expect(self, end_ns)
+
 
 @final
 class Trainings:
@@ -72,11 +76,14 @@ class Trainings:
 
     Args:
         families: Of its learners.
+
+    Attributes:
+        started: Those that have not ended.
     """
 
     def __init__(self, families: Families) -> None:
         self._families = families
-        self._started: Gathering[Training, End] = Gathering(self._compute)
+        self.started: Gathering[Training, End] = Gathering(self._compute)
 
     def begin(self, bench: Workbench, effect: StartTraining) -> Training | None:
         """Start a training; None if it cannot be done with others."""
@@ -93,9 +100,9 @@ class Trainings:
             learner=learner,
             shape=(family, learner.round_shape(effect.round)),
             effect=effect,
-            others=self._started,
+            others=self.started,
         )
-        self._started.add(training)
+        self.started.add(training)
         return training
 
     def _compute(self, group: Sequence[Training]) -> list[tuple[Training, End]]:
@@ -114,7 +121,7 @@ class Trainings:
                 return []
             for training, end in zip(part, ends, strict=True):
                 if end is None:  # its bench will say what happened
-                    self._started.drop(training)
+                    self.started.drop(training)
                 else:
                     found.append((training, end))
         return found

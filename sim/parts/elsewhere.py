@@ -67,9 +67,9 @@ class PartElsewhere:
         """
         self._answer()
 
-    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel], kinds: Sequence[int]) -> None:
         """Begin a step; see `Part`."""
-        self._ask("step", end_ns, list(parcels))
+        self._ask("step", end_ns, list(parcels), list(kinds))
 
     def end(self) -> Stepped:
         """Wait for the end of the step.

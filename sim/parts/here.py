@@ -44,11 +44,13 @@ class PartHere:
         self._was_over = False
         self._turns: list[tuple[int, bool]] = []
         self._end_ns = 0
+        self._kinds: Sequence[int] = ()
 
-    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel], kinds: Sequence[int]) -> None:
         """Take what others sent; the step is done when it is asked for."""
         self.world.network.land(parcels)
         self._end_ns = end_ns
+        self._kinds = kinds
 
     def end(self) -> Stepped:
         """Do the step.
@@ -58,6 +60,8 @@ class PartHere:
         """
         self._turns = []
         trace = self.world.trace
+        for kind in self._kinds:
+            self.world.calculator.compute(kind)
         self.world.play(self._end_ns - 1, self._look)
         self._look()
         outgoing, self.world.network.outgoing = self.world.network.outgoing, []
@@ -67,6 +71,7 @@ class PartHere:
         return Stepped(
             next_ns=self.world.clock.next_ns(),
             last_ns=self.world.clock.now_ns,
+            first_ends_ns=self.world.calculator.first_ends_ns(),
             sent=dict(by_part),
             arrival_ns=min((parcel[0] for parcel in outgoing), default=None),
             turns=tuple(self._turns),

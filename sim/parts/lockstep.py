@@ -26,6 +26,7 @@ class Stepped:
     Attributes:
         next_ns: When something will happen in it, as far as it knows, in nanoseconds.
         last_ns: When something happened last.
+        first_ends_ns: When the first job of each kind ends of those that wait to be computed.
         sent: What it sent, by number of the part.
         arrival_ns: When the first of that arrives.
         turns: When it came to be over, or to be not over any more.
@@ -35,6 +36,7 @@ class Stepped:
 
     next_ns: int | None
     last_ns: int
+    first_ends_ns: tuple[int | None, ...]
     sent: Mapping[int, Sequence[Parcel]]
     arrival_ns: int | None
     turns: tuple[tuple[int, bool], ...]
@@ -45,12 +47,13 @@ class Stepped:
 class Part(Protocol):
     """Some of the peers of a world."""
 
-    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel], kinds: Sequence[int]) -> None:
         """Begin a step.
 
         Args:
             end_ns: Up to which time, in nanoseconds; what is due then is left for the next one.
             parcels: What other parts sent to this one, in the order of each of them.
+            kinds: Of jobs: what has started of these is computed in any case.
         """
 
     def end(self) -> Stepped:
@@ -117,7 +120,7 @@ def play(
     assert latency_ns > 0
     are_over = [False] * len(parts)
     over_ns: int | None = None
-    stepped = _step(parts, 0, [[] for _ in parts])
+    stepped = _step(parts, 0, [[] for _ in parts], ())
     while True:
         tell(stepped)
         if over_ns is None:
@@ -127,17 +130,20 @@ def play(
         if start_ns is None or start_ns > last_ns:
             break
         parcels = [_sent_to(number, stepped) for number in range(len(parts))]
-        stepped = _step(parts, min(start_ns + latency_ns, last_ns + 1), parcels)
+        end_ns = min(start_ns + latency_ns, last_ns + 1)
+        stepped = _step(parts, end_ns, parcels, _due_kinds(stepped, end_ns))
     is_time_up = over_ns is None and start_ns is not None
     happened_ns = until_ns if is_time_up else max(it.last_ns for it in stepped)
     end_ns = happened_ns if over_ns is None else over_ns
     return Played(end_ns=end_ns, last_ns=happened_ns, is_over=all(are_over))
 
 
-def _step(parts: Sequence[Part], end_ns: int, parcels: Sequence[list[Parcel]]) -> list[Stepped]:
+def _step(
+    parts: Sequence[Part], end_ns: int, parcels: Sequence[list[Parcel]], kinds: Sequence[int]
+) -> list[Stepped]:
     # The last ones first: the first part may be in this very process, and works at once.
     for number in reversed(range(len(parts))):
-        parts[number].begin(end_ns, parcels[number])
+        parts[number].begin(end_ns, parcels[number], kinds)
     stepped: list[Stepped] = []
     found: InvariantError | None = None
     for part in parts:
@@ -148,6 +154,19 @@ def _step(parts: Sequence[Part], end_ns: int, parcels: Sequence[list[Parcel]]) -
     if found is not None:
         raise found
     return stepped
+
+
+def _due_kinds(stepped: Sequence[Stepped], end_ns: int) -> list[int]:
+    """Return the kinds of jobs of which one ends in the next step, in whichever part.
+
+    Else one part would compute in this step and the others in later ones, each time alone.
+    """
+    of_kinds = zip(*(it.first_ends_ns for it in stepped), strict=True)
+    return [
+        kind
+        for kind, ends_ns in enumerate(of_kinds)
+        if any(it is not None and it < end_ns for it in ends_ns)
+    ]
 
 
 def _sent_to(number: int, stepped: Sequence[Stepped]) -> list[Parcel]:

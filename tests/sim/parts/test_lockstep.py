@@ -133,6 +133,7 @@ class Turn(NamedTuple):
     next_ns: int | None
     turns: tuple[tuple[int, bool], ...] = ()
     fails: bool = False
+    first_ends_ns: tuple[int | None, ...] = (None, None)
 
 
 class Scripted:
@@ -141,12 +142,14 @@ class Scripted:
     def __init__(self, *script: Turn) -> None:
         self.script = list(script)
         self.ends_ns: list[int] = []
+        self.kinds: list[tuple[int, ...]] = []
         self.has_begun = False
 
-    def begin(self, end_ns: int, parcels: Sequence[Parcel]) -> None:
+    def begin(self, end_ns: int, parcels: Sequence[Parcel], kinds: Sequence[int]) -> None:
         assert not self.has_begun
         assert not parcels
         self.has_begun = True
+        self.kinds.append(tuple(kinds))
         self.ends_ns.append(end_ns)
 
     def end(self) -> Stepped:
@@ -157,6 +160,7 @@ class Scripted:
         return Stepped(
             next_ns=turn.next_ns,
             last_ns=max(0, self.ends_ns[-1] - 1),
+            first_ends_ns=turn.first_ends_ns,
             sent={},
             arrival_ns=None,
             turns=turn.turns,
@@ -207,3 +211,12 @@ def test_a_part_that_fails_leaves_the_others_at_the_end_of_their_step() -> None:
     with pytest.raises(InvariantError, match="is to fail"):
         drive(first, second)
     assert not second.has_begun
+
+
+def test_all_parts_compute_what_is_due_in_one_of_them() -> None:
+    # What ends at 20 is left for a step that reaches it, in which the first part ends at 25.
+    first = Scripted(Turn(5, first_ends_ns=(None, 20)), Turn(16, first_ends_ns=(25, 20)), Turn(90))
+    second = Scripted(Turn(5, first_ends_ns=(None, None)), Turn(30, first_ends_ns=(26, None)))
+    drive(first, second)
+    assert first.ends_ns == second.ends_ns == [0, 15, 26, 100]
+    assert first.kinds == second.kinds == [(), (), (0, 1), ()]
