@@ -37,6 +37,8 @@ TITLE = "Simulator"
 ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
 _QUICK_RATIO: Final = 5  # as many rounds of ways that would be done at once
 TURNS: Final = 3  # measurements of each way and size
+_LARGE: Final = 10_000  # peers, of which a turn takes minutes
+_LARGE_TURNS: Final = 2
 # Peers with adapters on a pretrained model, for the memory of a hundred of them.
 ADAPTER_WAYS: Final[Mapping[str, Way]] = {
     "messages, LoRA on MiniLM": sim_adapters.messages,
@@ -78,9 +80,11 @@ def read_record(path: Path, wanted: Mapping[str, str]) -> Cells:
     return cells
 
 
-def turns_of(way: str) -> int:
-    """Return how often a way is measured at each of its sizes."""
-    return ADAPTER_TURNS if way in ADAPTER_WAYS else TURNS
+def turns_of(way: str, peers: int) -> int:
+    """Return how often a way is measured at one of its sizes."""
+    if way in ADAPTER_WAYS:
+        return ADAPTER_TURNS
+    return _LARGE_TURNS if peers == _LARGE else TURNS
 
 
 def is_measured(way: str, peers: int) -> bool:
@@ -145,7 +149,7 @@ def measure_missing(ways: Sequence[str], sizes: Sequence[int], threads: int, cel
         for peers in sorted(sizes)
         for way in ways
         if is_measured(way, peers)
-        and turn < turns_of(way)
+        and turn < turns_of(way, peers)
         and len(cells.get((way, peers, threads), ())) <= turn
         and not (way == "gossipy" and current["gossipy-dfl"] == "none")
     ]
@@ -229,8 +233,8 @@ def section(cells: Cells, threads: int) -> str:
 Digits, a perceptron 64-32-10, 4-regular graph; each peer has 32 rows, drawn with replacement, and
 takes one step on all of them in a round (SGD, 0.1). One process per line, {threads} threads, after
 rounds that are not counted, one or, with messages, four, in which peers greet each other and tell
-whom they know; medians of {TURNS} turns, and the slowest and the fastest of
-them. `messages` has every frame of the protocol, each signature
+whom they know; medians of {TURNS} turns, of {_LARGE_TURNS} at {_LARGE:,} peers, and the slowest
+and the fastest of them. `messages` has every frame of the protocol, each signature
 verified once per world, and ends with a round that is not counted, in which all models are tested;
 `processes` is the same in {threads} processes of one thread each, whose memory is summed
 and each of which verifies what it gets; `compiled` is the same with the wheel that `make compiled`
@@ -273,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells = read_record(RECORD, versions())
     failures = measure_missing(ways, sizes, options.threads, cells)
     whole = {
-        (way, peers, options.threads): turns_of(way)
+        (way, peers, options.threads): turns_of(way, peers)
         for way in ALL_WAYS
         for peers in ROUNDS
         if is_measured(way, peers)
