@@ -38,7 +38,7 @@ ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
 _QUICK_RATIO: Final = 5  # as many rounds of ways that would be done at once
 TURNS: Final = 3  # measurements of each way and size
 _LARGE: Final = 10_000  # peers, of which a turn takes minutes
-_LARGE_TURNS: Final = 2
+_LARGE_TURNS: Final = 1
 # Peers with adapters on a pretrained model, for the memory of a hundred of them.
 ADAPTER_WAYS: Final[Mapping[str, Way]] = {
     "messages, LoRA on MiniLM": sim_adapters.messages,

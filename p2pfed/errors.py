@@ -38,6 +38,10 @@ class LocalError(P2PFedError):
     """The caller broke a rule of the interface."""
 
 
+class NotReadError(LocalError):
+    """A decoder broke down at an update, for which nobody is to blame."""
+
+
 def cannot_write(place: object, error: OSError) -> LocalError:
     """Return the error of a file or folder that this machine does not let us write."""
     return LocalError(f"cannot write {place}: {error.strerror or error}")

@@ -59,7 +59,7 @@ class Limits:
         neighbors_max: Neighbors, the configured ones included; strangers beyond it are refused.
         payload_bytes_max: Largest payload that is fetched, in bytes; the genesis may say less.
         payload_store_bytes_max: Payload bytes kept by the driver, in bytes.
-        updates_per_author_max: Validated or pending updates kept per author; a synchronous
+        updates_per_author_max: Usable or pending updates kept per author; a synchronous
             neighbor is at most one round ahead, so three hold every round that can matter.
         differences_per_author_max: The same where updates are differences, each of which builds on
             the one before; whoever misses more gets a full update.

@@ -13,8 +13,9 @@ class _ValueMeta(StructMeta):
     """
 
     def __new__(
-        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: object
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **words: object
     ) -> Any:
+        assert words.keys() <= {"frozen", "kw_only"}, "values have no other form"
         return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True)
 
 

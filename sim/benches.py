@@ -113,7 +113,11 @@ class Bench(Protocol):
         load_payload: LoadPayload,
         should_stop: ShouldStop = ...,
     ) -> IntegrationOutcome:
-        """Integrate rows into the own model, and evaluate it if asked to."""
+        """Integrate rows into the own model, and evaluate it if asked to.
+
+        Rows that came in their frame have not been validated: the verdict on one that nobody can
+        read says so with its `offence`.
+        """
 
     def digest(self) -> bytes:
         """Return the BLAKE3-256 of the own vector, 32 bytes."""

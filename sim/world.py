@@ -97,9 +97,8 @@ class World:
         self.calculator = calculator or Sequential()
         self.audience = Audience(watchers)
         self.pool = PayloadPool()
-        for member in members:
-            if member.reader is not None:
-                member.reader.pool = self.pool
+        for reader in [it.reader for it in members if it.reader is not None]:
+            reader.pool = self.pool
         surroundings = Surroundings(
             seed=seed,
             clock=self.clock,

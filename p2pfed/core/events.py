@@ -11,6 +11,8 @@ from p2pfed.values import Value
 NO_MASS: Final = "no-mass"
 # That of a row whose update builds on one that was never integrated here.
 GAP: Final = "gap"
+# That of a row at which the decoder of this machine broke down.
+NOT_READ: Final = "not-read"
 
 
 class OffenceKind(StrEnum):
@@ -85,6 +87,11 @@ class Verdict(Value):
     norm_ratio: float | None = None
     gain: float | None = None
     offence: OffenceKind | None = None
+
+    @property
+    def is_of_a_row(self) -> bool:
+        """Whether there was something to integrate: it could be read."""
+        return self.offence is None and self.reason != NOT_READ
 
 
 class PeerConnected(Value):

@@ -110,7 +110,7 @@ class HeldUpdates:
         self.lives = Lives()
         self._by_author: dict[PeerId, dict[bytes, Held]] = {}
         self._by_payload: dict[bytes, list[Held]] = {}
-        self._valid: dict[PeerId, list[Held]] = {}  # validated ones, each author's newest last
+        self._valid: dict[PeerId, list[Held]] = {}  # usable ones, each author's newest last
         self._pending: dict[int, Held] = {}  # by number
         self._payload_bytes: int | None = 0  # None until it is summed again after a change
         self._last_number = 0
@@ -224,15 +224,15 @@ class HeldUpdates:
         return list(self._by_payload.get(content_hash, ()))
 
     def authors(self) -> list[PeerId]:
-        """Return the authors of validated updates, sorted."""
+        """Return the authors of usable updates, sorted."""
         return sorted(self._valid)
 
     def valid(self, author: PeerId) -> list[Held]:
-        """Return the validated updates of an author, the newest last."""
+        """Return the usable updates of an author, the newest last."""
         return list(self._valid.get(author, ()))
 
     def lines(self, author: PeerId) -> dict[int, list[Held]]:
-        """Return the validated updates of an author by incarnation, each in sequence.
+        """Return the usable updates of an author by incarnation, each in sequence.
 
         The incarnation that came last is the last one.
         """
@@ -246,7 +246,7 @@ class HeldUpdates:
         }
 
     def newest(self, author: PeerId) -> SignedHeader | None:
-        """Return the newest validated update of an author."""
+        """Return the newest usable update of an author."""
         valid = self._valid.get(author)
         return valid[-1].signed if valid else None
 
@@ -258,7 +258,7 @@ class HeldUpdates:
     def of_exchange(
         self, author: PeerId, exchange: int, *, is_wanted: bool = False
     ) -> SignedHeader | None:
-        """Return the validated update of an exchange, or else of the next later one.
+        """Return the usable update of an exchange, or else of the next later one.
 
         Args:
             author: Whose.
@@ -353,7 +353,7 @@ class HeldUpdates:
         return self._payload_bytes
 
     def _line_up(self, author: PeerId) -> None:
-        """Put the validated updates of an author in order, after one has come or gone.
+        """Put the usable updates of an author in order, after one has come or gone.
 
         That is the order of arrival, unless it is none of a log: then by incarnation in sequence.
         """

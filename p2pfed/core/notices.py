@@ -76,7 +76,7 @@ class RoundFinished(Value):
     Attributes:
         round: Its number, from 0.
         loss: Mean training loss of its local steps, None for a relay.
-        verdicts: Of its integration; empty when nothing had arrived.
+        verdicts: Of its integration, on all rows that could be read; empty when none had arrived.
         own_weight: Coefficient of the own row; 1.0 when nothing was integrated.
         evaluation: When this round was evaluated.
         note: Why the own model was kept, or empty.

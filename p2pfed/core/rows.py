@@ -87,12 +87,18 @@ class Rows:
                 )
         return tuple(rows)
 
-    def unreadable(self, verdicts: Sequence[Verdict]) -> list[tuple[SignedHeader, OffenceKind]]:
-        """Return which of the chosen rows nobody can read, and what is wrong with them."""
+    def unreadable(
+        self, verdicts: Sequence[Verdict]
+    ) -> list[tuple[SignedHeader, OffenceKind | None]]:
+        """Return which of the chosen rows could not be read, and what their authors did wrong.
+
+        None stands for what is no fault of its author.
+        """
+        of_peers = {verdict.peer: verdict for verdict in verdicts if not verdict.is_of_a_row}
         return [
-            (signed, verdict.offence)
-            for signed, verdict in zip(self._chosen, verdicts, strict=False)
-            if verdict.offence is not None
+            (signed, of_peers[signed.header.author].offence)
+            for signed in self._chosen
+            if signed.header.author in of_peers
         ]
 
     def commit(self, exchange: int, verdicts: Sequence[Verdict]) -> list[SignedHeader]:

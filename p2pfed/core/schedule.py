@@ -223,7 +223,9 @@ class Schedule:
         """Make the result of an integration durable and go on."""
         if not self._work.take_answer(event.job):
             return
-        if self.phase is Phase.STOPPING:
+        if self.phase is Phase.STOPPING:  # the round is not counted, what was found in it is
+            for signed, offence in self._rows.unreadable(event.verdicts):
+                self._transfers.give_up(signed, offence, now_s)
             self._test()
             return
         if self.phase is Phase.SETTLING:
@@ -386,8 +388,8 @@ class Schedule:
         for signed in self._rows.commit(self._plan.exchange(self._progress), verdicts):
             self._anti_entropy.ask_for_missing(signed, now_s)
         for signed, offence in unreadable:
-            self._transfers.blame(signed, offence, now_s)
-        return tuple(verdict for verdict in verdicts if verdict.offence is None)
+            self._transfers.give_up(signed, offence, now_s)
+        return tuple(verdict for verdict in verdicts if verdict.is_of_a_row)
 
     def _publish(self, event: TrainingFinished, now_s: float) -> None:
         self._dissemination.publish(

@@ -1,4 +1,4 @@
-"""From a header to a usable update: fetch its payload, have it validated, drop what is replaced."""
+"""From a header to a usable update: get its payload, have it looked into, drop what is replaced."""
 
 from collections.abc import Iterable
 from typing import Final, final
@@ -26,6 +26,7 @@ from p2pfed.messages import SignedHeader
 from p2pfed.values import Value
 
 _REFETCH_S: Final = 0.5  # guess: pause before the second attempt at a payload; doubles
+_NOT_READ_HERE: Final = "payload could not be validated here"
 _IN_VALIDATION: Final = (Stage.MAKING, Stage.VALIDATING)
 
 
@@ -74,8 +75,8 @@ class Transfers:
         """Take a payload that came in a frame; its hash has been checked.
 
         A whole model that is so small is looked into when it is integrated: to do that in a job of
-        its own takes longer than the job. Until then a row that nobody can read counts as present,
-        like one that is made up.
+        its own takes longer than the job. Until then a row that nobody can read counts as present
+        and is passed on, like one that is made up; its author is blamed for it by whoever reads it.
         """
         if held.stage is not Stage.WAITING:
             self._outbox.count("duplicate.update")
@@ -146,7 +147,7 @@ class Transfers:
             return False
         held = self._held.get(signed)
         if event.offence is not None:
-            self.blame(signed, event.offence, now_s)
+            self.give_up(signed, event.offence, now_s)
         elif held is not None and held.stage in _IN_VALIDATION:
             self._held.move(held, Stage.VALID)
             if self._family is not UpdateFamily.LEDGER or self.count_life(signed):
@@ -154,13 +155,22 @@ class Transfers:
         self._end_validation(event.job)
         return True
 
-    def blame(self, signed: SignedHeader, offence: OffenceKind, now_s: float) -> None:
-        """Give up an update that nobody can read; whoever passed it on, the author signed it."""
-        self._membership.offend(signed.header.author, offence, "signed an invalid payload", now_s)
+    def give_up(self, signed: SignedHeader, offence: OffenceKind | None, now_s: float) -> None:
+        """Give up an update that cannot be read.
+
+        Args:
+            signed: Its header.
+            offence: What its author did wrong, whoever passed it on; None if this machine failed.
+            now_s: The time.
+        """
+        if offence is not None:
+            author = signed.header.author
+            self._membership.offend(author, offence, "signed an invalid payload", now_s)
         held = self._held.get(signed)
         if held is not None:
             self._held.mark_unusable(signed)
-            self.reject(held, f"payload is invalid ({offence})")
+            reason = f"payload is invalid ({offence})" if offence else _NOT_READ_HERE
+            self.reject(held, reason)
 
     def handle_validation_failed(self, job: int) -> bool:
         """Give up an update that this machine could not validate; nobody is to blame.
@@ -179,7 +189,7 @@ class Transfers:
             held.is_foreign = True
         elif held is not None:
             self._held.mark_unusable(signed)
-            self.reject(held, "payload could not be validated here")
+            self.reject(held, _NOT_READ_HERE)
         self._end_validation(job)
         return True
 
@@ -225,7 +235,7 @@ class Transfers:
             self.release(content_hash)
 
     def trim(self, author: PeerId) -> None:
-        """Drop what a newer validated update of the author has replaced."""
+        """Drop what a newer usable update of the author has replaced."""
         if self._family is UpdateFamily.LEDGER:
             self._trim_log(author)
             return

@@ -1,5 +1,6 @@
 """Decoded payloads, kept for a while because validation and several integrations read them."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Final, final
 from msgspec import Struct
 from torch import Tensor
 
-from p2pfed.errors import LocalError, SpecMismatch
+from p2pfed.errors import LocalError, NotReadError, RemoteError, SpecMismatch
 from p2pfed.learn.mixing import Claim
 from p2pfed.messages import UpdateHeader, UpdateKind
 from p2pfed.updates.codec import Codec
@@ -17,6 +18,8 @@ from p2pfed.wire.payload import MAIN, decode_payload
 
 # Of full updates where the run's codec is for differences: copies have to have equal bits.
 FULL_CODEC: Final = Float32()
+_log = logging.getLogger(__name__)
+
 _BYTES_MAX: Final = 1 << 28  # 800 LoRA vectors of a small encoder, or one of 64 M parameters
 
 
@@ -115,9 +118,17 @@ def decode_update(payload: bytes, *, codec: Codec, size: int) -> DecodedUpdate:
     """Decode the payload of an update of `size` values.
 
     Raises:
-        RemoteError: If it is not one; nothing else, whatever the bytes.
+        RemoteError: If it is not one.
+        NotReadError: If the codec raises anything else, as one of a third party might.
     """
     limits: Mapping[str, int] = {MAIN: codec.encoded_bytes_max(size)}
     sections = decode_payload(payload, section_bytes_max=limits)
     claim = Claim.from_section(sections.claims)
-    return DecodedUpdate(difference=codec.decode(sections.main, size), claim=claim)
+    try:
+        difference = codec.decode(sections.main, size)
+    except RemoteError:
+        raise
+    except Exception as error:  # the edge to decoders of third parties
+        _log.warning("%s broke down at an update: %r", codec.name, error)
+        raise NotReadError(f"{codec.name}: {type(error).__name__}: {error}") from error
+    return DecodedUpdate(difference=difference, claim=claim)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import robust
 from p2pfed.core.effects import OwnPlace, StartIntegration, StartTraining
-from p2pfed.core.events import GAP, OffenceKind, Verdict
-from p2pfed.errors import ConfigError, LocalError, RemoteError
+from p2pfed.core.events import GAP, NOT_READ, OffenceKind, Verdict
+from p2pfed.errors import ConfigError, LocalError, NotReadError, RemoteError
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import DecodeCache, DecodedUpdate, check_header, decode_update
 from p2pfed.learn.evaluation import evaluate
@@ -213,7 +213,7 @@ class Workbench:
         """Integrate rows into the own model and evaluate it, as far as the effect asks for it.
 
         Args:
-            effect: The job; its rows have been validated.
+            effect: The job; its rows may be ones that nobody can read.
             load_payload: Content hash to payload.
             should_stop: Asked between batches of evaluations, of neighbors' models too.
 
@@ -377,6 +377,8 @@ class Workbench:
                 # Differences were validated before: it is their sum that cannot be used.
                 offence = OffenceKind(error.kind) if self._copies is None else None
                 rows.refuse(row.peer, error.kind, offence)
+            except NotReadError:
+                rows.refuse(row.peer, NOT_READ)
         return rows
 
     def _own_row(self, effect: StartIntegration, before: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from p2pfed.core.effects import (
     StartValidation,
 )
 from p2pfed.core.events import (
+    NOT_READ,
     Command,
     CommandGiven,
     Evaluation,
@@ -212,6 +213,7 @@ class Solo:
         test_score: float | None = None,
         agreement: float | None = None,
         unreadable: Collection[PeerId] = (),
+        not_read: Collection[PeerId] = (),
     ) -> list[object]:
         """Finish the integration that was started last; all readable rows get the same verdict."""
         started = self.last(StartIntegration)
@@ -219,6 +221,8 @@ class Solo:
         verdicts = tuple(
             Verdict(peer=row.peer, weight=0.0, reason="codec", offence=OffenceKind.CODEC)
             if row.peer in unreadable
+            else Verdict(peer=row.peer, weight=0.0, reason=NOT_READ)
+            if row.peer in not_read
             else Verdict(
                 peer=row.peer,
                 weight=weight,

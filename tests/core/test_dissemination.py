@@ -15,6 +15,7 @@ from p2pfed.core.effects import (
 )
 from p2pfed.core.events import JobFailed, OffenceKind, PayloadReference, TrainingFinished
 from p2pfed.core.notices import PeerOffended, RoundFinished, UpdatePublished, UpdateRejected
+from p2pfed.core.timers import TimerKind
 from p2pfed.limits import INLINE_PAYLOAD_BYTES_MAX, Limits
 from p2pfed.messages import Announce, Deliver, SignedHeader, UpdateKind
 from p2pfed.wire.hashes import content_hash
@@ -245,6 +246,39 @@ def test_an_inline_payload_that_nobody_can_read_is_blamed_when_it_is_integrated(
     # It is neither wanted nor taken again, and the next update of its author is.
     assert peer.deliver(BERT, bad, b"bad") == []
     assert of_kind(peer.deliver(CARL, make_update(CARL, 2, payload=b"2"), b"2"), StorePayload)
+
+
+def test_a_row_at_which_the_own_decoder_breaks_down_is_given_up_without_blame() -> None:
+    peer = greeted()
+    bad = make_update(CARL, payload=b"bad")
+    peer.deliver(CARL, bad, b"bad")
+    peer.deliver(BERT, make_update(BERT))
+    peer.train()
+    effects = peer.integrate(not_read=[CARL.peer])
+    assert blamed(effects) == []
+    assert rejected(effects) == ["payload could not be validated here"]
+    assert DropPayload(content_hash=content_hash(b"bad")) in effects
+    peer.deliver(BERT, make_update(BERT, 2, payload=b"2"), b"2")
+    peer.train(b"next")
+    assert [it.peer for it in peer.last(StartIntegration).rows] == [BERT.peer]
+    assert peer.deliver(CARL, bad, b"bad") == []
+
+
+def test_what_a_stopped_round_found_unreadable_is_blamed() -> None:
+    peer = greeted(schedule=ScheduleConfig(time_s_max=5.0))
+    peer.deliver(CARL, make_update(CARL))
+    peer.train()
+    peer.fire(TimerKind.TIME_LIMIT, after_s=5.0)
+    assert blamed(peer.integrate(unreadable=[CARL.peer])) == [(CARL.peer, OffenceKind.CODEC)]
+
+
+def test_a_flood_of_what_nobody_can_read_counts_once_an_integration() -> None:
+    peer = greeted()
+    for sequence in range(1, 20):
+        payload = b"%d" % sequence
+        peer.deliver(CARL, make_update(CARL, sequence, payload=payload), payload)
+    peer.train()
+    assert len(blamed(peer.integrate(unreadable=[CARL.peer]))) == 1
 
 
 def test_a_payload_that_this_machine_cannot_validate_is_nobodys_fault() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 import robust
-from p2pfed.core.events import OffenceKind, Verdict
+from p2pfed.core.events import NOT_READ, OffenceKind, Verdict
 from p2pfed.errors import ConfigError, LocalError, RemoteError, SchemaError, SpecMismatch
 from p2pfed.identity import PeerId
 from p2pfed.learn.decoded import DecodeCache
@@ -270,6 +270,19 @@ def test_a_row_that_cannot_be_decoded_is_left_out() -> None:
     assert outcome.verdicts[1].weight > 0
     only = integration({make_peer(1): broken})
     assert bench.integrate(only, neighbors.payloads.__getitem__).own_weight == 1.0
+
+
+def test_a_row_at_which_a_decoder_breaks_down_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> torch.Tensor:
+        raise ValueError("of a third party")
+
+    neighbors = Neighbors(2)
+    bench = make_bench()
+    monkeypatch.setattr(type(bench.exchange.codec), "decode", break_down)
+    outcome = bench.integrate(integration(neighbors.headers), neighbors.payloads.__getitem__)
+    assert [verdict.reason for verdict in outcome.verdicts] == [NOT_READ] * 2
+    assert {verdict.offence for verdict in outcome.verdicts} == {None}
+    assert outcome.own_weight == 1.0
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,36 @@ def test_who_is_done_and_loses_its_disk_ends_a_world_in_parts_when_it_ends_a_who
     assert join([part.ended() for part in parts]).digests == alone.ended().digests
 
 
+def test_batches_that_parts_compute_together_survive_crashes_and_repeat() -> None:
+    faults = [
+        {"kind": "crash", "at_s": at_s, "peers": [number]}
+        for at_s, number in ((0.9, 0), (2.2, 3), (2.6, 1))
+    ] + [{"kind": "restart", "at_s": 4.0, "peers": [0, 1, 3]}]
+    scenario = load_scenario(with_overrides(SHORT, {"topology.nodes": 4, "faults": faults}))
+
+    def played() -> tuple[Ended, list[int]]:
+        parts = [part_here(scenario, 0, [0, 0, 1, 1], number) for number in (0, 1)]
+        asked: list[int] = []
+        for part in parts:
+            compute = part.world.calculator.compute
+            part.world.calculator.compute = lambda kind, compute=compute: (  # type: ignore[method-assign]
+                asked.append(kind),
+                compute(kind),
+            )
+        latency_ns = parts[0].world.network.latency_ns_min
+        assert latency_ns is not None
+        until_ns = nanoseconds(scenario.world.until_s)
+        play(parts, latency_ns=latency_ns, until_ns=until_ns, tell=lambda _: None)
+        return join([part.ended() for part in parts]), asked
+
+    ended_once, asked = played()
+    ended_again, asked_again = played()
+    assert ended_once.digests == ended_again.digests
+    assert ended_once.outcomes == ended_again.outcomes
+    assert asked == asked_again
+    assert set(asked) == {0, 1}  # trainings and integrations
+
+
 class Turn(NamedTuple):
     """What a scripted part says at the end of a step."""
 
