@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-# Measured with messages: of 500 peers a fifth of the CPU time with Python's own thresholds, a tenth
-# with 50,000, 20 and 100; and 10,000 peers in 1.97 GiB, in 2.2 with 400,000 for the first.
+# Measured with messages, 500 peers: a fifth of the CPU time with Python's own thresholds, a tenth
+# with 50,000, 20 and 100. Of 10,000 peers, whose 2.0 to 2.2 GiB differ as much from run to run, no
+# number among these takes visibly less.
 _THRESHOLDS: Final = (100_000, 50, 1_000)
 
 
