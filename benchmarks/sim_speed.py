@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from statistics import median
-from types import FunctionType
 from typing import Any, Final
 
 from benchmarks import sim_adapters
@@ -27,11 +26,12 @@ from benchmarks.record import add_entry, read_entries, versions_of
 from benchmarks.sim_ways import COMPILED, COMPILED_IN_PARTS, IN_PARTS, WAYS, Way
 from benchmarks.sources import ROOT, fingerprint
 from benchmarks.transfer import describe_machine
-from p2pfed.core.peer import PeerCore
+from p2pfed.core.peer import is_compiled
 
 RECORD = ROOT / "build" / "sim_speed.jsonl"
 # What `make compiled` installed.
 SITE = ROOT / "build" / "compiled" / "site"
+_COMPILED_WAYS: Final = (COMPILED, COMPILED_IN_PARTS)
 TITLE = "Simulator"
 # Peers and rounds that are timed: enough peer-rounds to see, few enough to wait for.
 ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
@@ -95,7 +95,7 @@ def is_measured(way: str, peers: int) -> bool:
 def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
     """Simulate in this process; return seconds, peer-rounds and the peak of its memory."""
     rounds = ROUNDS[peers]
-    if isinstance(PeerCore.handle, FunctionType) == (way in (COMPILED, COMPILED_IN_PARTS)):
+    if is_compiled() != (way in _COMPILED_WAYS):
         sys.exit(f"{way}: this is the other build of p2pfed; run `make compiled` for it")
     if way in ADAPTER_WAYS:
         sim_adapters.without_torchvision()
@@ -117,7 +117,7 @@ def measure_here(way: str, peers: int, threads: int) -> dict[str, Any]:
 def measure(way: str, peers: int, threads: int) -> dict[str, Any] | None:
     """Simulate in a process of its own; None if it fails or does not end."""
     job = json.dumps([way, peers, threads])
-    sources = [SITE, ROOT] if way in (COMPILED, COMPILED_IN_PARTS) else [ROOT]
+    sources = [SITE, ROOT] if way in _COMPILED_WAYS else [ROOT]
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "benchmarks.sim_speed", "--cell", job],

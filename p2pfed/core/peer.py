@@ -161,7 +161,7 @@ class PeerCore:
         Raises:
             LocalError: If the core is compiled: nothing can copy what it holds.
         """
-        if not isinstance(PeerCore.handle, FunctionType):
+        if is_compiled():
             raise LocalError("a compiled core has no snapshots: install the wheel of plain Python")
         return Snapshot(_core=copy.deepcopy(self))
 
@@ -277,3 +277,8 @@ class Snapshot:
     """The whole state of a `PeerCore`, to be given to `PeerCore.restore`."""
 
     _core: PeerCore
+
+
+def is_compiled() -> bool:
+    """Return whether this is the core of `make compiled`, and not plain Python."""
+    return not isinstance(PeerCore.handle, FunctionType)

@@ -224,8 +224,7 @@ class Schedule:
         if not self._work.take_answer(event.job):
             return
         if self.phase is Phase.STOPPING:  # the round is not counted, what was found in it is
-            for signed, offence in self._rows.unreadable(event.verdicts):
-                self._transfers.give_up(signed, offence, now_s)
+            self._give_up_unreadable(event.verdicts, now_s)
             self._test()
             return
         if self.phase is Phase.SETTLING:
@@ -384,12 +383,14 @@ class Schedule:
 
     def _commit(self, verdicts: Sequence[Verdict], now_s: float) -> tuple[Verdict, ...]:
         """Take note of what was integrated; return the verdicts on what could be read."""
-        unreadable = self._rows.unreadable(verdicts)
+        self._give_up_unreadable(verdicts, now_s)  # of the rows that `commit` forgets
         for signed in self._rows.commit(self._plan.exchange(self._progress), verdicts):
             self._anti_entropy.ask_for_missing(signed, now_s)
-        for signed, offence in unreadable:
-            self._transfers.give_up(signed, offence, now_s)
         return tuple(verdict for verdict in verdicts if verdict.is_of_a_row)
+
+    def _give_up_unreadable(self, verdicts: Sequence[Verdict], now_s: float) -> None:
+        for signed, offence in self._rows.unreadable(verdicts):
+            self._transfers.give_up(signed, offence, now_s)
 
     def _publish(self, event: TrainingFinished, now_s: float) -> None:
         self._dissemination.publish(

@@ -168,9 +168,8 @@ class Transfers:
             self._membership.offend(author, offence, "signed an invalid payload", now_s)
         held = self._held.get(signed)
         if held is not None:
-            self._held.mark_unusable(signed)
             reason = f"payload is invalid ({offence})" if offence else _NOT_READ_HERE
-            self.reject(held, reason)
+            self._reject_for_good(held, reason)
 
     def handle_validation_failed(self, job: int) -> bool:
         """Give up an update that this machine could not validate; nobody is to blame.
@@ -188,8 +187,7 @@ class Transfers:
             self._held.move(held, Stage.WAITING)
             held.is_foreign = True
         elif held is not None:
-            self._held.mark_unusable(signed)
-            self.reject(held, _NOT_READ_HERE)
+            self._reject_for_good(held, _NOT_READ_HERE)
         self._end_validation(job)
         return True
 
@@ -298,6 +296,11 @@ class Transfers:
 
     # Inside --------------------------------------------------------------------------------
 
+    def _reject_for_good(self, held: Held, reason: str) -> None:
+        """Drop an update that there is no use in asking for again, and say why."""
+        self._held.mark_unusable(held.signed)
+        self.reject(held, reason)
+
     def _is_said_by_log(self, held: Held) -> bool:
         """Return whether a snapshot says what is integrated here, or soon will be.
 
@@ -343,8 +346,7 @@ class Transfers:
         if stored_bytes is not None:
             detail = "signed another size for a payload than it has"
             self._membership.offend(held.author, OffenceKind.PAYLOAD_SIZE, detail, now_s)
-            self._held.mark_unusable(held.signed)
-            self.reject(held, detail)
+            self._reject_for_good(held, detail)
             return
         holder = next((peer for peer in held.holders if self._may_fetch_from(peer)), None)
         if holder is None or not self._may_fetch(held):
