@@ -15,7 +15,7 @@ from sim.compute.trainings import Trainings
 
 @final
 class Batched(Calculator):
-    """Computes all jobs that have started and are alike as soon as the first of them is due.
+    """Computes jobs that have started and are alike, a thousand at most, when the first is due.
 
     What is in no batch is done as by `Sequential`: jobs of ledgers and of applications' learners,
     of peers that keep their rows private, of large models, of models that keep running statistics

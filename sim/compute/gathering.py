@@ -1,7 +1,12 @@
 """Jobs that have started and may be computed together."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, Protocol, TypeVar, final
+from heapq import nsmallest
+from typing import Final, Generic, Protocol, TypeVar, final
+
+# Guess: more are hardly quicker together, and what is found of each waits until its job is due.
+_TOGETHER_MAX: Final = 1_024
 
 
 class Alike(Protocol):
@@ -18,17 +23,23 @@ Found = TypeVar("Found")
 
 @final
 class Gathering(Generic[Job, Found]):
-    """Computes all jobs of a shape that have started when the first of them is due.
+    """Computes jobs of a shape that have started when the first of them is due.
 
     Results wait outside of the peers until their own job is due.
 
     Args:
-        compute: Returns what it found of jobs of one shape, in the order in which they started; it
-            may leave out any of them, which are then asked for again, or done by their benches.
+        compute: Returns what it found of jobs of one shape; it may leave out any of them, which are
+            then asked for again, or done by their benches.
+        together_max: How many jobs it is given at once; those that end first.
     """
 
-    def __init__(self, compute: Callable[[Sequence[Job]], Sequence[tuple[Job, Found]]]) -> None:
+    def __init__(
+        self,
+        compute: Callable[[Sequence[Job]], Sequence[tuple[Job, Found]]],
+        together_max: int = _TOGETHER_MAX,
+    ) -> None:
         self._compute = compute
+        self._together_max = together_max
         self._started: dict[Hashable, dict[Job, None]] = {}
         self._found: dict[Job, Found] = {}
         # When those end that have not been tried yet, in nanoseconds.
@@ -47,14 +58,14 @@ class Gathering(Generic[Job, Found]):
         return min(self._ends_ns.values(), default=None)
 
     def compute(self) -> None:
-        """Compute all that have started, before any of them is due."""
+        """Compute what has started, before any of it is due."""
         for shape in dict.fromkeys(job.shape for job in self._ends_ns):
             self._compute_alike(shape)
 
     def take(self, job: Job) -> Found | None:
         """Return what was found of a job that is due, and forget it; None if it was left out."""
         if self._is_waiting(job):
-            self._compute_alike(job.shape)
+            self._compute_alike(job.shape, due=job)
         if job in self._found:
             return self._found.pop(job)
         self.drop(job)
@@ -72,8 +83,14 @@ class Gathering(Generic[Job, Found]):
     def _is_waiting(self, job: Job) -> bool:
         return job not in self._found and job in self._started.get(job.shape, {})
 
-    def _compute_alike(self, shape: Hashable) -> None:
+    def _compute_alike(self, shape: Hashable, due: Job | None = None) -> None:
         alike = list(self._started[shape])
+        if len(alike) > self._together_max:
+            alike = nsmallest(
+                self._together_max,
+                alike,
+                key=lambda job: -1 if job is due else self._ends_ns.get(job, math.inf),
+            )
         for job, found in self._compute(alike):
             self.drop(job)
             self._found[job] = found

@@ -16,9 +16,9 @@ class Job:
 class Computed:
     """Keeps which jobs were computed together."""
 
-    def __init__(self) -> None:
+    def __init__(self, together_max: int = 100) -> None:
         self.stacks: list[str] = []
-        self.gathering: Gathering[Job, str] = Gathering(self._compute)
+        self.gathering: Gathering[Job, str] = Gathering(self._compute, together_max)
 
     def _compute(self, jobs: Sequence[Job]) -> list[tuple[Job, str]]:
         self.stacks.append("".join(job.name for job in jobs))
@@ -37,6 +37,26 @@ def test_all_that_have_started_are_computed_when_one_is_due() -> None:
     assert computed.gathering.take(second) == "found b"
     assert computed.gathering.take(first) == "found a"
     assert computed.stacks == ["ab"]
+
+
+def test_of_many_those_that_end_first_are_computed_and_the_others_when_one_is_due() -> None:
+    computed = Computed(together_max=2)
+    jobs = [computed.start(Job(name), end) for name, end in (("a", 30), ("b", 20), ("c", 10))]
+    assert computed.gathering.take(jobs[2]) == "found c"
+    assert computed.gathering.first_end_ns() == 30
+    assert computed.stacks == ["cb"]
+    assert [computed.gathering.take(it) for it in reversed(jobs[:2])] == ["found b", "found a"]
+    assert computed.stacks == ["cb", "a"]
+
+
+def test_a_job_that_was_left_out_early_is_among_those_computed_when_it_is_due() -> None:
+    computed = Computed(together_max=2)
+    left_out = computed.start(Job("a", is_left_out=True), 10)
+    computed.gathering.compute()
+    for name in "bcd":
+        computed.start(Job(name), 20)
+    assert computed.gathering.take(left_out) is None
+    assert computed.stacks == ["a", "ab"]
 
 
 def test_the_first_end_is_of_what_has_yet_to_be_computed() -> None:
