@@ -63,8 +63,9 @@ class BatchDraws:
         """Return the numbers of every step's rows among each peer's own, shape (steps, n, b)."""
         needed = self._step_count * self._batch_size
         orders = torch.empty(len(self._names), needed, dtype=torch.int64)
+        label = _framed(round)
         for count, peers in self._alike.items():
-            seeds = [_seed_of(_labeled(self._labeled[peer].copy(), round)) for peer in peers]
+            seeds = _seeds_of([self._labeled[peer] for peer in peers], label)
             orders[peers] = torch.from_numpy(_shuffled(seeds, count, needed))
         for peer in self._others:
             orders[peer] = torch.cat(
@@ -83,10 +84,10 @@ class BatchDraws:
 @cache
 def _is_as_torch() -> bool:
     """Return whether this torch shuffles as this module does."""
-    seeds = [5, (1 << 62) + 7]
+    seeds = np.array([5, (1 << 62) + 7], dtype=np.uint64)
     for count, needed in ((3, 10), (40, 100), (700, 1_000)):
         for seed, row in zip(seeds, _shuffled(seeds, count, needed), strict=True):
-            generator = torch.Generator().manual_seed(seed)
+            generator = torch.Generator().manual_seed(int(seed))
             orders = [torch.randperm(count, generator=generator) for _ in range(needed)]
             if not torch.equal(torch.cat(orders)[:needed], torch.from_numpy(row)):
                 return False
@@ -98,19 +99,29 @@ def _keyed(seed: int) -> Any:
     return blake2b(key=seed.to_bytes(8, "little"), digest_size=8)
 
 
+def _framed(label: str | int) -> bytes:
+    """Return what `derive_seed` hashes of a label."""
+    encoded = repr(label).encode()
+    return len(encoded).to_bytes(4, "little") + encoded
+
+
 def _labeled(state: Any, *labels: str | int) -> Any:
     """Go on with a hash as `derive_seed` does."""
-    for label in labels:
-        encoded = repr(label).encode()
-        state.update(len(encoded).to_bytes(4, "little") + encoded)
+    state.update(b"".join(map(_framed, labels)))
     return state
 
 
-def _seed_of(state: Any) -> int:
-    return int.from_bytes(state.digest(), "little") >> 1
+def _seeds_of(states: Sequence[Any], framed: bytes) -> NDArray[np.uint64]:
+    """Return the seed that each hash leads to with one more label, shape (n,)."""
+    digests = []
+    for state in states:
+        hashed = state.copy()
+        hashed.update(framed)
+        digests.append(hashed.digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8") >> np.uint64(1)
 
 
-def _shuffled(seeds: Sequence[int], count: int, needed: int) -> NDArray[np.int64]:
+def _shuffled(seeds: NDArray[np.uint64], count: int, needed: int) -> NDArray[np.int64]:
     """Return permutations of as many rows behind each other, as far as needed, (n, needed).
 
     Args:
@@ -135,7 +146,7 @@ def _shuffled(seeds: Sequence[int], count: int, needed: int) -> NDArray[np.int64
     return np.concatenate(shuffles).T
 
 
-def _words(seeds: Sequence[int], count: int) -> _Words:
+def _words(seeds: NDArray[np.uint64], count: int) -> _Words:
     """Return the first numbers of torch's generator for each seed, shape (count, n)."""
     state = _first_state(seeds, min(_WORDS, count + _SHIFT + 1) if count <= _ALIKE else _WORDS)
     if count <= _ALIKE:
@@ -147,13 +158,15 @@ def _words(seeds: Sequence[int], count: int) -> _Words:
     return np.concatenate(blocks)[:count]
 
 
-def _first_state(seeds: Sequence[int], count: int) -> _Words:
+def _first_state(seeds: NDArray[np.uint64], count: int) -> _Words:
     state = np.empty((count, len(seeds)), dtype=np.uint32)
-    state[0] = [seed & 0xFFFFFFFF for seed in seeds]
+    state[0] = seeds & np.uint64(0xFFFFFFFF)
     for place in range(1, count):
-        before = state[place - 1]
-        np.multiply(before ^ (before >> np.uint32(30)), np.uint32(1812433253), out=state[place])
-        state[place] += np.uint32(place)
+        before, after = state[place - 1], state[place]
+        np.right_shift(before, np.uint32(30), out=after)
+        after ^= before
+        after *= np.uint32(1812433253)
+        after += np.uint32(place)
     return state
 
 

@@ -18,6 +18,7 @@ from p2pfed.learn.task import Task
 from p2pfed.updates.method import Method
 from p2pfed.updates.methods import Full
 from sim.compute.stacked import take_step
+from sim.freed_memory import keep_freed_memory
 from sim.rounds.drawing import BatchDraws
 from sim.rounds.model import Inputs, Model
 from sim.sharing import share_frozen
@@ -151,6 +152,7 @@ class Batched(Population):
         seed: int,
         method: Method = _FULL,
     ) -> None:
+        keep_freed_memory()
         # The vector of a learner that has not trained is the common initial one.
         adapted = TaskLearner(tasks[0], method, plan=plan, seed=seed, peer=names[0]).adapted
         self._names, self._plan, self._seed = tuple(names), plan, seed

@@ -136,10 +136,12 @@ class Session:
         Returns:
             Numbers of the honest peers whose training diverged.
         """
-        start = self.population.vectors()
+        start = self.population.vectors() if self._looks_back() else None
         diverged = self.population.train(round)
-        vectors = self._weighed(start, self.population.vectors(), round)
-        before = start - self.initial if self.liars else start[:0]  # only liars look at it
+        vectors = self.population.vectors()
+        if start is not None:
+            vectors = self._weighed(start, vectors, round)
+        before = vectors[:0] if start is None else start - self.initial
         for step in range(1, self.config.gossip_steps + 1):
             is_last = step == self.config.gossip_steps
             self._exchange(vectors, before, round, is_last=is_last)
@@ -195,6 +197,11 @@ class Session:
                 for peer, vector in zip(self.honest, vectors, strict=True)
             },
         )
+
+    def _looks_back(self) -> bool:
+        """Return whether anything depends on where training began: a lie, or what steps count."""
+        counts_steps = bool(self.config.normal_steps) or self.meetings.masses is not None
+        return bool(self.liars) or counts_steps
 
     def _weighed(self, start: Tensor, after: Tensor, round: int) -> Tensor:
         """Return what steps led to, as they are to count, shape (n, d).
