@@ -36,9 +36,9 @@ TITLE = "Simulator"
 # Peers and rounds that are timed: enough peer-rounds to see, few enough to wait for.
 ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
 _QUICK_RATIO: Final = 5  # as many rounds of ways that would be done at once
-TURNS: Final = 3  # measurements of each way and size
-_LARGE: Final = 10_000  # peers, of which a turn takes minutes
-_LARGE_TURNS: Final = 1
+# Measurements of each way: most of the size that targets are about, and one of that whose turn takes
+# minutes.
+TURNS: Final = {10: 3, 100: 3, 1_000: 5, 10_000: 1}
 # Peers with adapters on a pretrained model, for the memory of a hundred of them.
 ADAPTER_WAYS: Final[Mapping[str, Way]] = {
     "messages, LoRA on MiniLM": sim_adapters.messages,
@@ -84,7 +84,7 @@ def turns_of(way: str, peers: int) -> int:
     """Return how often a way is measured at one of its sizes."""
     if way in ADAPTER_WAYS:
         return ADAPTER_TURNS
-    return _LARGE_TURNS if peers == _LARGE else TURNS
+    return TURNS[peers]
 
 
 def is_measured(way: str, peers: int) -> bool:
@@ -145,7 +145,7 @@ def measure_missing(ways: Sequence[str], sizes: Sequence[int], threads: int, cel
     RECORD.parent.mkdir(exist_ok=True)
     jobs = [
         (way, peers)
-        for turn in range(TURNS)
+        for turn in range(max(TURNS.values()))
         for peers in sorted(sizes)
         for way in ways
         if is_measured(way, peers)
@@ -233,8 +233,8 @@ def section(cells: Cells, threads: int) -> str:
 Digits, a perceptron 64-32-10, 4-regular graph; each peer has 32 rows, drawn with replacement, and
 takes one step on all of them in a round (SGD, 0.1). One process per line, {threads} threads, after
 rounds that are not counted, one or, with messages, four, in which peers greet each other and tell
-whom they know; medians of {TURNS} turns, of {_LARGE_TURNS} at {_LARGE:,} peers, and the slowest
-and the fastest of them. `messages` has every frame of the protocol, each signature
+whom they know; medians of {TURNS[10]} turns, of {TURNS[1_000]} at 1,000 peers and of
+{TURNS[10_000]} at 10,000, and the slowest and the fastest of them. `messages` has every frame of the protocol, each signature
 verified once per world, and ends with a round that is not counted, in which all models are tested;
 `processes` is the same in {threads} processes of one thread each, whose memory is summed
 and each of which verifies what it gets; `compiled` is the same with the wheel that `make compiled`
