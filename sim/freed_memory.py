@@ -15,7 +15,8 @@ def keep_freed_memory() -> None:
     in each round. Measured with 1,000 small perceptrons in rounds: 1,300 to 2,700 page faults a
     round, and 150 with this, for 0.87 of the time.
 
-    It cannot be undone, and nothing happens under C libraries other than glibc.
+    It cannot be undone. Nothing happens under C libraries other than glibc, nor where one of these
+    thresholds was set by hand.
 
     Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD: who frees a block that was mapped
         raises the first to its size and the second to twice as much.

@@ -18,15 +18,13 @@ from p2pfed.learn.learner import Learner, TaskLearner
 from p2pfed.learn.task import Task
 from p2pfed.learn.workbench import Workbench
 from robust.integrator import Integrator
-from sim.compute.crowd_rule import CrowdRule, can_integrate
+from sim.compute.crowd_rule import BLOCK_BYTES, CrowdRule, can_integrate
 from sim.compute.gathering import Gathering
 from sim.compute.stacked import Families, Family
 
 _log = logging.getLogger(__name__)
 
 _TOGETHER_MIN: Final = 2
-# guess: a block finds room between vectors and payloads that stay, and the heap does not grow
-_BLOCK_BYTES: Final = 1 << 19
 
 
 @final
@@ -243,7 +241,7 @@ def _crowd_rule(integrator: Integrator) -> CrowdRule | None:
 def _by_rule(group: Sequence[Integration]) -> Found:
     """Integrate rows of one shape, and leave out whoever has more to do."""
     size = len(group[0].bench.initial)
-    block = max(_BLOCK_BYTES // ((len(group[0].effect.rows) + 1) * size * 4), 1)
+    block = max(BLOCK_BYTES // ((len(group[0].effect.rows) + 1) * size * 4), 1)
     jobs: list[Integration] = []
     mixed: list[_Mixed] = []
     for first in range(0, len(group), block):

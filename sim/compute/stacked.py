@@ -27,6 +27,7 @@ _MODEL_BYTES_MAX: Final = 1 << 22
 # stacks of 2, 0.05 of 16, 0.03 from 64 on.
 _STACK_BYTES: Final = 1 << 20
 _STACK_PEERS: Final = 256
+_STACK_PEERS_MIN: Final = 2  # of models that `_MODEL_BYTES_MAX` lets in, however large
 
 
 def take_step(
@@ -99,7 +100,8 @@ class Family:
         self.is_dissolved = False
         self.is_scored = True
         self.specification = first.specification
-        self.stack_peers = min(_STACK_BYTES // (4 * first.specification.size), _STACK_PEERS)
+        fitting = _STACK_BYTES // (4 * first.specification.size)
+        self.stack_peers = max(min(fitting, _STACK_PEERS), _STACK_PEERS_MIN)
         self._first = first
         self._model = first.adapted.model.eval()  # dropout is off, as while learners train
         names = {id(value): name for name, value in self._model.named_parameters()}

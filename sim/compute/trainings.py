@@ -108,6 +108,8 @@ class Trainings:
     def _compute(self, group: Sequence[Training]) -> list[tuple[Training, End]]:
         family, found = group[0].shape[0], []
         if family.is_dissolved:
+            for training in group:  # lest each of them asks for all of them again
+                self.started.drop(training)
             return []
         for first in range(0, len(group), family.stack_peers):
             part = group[first : first + family.stack_peers]

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,29 @@ def blobs() -> Task:
     return Task(
         name="blobs", create_model=make_model, train=train, validation=validation, test=test
     )
+
+
+@cache
+def blobs_for(width: int) -> Task:
+    """Make the same task for a model of 16 values for each unit of its width, and three."""
+    return replace(
+        blobs(),
+        create_model=lambda: nn.Sequential(
+            nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, CLASSES)
+        ),
+    )
+
+
+def blobs_above_512_kib() -> Task:
+    return blobs_for(1 << 13)
+
+
+def blobs_above_1_mib() -> Task:
+    return blobs_for(1 << 14)
+
+
+def blobs_above_4_mib() -> Task:
+    return blobs_for(1 << 16)
 
 
 @pytest.fixture

@@ -109,6 +109,17 @@ def test_all_that_are_alike_are_computed_when_the_first_is_due(make_benches: Mak
     assert are_together(begin_all(make_benches())) == [True, True, True]
 
 
+@pytest.mark.parametrize("size", ["512_kib", "1_mib"])
+def test_models_up_to_4_mib_are_computed_together(make_benches: MakeBenches, size: str) -> None:
+    benches = make_benches(run={"task": f"tests.sim.compute.conftest:blobs_above_{size}"})
+    assert are_together(begin_all(benches)) == [True, True, True]
+
+
+def test_larger_models_are_trained_one_by_one(make_benches: MakeBenches) -> None:
+    benches = make_benches(run={"task": "tests.sim.compute.conftest:blobs_above_4_mib"})
+    assert not any(isinstance(each, Training) for each in begin_all(benches))
+
+
 def test_peers_in_other_rounds_of_adam_are_computed_apart(make_benches: MakeBenches) -> None:
     benches = make_benches(training={"step_rule": {"name": "adamw"}})
     benches[0].train(order(0))
@@ -138,8 +149,12 @@ def test_what_cannot_be_mapped_is_trained_one_by_one(make_benches: MakeBenches) 
     benches, alone = make_benches(), make_benches()
     for bench in [*benches, *alone]:
         bench.learner.task = replace(bench.learner.task, loss=read_a_value)
-    started = begin_all(benches)
-    for each in started:
+    first, second, *others = begin_all(benches)
+    first.finish()
+    second.finish()
+    assert isinstance(first, Training)
+    assert not first.others._started  # nobody asks for all of them again
+    for each in others:
         each.finish()
     for bench in alone:
         bench.train(order())

@@ -57,3 +57,5 @@ def test_dissensus_does_not_part_peers_that_clip_about_themselves(dumbbell: str)
     rule = "self-centered-clipping"
     honest, attacked = (distance(dumbbell, rule, attack) for attack in ("none", "dissensus"))
     assert attacked < 5.0 * honest
+    # Nor are they as far apart as peers that never mix, whom no attack parts.
+    assert attacked < 5.0 * distance(dumbbell, "mean", "none")

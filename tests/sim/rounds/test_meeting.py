@@ -132,15 +132,29 @@ def test_silent_liars_leave_their_push_to_the_own_row() -> None:
 
 
 def test_steps_count_by_the_mass_that_a_peer_has(make_config: MakeConfig) -> None:
-    config = make_config(topology="star", mixing="push-sum", rule="mean", peers=6, rounds=2)
+    config = make_config(
+        topology="star",
+        mixing="push-sum",
+        rule="mean",
+        peers=6,
+        rounds=2,
+        integrator={"norm_cap_ratio": None},
+    )
     session = Session(config, make_pipeline)
     session.play(0)
     masses = session.meetings.masses
     assert masses is not None
     assert masses[0] > 1.0 > masses[1]  # all send to the center
-    start = session.population.vectors()
-    after = start + 1.0
-    assert torch.allclose(session._weighed(start, after, 1), start + 1.0 / masses)
+    by_hand = Session(config, make_pipeline)
+    by_hand.play(0)
+    start = by_hand.population.vectors()
+    by_hand.population.train(1)
+    steps = by_hand.population.vectors() - start
+    drifts = start + steps / masses - by_hand.initial
+    expected = by_hand.initial + mixing_rows(by_hand.meetings.next().places, 6) @ drifts
+    session.play(1)
+    assert torch.allclose(session.population.vectors(), expected, atol=1e-6)
+    assert torch.linalg.vector_norm(steps * (1.0 - 1.0 / masses)) > 1e-3
 
 
 @pytest.mark.slow

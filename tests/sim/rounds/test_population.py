@@ -13,6 +13,7 @@ from p2pfed.learn.learner import Plan
 from p2pfed.learn.partition import Dirichlet
 from p2pfed.learn.steps import AdamW, Sgd, StepRule
 from p2pfed.learn.task import Task
+from sim.rounds import population
 from sim.rounds.population import Batched, Population, Sequential
 
 NAMES = ("a", "b", "c")
@@ -99,6 +100,17 @@ def test_a_peer_that_diverges_stays_where_it_was(
     expected.train(0)
     expected.train(1)
     assert torch.allclose(after[[0, 2]], expected.vectors()[[0, 2]], atol=1e-5)
+
+
+def test_all_at_once_keep_the_memory_that_they_free(
+    blobs: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(population, "keep_freed_memory", lambda: calls.append("kept"))
+    make(Sequential, shares(blobs))
+    assert not calls
+    make(Batched, shares(blobs))
+    assert calls == ["kept"]
 
 
 def test_inputs_may_have_names(blobs: Task) -> None:
