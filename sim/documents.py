@@ -52,7 +52,7 @@ def with_overrides(document: Mapping[str, Any], overrides: Mapping[str, Any]) ->
     """
     copy: dict[str, Any] = _copied(document)
     for field, value in flat(overrides):
-        _put(copy, field, value)
+        _put(copy, field, _copied(value))  # later ones may change what is in it
     return copy
 
 

@@ -50,6 +50,13 @@ def test_what_is_written_out_or_in_another_order_has_the_same_digest() -> None:
     assert digest_of(document_of(load_scenario(other))) != digest_of(plain)
 
 
+def test_a_table_that_is_emptied_first_stays_empty_for_the_next_user() -> None:
+    overrides: dict[str, Any] = {"network": {}, "network.latency_s": 0.5}
+    lossy = {**SHORT, "network": {"loss_ratio": 0.2}}
+    assert with_overrides(lossy, overrides)["network"] == {"latency_s": 0.5}
+    assert overrides["network"] == {}
+
+
 def test_overrides_reach_new_tables_and_entries_of_lists() -> None:
     changed = with_overrides(
         HOSTILE, {"network.latency_s": 0.5, "adversaries.0.scale": 2.0, "faults.0.peers.0": 2}

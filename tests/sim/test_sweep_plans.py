@@ -32,6 +32,18 @@ def test_a_grid_takes_all_combinations_in_order() -> None:
     assert len({it.digest for it in settings}) == 4
 
 
+def test_a_table_may_be_emptied_before_some_of_its_fields_vary() -> None:
+    base = load_scenario(
+        {**SHORT, "topology": {"name": "k-regular", "nodes": 6, "degree": 4}, "network": {}}
+    )
+    grid = {"topology": [{}], "topology.name": ["ring", "complete"], "topology.nodes": [6]}
+    settings = plan_settings(base, grid=grid)
+    names = [it.document["topology"]["name"] for it in settings]
+    assert names == ["ring", "complete"]
+    assert not any("degree" in it.document["topology"] for it in settings)
+    assert [it.overrides["topology"] for it in settings] == [{}, {}]
+
+
 def test_a_list_is_combined_with_the_grid() -> None:
     listed: list[dict[str, Any]] = [{}, {"network.loss_ratio": 0.1}]
     settings = plan_settings(BASE, grid={"topology.nodes": [3, 4]}, settings=listed)
