@@ -14,13 +14,15 @@ COMPILED := build/compiled
 COMPILED_STAMP := $(COMPILED)/.installed
 SOURCES := $(shell find p2pfed robust sim topologies -name '*.py' 2>/dev/null)
 BENCH_STAMP := $(BENCH_VENV)/.installed
+RAY_VENV := .venv-ray
+RAY_STAMP := $(RAY_VENV)/.installed
 SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 # No test and no program loads weights from a hub: what they need comes from `p2pfed data fetch`.
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-compiled compiled test-system nightly check audit bench bench-robust bench-sim bench-updates attack-matrix results results-bytes results-seeds results-utilization docs clean
+.PHONY: help setup demo test test-ray test-compiled compiled test-system nightly check audit bench bench-robust bench-sim bench-updates attack-matrix results results-bytes results-seeds results-utilization docs clean
 
 help:
 	@echo "make setup        install into $(VENV); TORCH_INDEX=URL adds an index with another torch build"
@@ -28,6 +30,7 @@ help:
 	@echo "make test         all tests but those below; PYTEST_ARGS='-k name' picks some; TEST_JOBS=4 processes"
 	@echo "make test-system  tests that need nft, Chromium or node"
 	@echo "make compiled     build a wheel of this platform in $(COMPILED) that simulates faster; minutes"
+	@echo "make test-ray     the tests of sweeps on a local Ray, in $(RAY_VENV)"
 	@echo "make test-compiled tests of core, wire format and simulator with what it built"
 	@echo "make nightly      long searches for rare failures; SWARM_SEEDS=100000 plays more random worlds than 10,000"
 	@echo "make check        formatting, lint, types, import layers"
@@ -42,7 +45,7 @@ help:
 	@echo "make results-seeds all weights of an encoder by losses alone; half an hour; SEEDS_ARGS='--task digits' takes seconds and is printed only"
 	@echo "make results-utilization how much of the time peers on home lines train; half an hour; UTILIZATION_ARGS='--update sparse-sum' is printed only"
 	@echo "make docs         run the examples of README and docs/, check their links"
-	@echo "make clean        remove $(VENV), $(BENCH_VENV), caches and build output"
+	@echo "make clean        remove $(VENV), $(BENCH_VENV), $(RAY_VENV), caches and build output"
 
 setup: $(STAMP)
 
@@ -79,6 +82,19 @@ $(COMPILED_STAMP): $(STAMP) $(SOURCES)
 	@HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m build --no-isolation \
 		--outdir $(COMPILED) > $(COMPILED)/build.log 2>&1 || { tail -n 40 $(COMPILED)/build.log; exit 1; }
 	@$(PIP_INSTALL) --no-deps --target $(COMPILED)/site $(COMPILED)/*.whl
+	@touch $@
+
+# Ray and what comes with it stay out of $(VENV), whose packages this one sees and does not repeat.
+test-ray: $(RAY_STAMP)
+	@$(RAY_VENV)/bin/python -m pytest -k ray $(PYTEST_ARGS) tests/sim/test_sweeps.py
+
+$(RAY_STAMP): $(STAMP)
+	@echo "installing Ray into $(RAY_VENV)"
+	@test -x $(RAY_VENV)/bin/python || $(PYTHON) -m venv $(RAY_VENV)
+	@echo "import site; site.addsitedir('$$($(BIN)/python $(SITE_PACKAGES))')" \
+		> "$$($(RAY_VENV)/bin/python $(SITE_PACKAGES))/packages_of_venv.pth"
+	@$(RAY_VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+		--editable '.[ray]' --constraint constraints.txt $(EXTRA_INDEX)
 	@touch $@
 
 test-compiled: $(COMPILED_STAMP)
@@ -143,6 +159,6 @@ docs: setup
 	@$(PYTEST) tests/docs
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(RAY_VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
