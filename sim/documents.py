@@ -1,14 +1,16 @@
 """A scenario as one document: every field written out, changes to fields, and a digest."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from blake3 import blake3
 
 from p2pfed.config.files import parse
 from p2pfed.errors import ConfigError
-from sim.scenario import Scenario, load_scenario, unchecked
+from sim.named_files import whole_paths
+from sim.scenario import Scenario, load_scenario, read_scenario, run_plugins, unchecked
 
 _SIMULATED: Final = ("index", "count")  # of a share: they follow from the topology
 _AS_ONE: Final = ("integration.params",)  # what stands in it belongs to one rule
@@ -70,6 +72,27 @@ def flat(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield field, value
 
 
+def load_base(
+    source: str | Path | Mapping[str, Any], changes: Sequence[Mapping[str, Any]]
+) -> Scenario:
+    """Load a scenario that is only run with other values of fields.
+
+    Plug-ins that all changes replace are not run, and what only these name is not looked up.
+
+    Args:
+        source: As for `load_scenario`.
+        changes: The overrides of each run; see `with_overrides`.
+
+    Raises:
+        ConfigError: If the scenario cannot be used.
+    """
+    if not changes or not all(map(_replaces_plugins, changes)):
+        return load_scenario(source)
+    scenario = read_scenario(source)
+    scenario.refuse(scenario.unused())  # `load_changed` would leave it out without a word
+    return scenario
+
+
 def load_changed(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Scenario:
     """Load a document in which some fields have other values.
 
@@ -83,7 +106,8 @@ def load_changed(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> S
     Raises:
         ConfigError: If a value cannot be used; of the overrides also if it has no effect.
     """
-    changed = with_overrides(document, overrides)
+    changed = whole_paths(with_overrides(document, overrides), Path.cwd())
+    run_plugins(unchecked(changed))
     said = [field for field, _ in flat(overrides)]
     for _, error in list(unchecked(changed).unused()):
         if not any(f"{error.field}.".startswith(f"{field}.") for field in said):
@@ -101,6 +125,10 @@ def value_of(document: Mapping[str, Any], field: str) -> Any:
         else:
             place = place.get(name) if isinstance(place, Mapping) else None
     return place
+
+
+def _replaces_plugins(overrides: Mapping[str, Any]) -> bool:
+    return any(field.split(".")[0] == "plugins" for field, _ in flat(overrides))
 
 
 def _put(document: dict[str, Any], field: str, value: Any) -> None:

@@ -146,13 +146,8 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     Raises:
         ConfigError: Naming the first field that cannot be used, or the file.
     """
-    if isinstance(source, Mapping):
-        source = whole_paths(source, Path.cwd())
-    else:
-        source = read_file(path_of(source, "scenario"))
-    scenario = unchecked(source)
-    _check_run_tables(scenario.run)
-    load_plugins(_parse(scenario.run).plugins.files, Path.cwd())
+    scenario = read_scenario(source)
+    run_plugins(scenario)
     check_tables(scenario.world)
     _check_variants(scenario)
     config = scenario.run_config(0, seed=0)
@@ -163,6 +158,33 @@ def load_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
     if scenario.world.fidelity != ROUNDS and not scenario.world.topology.depends_on_seed:
         scenario.check_degrees(seed=0)
     return scenario
+
+
+def read_scenario(source: str | Path | Mapping[str, Any]) -> Scenario:
+    """Read a scenario, check its tables one by one, and run none of its plug-ins.
+
+    Args:
+        source: As for `load_scenario`.
+
+    Raises:
+        ConfigError: Naming the first field that cannot be used, or the file.
+    """
+    if isinstance(source, Mapping):
+        source = whole_paths(source, Path.cwd())
+    else:
+        source = read_file(path_of(source, "scenario"))
+    scenario = unchecked(source)
+    _check_run_tables(scenario.run)
+    return scenario
+
+
+def run_plugins(scenario: Scenario) -> None:
+    """Run the plug-ins that a scenario names, those left out that this process has run.
+
+    Raises:
+        ConfigError: If one cannot be run, or a table of the run cannot be used.
+    """
+    load_plugins(_parse(scenario.run).plugins.files, Path.cwd())
 
 
 def unchecked(source: Mapping[str, Any]) -> Scenario:

@@ -77,12 +77,11 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a scenario in virtual time: the peers' own code, without network and clock."""
-    from sim.documents import document_of, load_changed
-    from sim.scenario import load_scenario
+    from sim.documents import document_of, load_base, load_changed
 
     output = Output(as_json=as_json)
-    checked = load_scenario(scenario)
     overrides = parse_assignments(override or (), option="set")
+    checked = load_base(scenario, [overrides])
     if overrides:
         checked = load_changed(document_of(checked), overrides)
     places = _Places(out=out, trace=trace, report=report)

@@ -92,14 +92,13 @@ def sweep(
 
     Cells that are done already are left out, so that the same command goes on after Ctrl-C.
     """
-    from sim.scenario import load_scenario
-    from sim.sweeps.plan import load_settings, plan_cells, plan_settings
+    from sim.sweeps.plan import load_settings, load_varied, plan_cells, plan_settings
     from sim.sweeps.running import sweep as run_sweep
 
     output = Output(as_json=as_json)
-    base = load_scenario(scenario)
     grid = parse_choices(choice or (), option="set")
     listed = [{}] if settings is None else load_settings(settings)
+    base = load_varied(scenario, grid=grid, settings=listed)
     numbers = parse_seeds(seeds)
     cells = plan_cells(plan_settings(base, grid=grid, settings=listed), numbers, out)
     if only_list:

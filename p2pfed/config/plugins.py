@@ -48,8 +48,7 @@ def absolute(files: Sequence[str], folder: Path) -> list[str]:
 
 def _run(file: str, path: Path, name: str) -> None:
     if path.suffix != ".py" or not path.is_file():
-        fix = f"there is no such Python file at {path}; the path is relative to this file's folder"
-        raise ConfigError(_FIELD, file, fix)
+        raise ConfigError(_FIELD, file, f"there is no such Python file{_looked_up(file, path)}")
     specification = spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None
@@ -63,6 +62,14 @@ def _run(file: str, path: Path, name: str) -> None:
         line = _line_in(error, path)
         fix = f"mend it{line}: {type(error).__name__}: {error}"
         raise ConfigError(_FIELD, file, fix) from error
+
+
+def _looked_up(file: str, path: Path) -> str:
+    """Return where a file was looked for; scenarios have made whole paths of theirs before."""
+    if Path(file).is_absolute():
+        beside = "paths in a scenario file are relative to its folder"
+        return f"; {beside}, and those in --set or a mapping to where the program runs"
+    return f" at {path}; the path is relative to this file's folder"
 
 
 def _digest(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeGuard
 
 from p2pfed.config.learning import check_parts
 from p2pfed.errors import ConfigError
-from sim.documents import digest_of, document_of, flat, load_changed
+from sim.documents import digest_of, document_of, flat, load_base, load_changed
 from sim.in_rounds.translation import scenario_fields
 from sim.named_files import file_digests
 from sim.run_folder import read_run
@@ -71,6 +71,28 @@ class Cell:
             return False
         is_same = (found.scenario_digest, found.seed) == (self.setting.digest, self.seed)
         return is_same and found.files == self.setting.files
+
+
+def load_varied(
+    scenario: str | Path | Mapping[str, Any] | Scenario,
+    *,
+    grid: Mapping[str, Sequence[Any]],
+    settings: Sequence[Mapping[str, Any]],
+) -> Scenario:
+    """Load what a sweep varies; plug-ins that every setting replaces are not run.
+
+    Args:
+        scenario: What is varied; one that is loaded stays as it is.
+        grid: As for `plan_settings`, as are the settings.
+        settings: Overrides, each of which is combined with the whole grid.
+
+    Raises:
+        ConfigError: If the scenario cannot be used, or these are no such values.
+    """
+    if isinstance(scenario, Scenario):
+        return scenario
+    _check_given(grid, settings)
+    return load_base(scenario, [{**chosen, **grid} for chosen in settings])
 
 
 def plan_settings(

@@ -12,12 +12,12 @@ from sim.documents import value_of
 from sim.frames import frame_of
 from sim.result_shape import has_failures
 from sim.run_folder import SWEEP_FILE, FinishedRun, read_run
-from sim.scenario import Scenario, load_scenario, path_of
+from sim.scenario import Scenario, path_of
 from sim.sweeps.engines import engine_of
 from sim.sweeps.fitting import check_fits
 from sim.sweeps.jobs import Ended
 from sim.sweeps.listing import left_over
-from sim.sweeps.plan import Cell, Setting, plan_cells, plan_settings
+from sim.sweeps.plan import Cell, Setting, load_varied, plan_cells, plan_settings
 from sim.sweeps.table import MEASURES, Spread, measures_of, spreads
 from sim.sweeps.warned import warned, warnings_of
 
@@ -163,7 +163,7 @@ def sweep(
     given: object = jobs
     if not isinstance(given, int) or jobs < 1:
         raise ConfigError("jobs", jobs, "write how many cells run at once, 1 or more")
-    checked = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    checked = load_varied(scenario, grid=grid or {}, settings=settings)
     place = path_of(folder, "folder")
     planned = plan_settings(checked, grid=grid, settings=settings)
     cells = plan_cells(planned, seeds, place)
