@@ -1,7 +1,7 @@
 """What is wrong with a run file, said of the field as it stands there."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,10 @@ from robust.errors import RuleError
 from robust.parameters import meant, shown
 
 RecordT = TypeVar("RecordT")
+
+_SEED: Final = "seed"  # one that all peers share would let them draw alike, and liars know it
+# What a run file cannot say of a rule: f follows from beta_max, and peers have seed and scores.
+_GIVEN: Final = ("byzantine_count", "evaluate", _SEED)
 
 
 def field_error(
@@ -69,7 +73,7 @@ def check_rule(integration: IntegrationTable) -> None:
     """Check that there is a rule of this name, which has parameters of these names.
 
     Raises:
-        ConfigError: If there is none, or it has not.
+        ConfigError: If there is none, or it has not; or if a seed is among them.
     """
     # Importing it needs torch, which reading a run file does not.
     from robust.registry import accepts, create
@@ -79,6 +83,9 @@ def check_rule(integration: IntegrationTable) -> None:
         accepts(rule, "")  # whatever it is asked for: whether there is such a rule
     except RuleError as error:
         raise ConfigError("integration.rule", rule, str(error)) from error
+    if _SEED in params and accepts(rule, _SEED):
+        fix = "remove it; each peer draws with a seed of its own, another one in each round"
+        raise ConfigError(f"integration.params.{_SEED}", params[_SEED], fix)
     if all(accepts(rule, name) for name in params):
         return
     try:
@@ -110,7 +117,11 @@ def rule_error(integration: IntegrationTable, error: RuleError) -> ConfigError:
     if "reads vectors" in said or "is no vote" in said:
         fix = 'write "rank-vote"; this method sends rankings, and no other rule votes on them'
         return ConfigError("integration.rule", rule, fix)
-    if params or said.startswith("parameters of "):
+    if said.startswith("parameters of "):
+        missing, _, _ = said.partition("; accepted: ")
+        fix = f"{missing}; accepted: {', '.join(_to_give(rule))}"
+        return ConfigError("integration.params", params, fix)
+    if params:
         return ConfigError("integration.params", params, said)
     return ConfigError("integration.rule", rule, f"{said}; the rules are {', '.join(names())}")
 
@@ -122,9 +133,17 @@ def _params_error(integration: IntegrationTable) -> ConfigError:
 
     rule, params, known = integration.rule, integration.params, parameters(integration.rule)
     name = next(it for it in params if it not in known)
-    own = ", ".join(it for it in known if it != "byzantine_count")  # it follows from beta_max
+    own = ", ".join(_to_give(rule))
     fix = f"remove it; the rule {rule} has no such parameter; it has {own or 'none'}"
     return ConfigError(f"integration.params.{name}", params[name], fix)
+
+
+def _to_give(rule: str) -> list[str]:
+    """Return the parameters of a rule that stand in `integration.params`."""
+    # Importing it needs torch, which reading a run file does not.
+    from robust.registry import parameters
+
+    return [it for it in parameters(rule) if it not in _GIVEN]
 
 
 def make_policy(

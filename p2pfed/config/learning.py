@@ -336,6 +336,7 @@ def _workbench(
     cache: DecodeCache | None,
     privacy: Privacy | None,
 ) -> Workbench:
+    check_rule(config.integration)  # an integrator takes a seed that a run file must not give
     _check_weighs(config)
     integration = config.integration
     ratio = integration.norm_cap_ratio

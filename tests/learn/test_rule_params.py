@@ -2,10 +2,14 @@
 
 import pytest
 
+import robust
+import sim
 from p2pfed.config.files import parse
 from p2pfed.config.learning import assemble
 from p2pfed.errors import ConfigError
+from robust import registry
 from tests.core.peers import ANNA
+from tests.sim.short import SHORT
 
 
 @pytest.mark.parametrize(
@@ -19,6 +23,14 @@ from tests.core.peers import ANNA
         ("krum", {"byzantine_count": 0}, "= 0: remove it from params; f follows from beta_max"),
         ("krum", {"radius": 1.0}, "the rule krum has no such parameter; it has neighbors$"),
         ("median", {"keep": 0.7}, "= 0.7: remove it; .* no such parameter; it has none$"),
+        ("median", {"seed": 7}, "= 7: remove it; .* no such parameter; it has none$"),
+        ("bucketing+mean", {"seed": 7}, "= 7: remove it; each peer draws with a seed of its own"),
+        (
+            "bucketing+mean",
+            {"sise": 2},
+            "= 2: remove it; .* no such parameter; it has bucket_size$",
+        ),
+        ("ubar", {"keep": 0.7}, "= 0.7: remove it; .* no such parameter; it has "),
     ],
 )
 def test_wrong_parameter_is_the_fault_of_params(
@@ -34,7 +46,7 @@ def test_wrong_parameter_is_the_fault_of_params(
 @pytest.mark.parametrize(
     ("rule", "params", "said"),
     [
-        ("clipping+mean", {}, r"missing \['radius'\]; accepted"),
+        ("clipping+mean", {}, r"missing \['radius'\]; accepted: radius$"),
         ("krum", {"neighbors": "all"}, "unknown neighbors 'all'; known: blanchard"),
     ],
 )
@@ -45,6 +57,21 @@ def test_what_no_parameter_alone_says_is_the_fault_of_all(
     with pytest.raises(ConfigError, match=said) as caught:
         assemble(config, ANNA)
     assert (caught.value.field, caught.value.value) == ("integration.params", params)
+
+
+@pytest.mark.parametrize("fidelity", ["messages", "rounds"])
+def test_a_seed_of_all_peers_is_refused_of_a_rule_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, fidelity: str
+) -> None:
+    monkeypatch.setattr(registry, "_REGISTERED", {})
+    robust.register("drawing", lambda rows, radius=1.0, seed=0: rows[(seed + int(radius)) % 2])
+    synchronous = {"mode": "synchronous", "rounds_max": 1}
+    scenario = {**SHORT, "fidelity": fidelity, "schedule": synchronous}
+    for name, fix in (("seed", "each peer draws with"), ("radios", "it has radius$")):
+        table = {"rule": "drawing", "norm_cap_ratio": "off", "params": {name: 7}}
+        with pytest.raises(ConfigError, match=fix) as caught:
+            sim.run({**scenario, "integration": table}, seed=0)
+        assert (caught.value.field, caught.value.value) == (f"integration.params.{name}", 7)
 
 
 @pytest.mark.parametrize("rule", ["nnm+trimmed-mean", "median"])
