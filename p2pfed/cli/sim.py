@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ _PEERS_SHOWN: Final = 50  # on one screen or two
 app = typer.Typer(
     name="sim", help="Simulate a network of peers on this machine.", no_args_is_help=True
 )
+
+
+@app.callback()
+def _begin() -> None:
+    # As Ctrl-C: what is recorded is kept whole, and no process outlives the command.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @app.command(

@@ -3,7 +3,6 @@
 import gc
 import os
 import shlex
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -138,8 +137,6 @@ def _watched(
     cells: Sequence["Cell"], left: int, run_all: "Callable[[Progress], SweepResult]"
 ) -> "SweepResult":
     """Run a sweep and show how far it is; say what is done if it is interrupted."""
-    # As Ctrl-C, so that no process outlives the sweep.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _bar(len(cells), len(cells) - left) as display, suppress(KeyboardInterrupt):
         return run_all(display.take)
     failed = f", {display.failed} failed" if display.failed else ""

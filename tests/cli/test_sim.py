@@ -2,11 +2,13 @@
 
 import json
 import shlex
+import signal
 
 import pytest
 
 from sim.checkers.invariant import fail
 from sim.watching import Watcher
+from tests.cli.command import Process
 
 pytestmark = pytest.mark.slow
 
@@ -211,3 +213,57 @@ def test_a_run_in_which_peers_wait_in_vain_ends_with_an_error(p2pfed, tmp_path):
     (tmp_path / "waiting.toml").write_text(SCENARIO.replace("[schedule]\n", waiting) + absent)
     found = p2pfed.json("sim", "run", "waiting.toml", code=1)
     assert found["peers"][0]["trouble"].endswith("of 2 neighbors came within 5 s")
+
+
+TELLS_WHEN_IT_INTEGRATES = """
+import sys
+import robust
+
+def first(vectors):
+    print("integrated", file=sys.stderr, flush=True)
+    return vectors[0]
+
+robust.register("telling", first)
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_says_so_and_keeps_what_was_recorded(tmp_path, processes, number):
+    (tmp_path / "own.py").write_text(TELLS_WHEN_IT_INTEGRATES)
+    own = '\n[plugins]\nfiles = ["own.py"]\n[integration]\nrule = "telling"\n'
+    (tmp_path / "long.toml").write_text(SCENARIO.replace("max = 2", "max = 100000") + own)
+    words = ["--set", f"compute.processes={processes}", "--out", "results"]
+    with Process("sim", "run", "long.toml", *words, cwd=tmp_path) as command:
+        for _ in range(20):  # all peers have finished rounds by then
+            command.line("integrated")
+        command.signal(number)
+        command.line("p2pfed: interrupted")
+        assert command.end()[0] == 130
+    lines = (tmp_path / "results" / "metrics.jsonl").read_text().splitlines()
+    assert "evaluation" in {json.loads(line)["kind"] for line in lines}
+    assert not (tmp_path / "results" / "result.json").exists()
+
+
+TERMINATED_AT_SECOND = """
+import os, signal
+from pathlib import Path
+from p2pfed.learn.tasks import load_task
+
+def make():
+    if Path("terminate").exists():
+        os.kill(os.getpid(), signal.SIGTERM)
+    return load_task("digits", None)
+"""
+
+
+@pytest.mark.parametrize("words", [["replay", "one"], ["sweep", "short.toml", "--out", "all"]])
+def test_commands_that_simulate_heed_both_signals(p2pfed, tmp_path, words):
+    (tmp_path / "own_task.py").write_text(TERMINATED_AT_SECOND)
+    (tmp_path / "short.toml").write_text(SCENARIO.replace("[run]", '[run]\ntask = "own_task:make"'))
+    assert p2pfed("sim", "run", "short.toml", "--out", "one") == 0
+    (tmp_path / "terminate").touch()
+    jobs = ["--jobs", "1"] if words[0] == "sweep" else []
+    with Process("sim", *words, *jobs, cwd=tmp_path) as command:
+        command.line("p2pfed: interrupted")
+        assert command.end()[0] == 130
