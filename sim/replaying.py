@@ -22,7 +22,8 @@ class Replay:
     """What running something again came to.
 
     Attributes:
-        is_same: Whether the trace digest and the models are those of the run.
+        is_same: Whether the trace digest and the models are those of the run, and so are all events
+            if there is a trace. Where those alone differ, the trace is not the run's.
         recorded: Trace digest of the run.
         now: That of the replay.
         fields: Fields of the result that differ.
@@ -73,8 +74,9 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
         if finite(before[it]) != (_told_then(before[it], now[it]) if it in _GROWING else now[it])
     ]
     versions = provenance()
+    parting = comparer.finish() if has_trace else None
     return Replay(
-        is_same=not fields,
+        is_same=not fields and parting is None,
         recorded=str(before["trace_digest"]),
         now=str(now["trace_digest"]),
         fields=tuple(fields),
@@ -84,7 +86,7 @@ def replay(folder: Path, *, trace: Path | None = None) -> Replay:
             if recorded.program.get(name) != value
         },
         files=_changed_files(recorded, files),
-        parting=comparer.finish() if has_trace else None,
+        parting=parting,
         has_trace=has_trace,
     )
 

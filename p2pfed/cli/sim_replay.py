@@ -40,7 +40,8 @@ def replay(
 ) -> None:
     """Run a finished run again, and see whether everything is the same to the last bit.
 
-    Ends with code 1 if not, and names the first event that differs if the run kept its trace.
+    Ends with code 1 if not, and names the first event that differs if the run kept its trace. A
+    trace that is not of the run differs, too.
     """
     from sim.replaying import replay as run_again
 
@@ -80,7 +81,7 @@ def _show_replay(console: Console, result: "Replay") -> None:
     rows: dict[str, object] = {"same": result.is_same, "trace_digest": result.recorded}
     if not result.is_same:
         rows["trace_digest_now"] = result.now
-        rows["what_differs"] = list(result.fields)
+        rows["what_differs"] = list(result.fields) or "the trace alone"
         rows["versions_then_and_now"] = [
             f"{name}: {text_of(then)} -> {text_of(now)}"
             for name, (then, now) in result.programs.items()
@@ -90,6 +91,8 @@ def _show_replay(console: Console, result: "Replay") -> None:
     console.print(facts(rows))
     if result.parting is not None:
         _show_diff(console, result.parting)
+        if not result.fields:
+            console.print("the result is the same: the trace is of another run, or was changed")
     elif not result.is_same and not result.has_trace:
         console.print("to see the first event that differs, keep the trace: sim run --trace FILE")
 

@@ -40,6 +40,20 @@ def test_replay_of_something_else_ends_with_1_and_names_the_first_event(p2pfed, 
     assert "--trace" in p2pfed.out
 
 
+def test_replay_with_the_trace_of_another_run_ends_with_1_and_says_so(p2pfed, traced):
+    words = ["--set", "network.latency_s=0.03", "--trace", "later.jsonl"]
+    p2pfed.json("sim", "run", "short.toml", *words)
+    found = p2pfed.json("sim", "replay", "results", "--trace", "later.jsonl", code=1)
+    assert (found["is_same"], found["fields"]) == (False, [])
+    assert found["recorded"] == found["now"] == traced["trace_digest"]
+    assert p2pfed("sim", "replay", "results", "--trace", "later.jsonl") == 1
+    said = " ".join(p2pfed.out.split())
+    assert "same no" in said
+    assert "the trace alone" in said
+    assert f"the traces part at event {found['parting']['number']}" in said
+    assert "the trace is of another run" in said
+
+
 def test_replay_names_the_plug_in_that_was_edited(p2pfed, tmp_path):
     rule = "import robust\nrobust.register('first', lambda vectors: vectors[{}])\n"
     (tmp_path / "own.py").write_text(rule.format(0))
