@@ -198,6 +198,21 @@ def check_folder(folder: Path, read: Iterable[Path] = (), *, field: str = "folde
         raise ConfigError(field, str(folder), fix)
 
 
+def check_sweep_folder(folder: Path, *, field: str = "folder") -> None:
+    """Refuse the folder of a run as that of a sweep, whose run folders would lie between its files.
+
+    Args:
+        folder: May not exist yet.
+        field: What to call the folder in errors.
+
+    Raises:
+        ConfigError: If a run wrote it, whether or not that came to its end.
+    """
+    if _is_of_a_run(folder):
+        fix = f"is the folder of a run, it has {PROGRAM_FILE}; name another folder"
+        raise ConfigError(field, str(folder), fix)
+
+
 def _is_of_a_run(folder: Path) -> bool:
     try:
         found = json.loads((folder / PROGRAM_FILE).read_text(encoding="utf-8"))

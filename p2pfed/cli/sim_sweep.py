@@ -101,7 +101,7 @@ def sweep(
     numbers = parse_seeds(seeds)
     cells = plan_cells(plan_settings(base, grid=grid, settings=listed), numbers, out)
     if only_list:
-        _list(output, scenario, _left(cells, scenario))
+        _list(output, scenario, _left(cells, scenario, out))
         return
 
     def run_all(progress: "Progress") -> "SweepResult":
@@ -116,17 +116,18 @@ def sweep(
             progress=progress,
         )
 
-    result = _watched(cells, len(_left(cells, scenario)), run_all)
+    result = _watched(cells, len(_left(cells, scenario, out)), run_all)
     found = {**result.to_json_object(), "folder": str(out), "skipped": result.skipped}
     output.result(found, lambda console: _show(console, result))
     if result.has_failed:
         raise EndedError(EXIT_FAILED)
 
 
-def _left(cells: Sequence["Cell"], scenario: Path) -> list["Cell"]:
+def _left(cells: Sequence["Cell"], scenario: Path, out: Path) -> list["Cell"]:
     """Return the cells that are not done, where they write over nothing that no run wrote."""
-    from sim.run_folder import check_folder
+    from sim.run_folder import check_folder, check_sweep_folder
 
+    check_sweep_folder(out, field="out")
     left = [cell for cell in cells if not cell.is_done()]
     for cell in left:
         check_folder(cell.folder, [scenario, *map(Path, cell.setting.files)], field="out")

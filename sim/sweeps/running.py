@@ -11,7 +11,7 @@ from p2pfed.errors import ConfigError, cannot_write
 from sim.documents import value_of
 from sim.frames import frame_of
 from sim.result_shape import has_failures
-from sim.run_folder import SWEEP_FILE, FinishedRun, read_run
+from sim.run_folder import SWEEP_FILE, FinishedRun, check_sweep_folder, read_run
 from sim.scenario import Scenario, path_of
 from sim.sweeps.engines import engine_of
 from sim.sweeps.fitting import check_fits
@@ -157,7 +157,8 @@ def sweep(
         progress: Is told each cell that came to its end.
 
     Raises:
-        ConfigError: If a setting, a seed or the engine cannot be used; nothing has run then.
+        ConfigError: If a setting, a seed, the engine or the folder, such as that of a run, cannot
+            be used; nothing has run then.
         LocalError: If a folder cannot be written, or the engine is not installed.
     """
     given: object = jobs
@@ -165,6 +166,7 @@ def sweep(
         raise ConfigError("jobs", jobs, "write how many cells run at once, 1 or more")
     checked = load_varied(scenario, grid=grid or {}, settings=settings)
     place = path_of(folder, "folder")
+    check_sweep_folder(place)
     planned = plan_settings(checked, grid=grid, settings=settings)
     cells = plan_cells(planned, seeds, place)
     run_cells = engine_of(engine)

@@ -144,3 +144,14 @@ def test_summary_stands_in_the_folder(p2pfed, tmp_path):
     found = p2pfed.json("sim", "sweep", "short.toml", "--out", "one")
     kept = json.loads((tmp_path / "one" / "sweep.json").read_text())
     assert kept == {name: it for name, it in found.items() if name not in ("folder", "skipped")}
+
+
+@pytest.mark.parametrize("words", [[], ["--list"]])
+@pytest.mark.usefixtures("scenario")
+def test_the_folder_of_a_run_is_none_of_a_sweep(p2pfed, tmp_path, words):
+    assert p2pfed("sim", "run", "short.toml", "--out", "one") == 0
+    before = sorted((tmp_path / "one").iterdir())
+    error = p2pfed.error("sim", "sweep", "short.toml", "--out", "one", *words, code=2)
+    assert (error["field"], error["value"]) == ("out", "one")
+    assert "is the folder of a run" in error["fix"]
+    assert sorted((tmp_path / "one").iterdir()) == before

@@ -13,7 +13,7 @@ from sim.checkers.invariant import InvariantError
 from sim.documents import digest_of, document_of, with_overrides
 from sim.line_files import read_lines
 from sim.result import Result
-from sim.run_folder import check_folder, make_empty, read_run, run_into
+from sim.run_folder import check_folder, check_sweep_folder, make_empty, read_run, run_into
 from sim.scenario import load_scenario
 from sim.watching import Watcher
 from tests.sim.short import SHORT, Stickler
@@ -226,3 +226,17 @@ def test_the_folder_of_a_sweep_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"the folder of a sweep, it has sweep\.json; name"):
         run_into(tmp_path, SHORT)
+
+
+def test_the_folder_of_a_run_is_none_of_a_sweep_however_early_it_was_interrupted(
+    tmp_path: Path,
+) -> None:
+    check_sweep_folder(tmp_path / "none")
+    check_sweep_folder(tmp_path)
+    make_empty(tmp_path)
+    with pytest.raises(ConfigError, match=r"the folder of a run, it has program\.json; name"):
+        check_sweep_folder(tmp_path)
+    with pytest.raises(ConfigError, match="the folder of a run") as caught:
+        sim.sweep(SHORT, tmp_path)
+    assert caught.value.field == "folder"
+    assert [it.name for it in tmp_path.iterdir()] == ["program.json"]
