@@ -36,8 +36,7 @@ TITLE = "Simulator"
 # Peers and rounds that are timed: enough peer-rounds to see, few enough to wait for.
 ROUNDS: Final = {10: 100, 100: 30, 1_000: 6, 10_000: 2}
 _QUICK_RATIO: Final = 5  # as many rounds of ways that would be done at once
-# Measurements of each way: most of the size that targets are about, one where it takes minutes.
-TURNS: Final = {10: 3, 100: 3, 1_000: 5, 10_000: 1}
+TURNS: Final = {10: 3, 100: 3, 1_000: 3, 10_000: 1}  # of each way; one where it takes minutes
 # Peers with adapters on a pretrained model, for the memory of a hundred of them.
 ADAPTER_WAYS: Final[Mapping[str, Way]] = {
     "messages, LoRA on MiniLM": sim_adapters.messages,
@@ -232,12 +231,11 @@ def section(cells: Cells, threads: int) -> str:
 Digits, a perceptron 64-32-10, 4-regular graph; each peer has 32 rows, drawn with replacement, and
 takes one step on all of them in a round (SGD, 0.1). One process per line, {threads} threads, after
 rounds that are not counted, one or, with messages, four, in which peers greet each other and tell
-whom they know; medians of {TURNS[10]} turns, of {TURNS[1_000]} at 1,000 peers and of
-{TURNS[10_000]} at 10,000, and the slowest and the fastest of them. `messages` has every frame of
-the protocol, each signature verified once per world, and ends with a round that is not counted, in
-which all models are tested; `processes` is the same in {threads} processes of one thread each,
-whose memory is summed and each of which verifies what it gets; `compiled` is the same with the
-wheel that `make compiled`
+whom they know; medians of {TURNS[1_000]} turns, of {TURNS[10_000]} at 10,000 peers, and the slowest
+and the fastest of them. `messages` has every frame of the protocol, each signature verified once
+per world, and ends with a round that is not counted, in which all models are tested; `processes` is
+the same in {threads} processes of one thread each, whose memory is summed and each of which
+verifies what it gets; `compiled` is the same with the wheel that `make compiled`
 builds; `rounds` exchanges in step, without frames; of its `liars`
 a fifth of the peers are, and flip the sign of what they learned; `gossipy` pushes to one neighbor
 and signs nothing; `torch loop` is what one writes by hand. Growth is the CPU time of a

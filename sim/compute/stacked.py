@@ -148,6 +148,9 @@ class Family:
         vectors = _flat(stack)
         ends = self._states(vectors, stack, optimizer)
         is_sound = torch.isfinite(losses).all(dim=0).cpu() & _are_finite(vectors)
+        # Torch's optimizers are in cycles: the stack would stay until the next garbage collection.
+        optimizer.param_groups.clear()
+        optimizer.state.clear()
         return [
             End(state=end, losses=of_peer) if ok else None
             for end, of_peer, ok in zip(ends, losses.T.tolist(), is_sound.tolist(), strict=True)

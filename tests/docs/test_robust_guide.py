@@ -15,12 +15,17 @@ from p2pfed.core import standing
 from p2pfed.core.events import GAP
 from p2pfed.errors import CodecError, SpecMismatch
 from p2pfed.learn import draws
-from robust import ReputationStatus, compiled
+from robust import ReputationStatus, compiled, registry
 from robust.registry import accepts
 from tests import robust_caps as caps
 from tests.docs import robust_parameters
 
 TEXT = (Path(__file__).parents[2] / "docs" / "robust.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _without_rules_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_REGISTERED", {})
 
 
 def blocks(language: str) -> list[str]:

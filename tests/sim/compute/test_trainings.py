@@ -1,5 +1,7 @@
 """Trainings that are computed together, and handed over one by one."""
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +17,7 @@ from p2pfed.learn.task import cross_entropy
 from p2pfed.learn.workbench import Workbench
 from sim.compute.batched import Batched
 from sim.compute.calculator import Calculation, Sequential
+from sim.compute.stacked import Family
 from sim.compute.trainings import Training
 from tests.sim.compute.conftest import MakeBenches
 
@@ -107,6 +110,29 @@ def test_what_optimizers_know_changes_only_when_a_job_is_due(make_benches: MakeB
 
 def test_all_that_are_alike_are_computed_when_the_first_is_due(make_benches: MakeBenches) -> None:
     assert are_together(begin_all(make_benches())) == [True, True, True]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_nothing_of_a_stack_waits_for_a_garbage_collection(
+    make_benches: MakeBenches, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    stacked: list[weakref.ref[Tensor]] = []
+    restore = Family._restore
+
+    def watched(*arguments: Any) -> Any:
+        stack, optimizer = restore(*arguments)
+        stacked.extend(map(weakref.ref, stack.values()))
+        return stack, optimizer
+
+    monkeypatch.setattr(Family, "_restore", watched)
+    started = begin_all(make_benches(training={"step_rule": {"name": name}}))
+    gc.disable()
+    try:
+        started[0].finish()
+        assert len(stacked) == 4
+        assert not any(it() is not None for it in stacked)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("size", ["512_kib", "1_mib"])
