@@ -18,6 +18,16 @@ RAY_VENV := .venv-ray
 RAY_STAMP := $(RAY_VENV)/.installed
 SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
+# Installs an extra into an environment that sees the packages of $(VENV) and does not repeat them.
+define install_beside
+@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@echo "import site; site.addsitedir('$$($(BIN)/python $(SITE_PACKAGES))')" \
+	> "$$($(1)/bin/python $(SITE_PACKAGES))/packages_of_venv.pth"
+@$(1)/bin/python -m pip install -qq --disable-pip-version-check \
+	--editable '.[$(2)]' --constraint constraints.txt $(EXTRA_INDEX)
+@touch $@
+endef
+
 # No test and no program loads weights from a hub: what they need comes from `p2pfed data fetch`.
 export HF_HUB_OFFLINE := 1
 
@@ -84,18 +94,13 @@ $(COMPILED_STAMP): $(STAMP) $(SOURCES)
 	@$(PIP_INSTALL) --no-deps --target $(COMPILED)/site $(COMPILED)/*.whl
 	@touch $@
 
-# Ray and what comes with it stay out of $(VENV), whose packages this one sees and does not repeat.
+# Ray and what comes with it stay out of $(VENV).
 test-ray: $(RAY_STAMP)
 	@$(RAY_VENV)/bin/python -m pytest -k ray $(PYTEST_ARGS) tests/sim/test_sweeps.py
 
 $(RAY_STAMP): $(STAMP)
 	@echo "installing Ray into $(RAY_VENV)"
-	@test -x $(RAY_VENV)/bin/python || $(PYTHON) -m venv $(RAY_VENV)
-	@echo "import site; site.addsitedir('$$($(BIN)/python $(SITE_PACKAGES))')" \
-		> "$$($(RAY_VENV)/bin/python $(SITE_PACKAGES))/packages_of_venv.pth"
-	@$(RAY_VENV)/bin/python -m pip install -qq --disable-pip-version-check \
-		--editable '.[ray]' --constraint constraints.txt $(EXTRA_INDEX)
-	@touch $@
+	$(call install_beside,$(RAY_VENV),ray)
 
 test-compiled: $(COMPILED_STAMP)
 	@PYTHONPATH=$(COMPILED)/site:. $(BIN)/python -P -m pytest \
@@ -124,15 +129,10 @@ bench-sim: $(BENCH_STAMP) $(COMPILED_STAMP)
 	@$(BIN)/p2pfed data fetch reuters minilm
 	@$(BENCH_VENV)/bin/python -m benchmarks.sim_speed $(BENCH_ARGS)
 
-# byzfl, gossipy and what comes with them stay out of $(VENV), whose packages this one sees and does not repeat.
+# byzfl, gossipy and what comes with them stay out of $(VENV).
 $(BENCH_STAMP): $(STAMP)
 	@echo "installing byzfl and gossipy into $(BENCH_VENV)"
-	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
-	@echo "import site; site.addsitedir('$$($(BIN)/python $(SITE_PACKAGES))')" \
-		> "$$($(BENCH_VENV)/bin/python $(SITE_PACKAGES))/packages_of_venv.pth"
-	@$(BENCH_VENV)/bin/python -m pip install -qq --disable-pip-version-check \
-		--editable '.[bench]' --constraint constraints.txt $(EXTRA_INDEX)
-	@touch $@
+	$(call install_beside,$(BENCH_VENV),bench)
 
 bench-updates: setup
 	@$(BIN)/python -m benchmarks.codec_speed

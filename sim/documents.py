@@ -107,9 +107,10 @@ def load_changed(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> S
         ConfigError: If a value cannot be used; of the overrides also if it has no effect.
     """
     changed = whole_paths(with_overrides(document, overrides), Path.cwd())
-    run_plugins(unchecked(changed))
+    scenario = unchecked(changed)
+    run_plugins(scenario)
     said = [field for field, _ in flat(overrides)]
-    for _, error in list(unchecked(changed).unused()):
+    for _, error in list(scenario.unused()):
         if not any(f"{error.field}.".startswith(f"{field}.") for field in said):
             *path, last = error.field.split(".")
             value_of(changed, ".".join(path)).pop(last, None)

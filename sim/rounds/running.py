@@ -141,7 +141,8 @@ class Session:
         vectors = self.population.vectors()
         if start is not None:
             vectors = self._weighed(start, vectors, round)
-        before = vectors[:0] if start is None else start - self.initial
+        # Only liars look at it.
+        before = start - self.initial if start is not None and self.liars else vectors[:0]
         for step in range(1, self.config.gossip_steps + 1):
             is_last = step == self.config.gossip_steps
             self._exchange(vectors, before, round, is_last=is_last)
