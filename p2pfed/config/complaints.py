@@ -13,9 +13,14 @@ from robust.parameters import meant, shown
 
 RecordT = TypeVar("RecordT")
 
-_SEED: Final = "seed"  # one that all peers share would let them draw alike, and liars know it
-# What a run file cannot say of a rule: f follows from beta_max, and peers have seed and scores.
-_GIVEN: Final = ("byzantine_count", "evaluate", _SEED)
+# What a run file cannot say of a rule, and why.
+_GIVEN: Final[Mapping[str, str]] = {
+    "byzantine_count": "f follows from beta_max",
+    "evaluate": "each peer scores models on its own rows",
+    "progress": "each peer tells the rule how much of the run is over",
+    # One that all peers share would let them draw alike, and liars know it.
+    "seed": "each peer draws with a seed of its own, another one in each round",
+}
 
 
 def field_error(
@@ -73,7 +78,7 @@ def check_rule(integration: IntegrationTable) -> None:
     """Check that there is a rule of this name, which has parameters of these names.
 
     Raises:
-        ConfigError: If there is none, or it has not; or if a seed is among them.
+        ConfigError: If there is none, or it has not; or if one of them is given by the peer.
     """
     # Importing it needs torch, which reading a run file does not.
     from robust.registry import accepts, create
@@ -83,9 +88,9 @@ def check_rule(integration: IntegrationTable) -> None:
         accepts(rule, "")  # whatever it is asked for: whether there is such a rule
     except RuleError as error:
         raise ConfigError("integration.rule", rule, str(error)) from error
-    if _SEED in params and accepts(rule, _SEED):
-        fix = "remove it; each peer draws with a seed of its own, another one in each round"
-        raise ConfigError(f"integration.params.{_SEED}", params[_SEED], fix)
+    for name, why in _GIVEN.items():
+        if name in params and accepts(rule, name):
+            raise ConfigError(f"integration.params.{name}", params[name], f"remove it; {why}")
     if all(accepts(rule, name) for name in params):
         return
     try:

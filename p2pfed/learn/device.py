@@ -8,6 +8,7 @@ from typing import Final, final
 import torch
 
 from p2pfed.errors import ConfigError
+from p2pfed.updates.construction import one_of
 
 CPU: Final = torch.device("cpu")
 
@@ -81,5 +82,5 @@ def resolve_dtype(name: str) -> torch.dtype:
         ConfigError: If it is another.
     """
     if name not in _DTYPES:
-        raise ConfigError("dtype", name, f"write one of {', '.join(_DTYPES)}")
+        raise ConfigError("dtype", name, one_of(tuple(_DTYPES), name))
     return _DTYPES[name]

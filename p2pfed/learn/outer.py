@@ -16,7 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from p2pfed.errors import ConfigError, LocalError
-from p2pfed.updates.construction import Constant, check_number, construct
+from p2pfed.updates.construction import Constant, check_number, construct, one_of
 
 _log = logging.getLogger(__name__)
 
@@ -243,8 +243,7 @@ def create_outer_step(name: str, **constants: object) -> OuterStep | None:
     """
     if name != NONE:
         if name not in OUTER_STEPS:
-            known = ", ".join(sorted([*OUTER_STEPS, NONE]))
-            raise ConfigError("outer.name", name, f"write one of {known}")
+            raise ConfigError("outer.name", name, one_of(sorted([*OUTER_STEPS, NONE]), name))
         step = construct(OUTER_STEPS, name, constants, field="outer")
         if isinstance(step, Noloco) and step.learning_rate > (half := 1.0 - step.momentum**2):
             _log.warning(

@@ -6,11 +6,12 @@ from TOML, so a list stands for a tuple and an integer for a float.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 from p2pfed.errors import ConfigError
+from robust.parameters import meant
 
 Constant = int | float | str | bool | tuple[str, ...]
 
@@ -37,7 +38,7 @@ def construct(
             raise ConfigError(f"{field}.{constant}", value, f"remove it; the {field} is made")
         return name
     if name not in table:
-        raise ConfigError(field, name, f"write one of {', '.join(sorted(table))}")
+        raise ConfigError(field, name, one_of(sorted(table), name))
     made = table[name]
     assert is_dataclass(made)
     known = {each.name: each for each in fields(made)}
@@ -50,6 +51,12 @@ def construct(
         if is_required and constant not in constants:
             raise ConfigError(f"{field}.{constant}", None, f"set it; {name} needs it")
     return made(**{constant: _from_toml(value) for constant, value in constants.items()})
+
+
+def one_of(known: Sequence[str], said: object) -> str:
+    """Return what to write in place of an unknown name, to end an error with."""
+    near = meant(said, known) if isinstance(said, str) else ""
+    return f"write one of {', '.join(known)}{near}"
 
 
 def _from_toml(value: object) -> Any:
@@ -102,7 +109,7 @@ def check_choice(value: object, field: str, choices: tuple[str, ...]) -> None:
         ConfigError: If it is not.
     """
     if value not in choices:
-        raise ConfigError(field, value, f"write one of {', '.join(choices)}")
+        raise ConfigError(field, value, one_of(choices, value))
 
 
 def check_text(value: object, field: str) -> None:

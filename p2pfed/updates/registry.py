@@ -16,7 +16,7 @@ from p2pfed.updates.codecs import (
     TopK,
     Uniform,
 )
-from p2pfed.updates.construction import construct
+from p2pfed.updates.construction import construct, one_of
 from p2pfed.updates.method import Method
 from p2pfed.updates.methods import (
     AdapterSetMethod,
@@ -82,7 +82,7 @@ def create(name: str, **constants: object) -> Method | Codec:
         return create_codec(name, **constants)
     if name in METHODS:
         return create_method(name, **constants)
-    raise ConfigError("update", name, f"write one of {', '.join(names())}")
+    raise ConfigError("update", name, one_of(names(), name))
 
 
 def create_method(method: str | Method, **constants: object) -> Method:

@@ -16,11 +16,12 @@ from tests.sim.short import SHORT
     ("rule", "params", "said"),
     [
         ("self-centered-clipping", {"radius": "0.5"}, "= '0.5': is not a number or None"),
-        ("ubar", {"evaluate": 3}, "= 3: is not a function"),
+        ("ubar", {"evaluate": 3}, "= 3: remove it; each peer scores models on its own rows$"),
+        ("balance", {"progress": 0.5}, "= 0.5: remove it; each peer tells the rule how much"),
         ("nnm+krum", {"neighbors": True}, "= true: is not text"),
         ("bristle", {"class_count": 2.5}, "= 2.5: is not a whole number or None"),
         ("clipping+mean", {"radius": -1.0}, "= -1.0: is not a length > 0"),
-        ("krum", {"byzantine_count": 0}, "= 0: remove it from params; f follows from beta_max"),
+        ("krum", {"byzantine_count": 0}, "= 0: remove it; f follows from beta_max"),
         ("krum", {"radius": 1.0}, "the rule krum has no such parameter; it has neighbors$"),
         ("median", {"keep": 0.7}, "= 0.7: remove it; .* no such parameter; it has none$"),
         ("median", {"seed": 7}, "= 7: remove it; .* no such parameter; it has none$"),
@@ -60,14 +61,22 @@ def test_what_no_parameter_alone_says_is_the_fault_of_all(
 
 
 @pytest.mark.parametrize("fidelity", ["messages", "rounds"])
-def test_a_seed_of_all_peers_is_refused_of_a_rule_of_ones_own(
+def test_what_a_peer_gives_is_refused_of_a_rule_of_ones_own(
     monkeypatch: pytest.MonkeyPatch, fidelity: str
 ) -> None:
     monkeypatch.setattr(registry, "_REGISTERED", {})
-    robust.register("drawing", lambda rows, radius=1.0, seed=0: rows[(seed + int(radius)) % 2])
+    robust.register(
+        "drawing",
+        lambda rows, radius=1.0, seed=0, progress=0.0: rows[(seed + int(radius + progress)) % 2],
+    )
     synchronous = {"mode": "synchronous", "rounds_max": 1}
     scenario = {**SHORT, "fidelity": fidelity, "schedule": synchronous}
-    for name, fix in (("seed", "each peer draws with"), ("radios", "it has radius$")):
+    wrong = (
+        ("seed", "each peer draws with"),
+        ("progress", "each peer tells the rule"),
+        ("radios", "it has radius$"),
+    )
+    for name, fix in wrong:
         table = {"rule": "drawing", "norm_cap_ratio": "off", "params": {name: 7}}
         with pytest.raises(ConfigError, match=fix) as caught:
             sim.run({**scenario, "integration": table}, seed=0)
