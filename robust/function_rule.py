@@ -81,7 +81,7 @@ class FunctionRule(Rule):
     def _returned(self, rows: Tensor, arguments: dict[str, Any]) -> object:
         try:
             return self.combine(rows, **arguments)
-        except RuleError:  # such as that rows are too few
+        except (RuleError, InfeasibleError):  # the latter keeps the own vector
             raise
         except Exception as error:  # the edge to the user's own code, which may fail in any way
             raise OwnRuleError(self.name, f"failed, mend {failure_of(error)}") from error

@@ -140,8 +140,9 @@ def row_weights(
 ) -> list[float]:
     """Return how much each neighbor's row is to count; the rest to 1 is the own row's.
 
-    Where some count more than their mixing weight, all together count no more than as many rows
-    as there are neighbors count among equals: the own row keeps its share.
+    Where some count more than their mixing weight, the own row keeps the share that it has where
+    every neighbor's row is there. Neighbors whose rows are not are taken to weigh what the others
+    do on average, and all together at most what they do among equals.
 
     Args:
         mixing: A name of `MIXINGS`, or `MAX_DEGREE`.
@@ -154,8 +155,11 @@ def row_weights(
     mixed = weigh(own, others)
     weights = [weight * it for weight, it in zip(mixed, importances, strict=True)]
     degree = max(own.degree, len(others))
-    total, total_max = math.fsum(weights), degree / (1.0 + degree)
-    if max(importances, default=1.0) <= 1.0 or total <= total_max:
+    if max(importances, default=1.0) <= 1.0:
+        return weights
+    total = math.fsum(weights)
+    total_max = degree * min(1.0 / (1.0 + degree), math.fsum(mixed) / len(mixed))
+    if total <= total_max:
         return weights
     return [weight * (total_max / total) for weight in weights]
 

@@ -153,3 +153,23 @@ def test_rows_that_count_more_than_their_weight_leave_the_own_row_its_share() ->
     weights = row_weights("metropolis", own, rows, [2.5, 2.5, 1.0])
     assert sum(weights) == pytest.approx(3.0 / 4.0)
     assert weights[0] == weights[1] == pytest.approx(2.5 * weights[2])
+
+
+@pytest.mark.parametrize(
+    ("mixing", "degrees", "own_share"),
+    [
+        ("lazy", [4] * 4, 0.6),
+        ("lazy", [4] * 2, 0.6),  # the two that are away are taken to be like these
+        ("metropolis", [19] * 4, 0.8),
+        ("metropolis", [4] * 4, 0.2),
+        ("max-degree", [4] * 4, 0.6),
+        ("uniform", [4], 0.2),  # half of one row and the own one, a fifth of all
+        ("examples", [4] * 4, 0.2),
+    ],
+)
+def test_rare_rows_leave_the_own_row_the_share_that_its_mixing_gives_it(
+    mixing: str, degrees: list[int], own_share: float
+) -> None:
+    rows = [claim(degree=it) for it in degrees]
+    weights = row_weights(mixing, claim(degree=4), rows, [5.0] * len(rows), degree_max=9)
+    assert 1.0 - sum(weights) == pytest.approx(own_share)

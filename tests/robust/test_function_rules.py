@@ -95,6 +95,20 @@ def test_half_types_are_summed_in_float32_and_returned_as_they_came() -> None:
     assert seen == [torch.float32]
 
 
+def test_one_that_wants_more_rows_keeps_the_own_vector() -> None:
+    def of_five(vectors: Tensor) -> Tensor:
+        if len(vectors) < 5:
+            raise robust.InfeasibleError(f"{len(vectors)} rows, and five are needed")
+        return vectors.mean(0)
+
+    robust.register("of-five", of_five)
+    with pytest.raises(robust.InfeasibleError, match="3 rows, and five are needed"):
+        robust.create("of-five").aggregate(ROWS)
+    result = robust.Integrator("of-five").integrate(ROWS[0], [robust.Row("anna", ROWS[1])])
+    assert result.kept_own
+    assert "2 rows, and five are needed" in result.note
+
+
 def test_nan_keeps_the_own_vector() -> None:
     robust.register("broken", lambda vectors: vectors[0] / 0.0 * 0.0)
     result = robust.Integrator("broken").integrate(ROWS[0], [robust.Row("anna", ROWS[1])])
