@@ -25,6 +25,7 @@ from sim.table_checks import check_tables
 from sim.tables import FAULT_KINDS, Surrounding, Table
 
 _GUIDE: Final = "docs/scenarios.md shows them all"
+_NODE: Final = "node"  # the table of a run file that says how a real machine is reached
 
 
 class Scenario(Table):
@@ -240,8 +241,8 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _check_run_tables(run: Mapping[str, Any]) -> None:
-    if "node" in run:
-        raise ConfigError("node", run["node"], "remove it; simulated machines have none")
+    if _NODE in run:
+        raise ConfigError(_NODE, run[_NODE], "remove it; simulated machines have none")
     share = run.get("share")
     for field in ("index", "count"):
         if isinstance(share, Mapping) and field in share:
@@ -256,7 +257,7 @@ def _check_variants(scenario: Scenario) -> None:
             raise ConfigError(f"variants.{k}.fields", variant.fields, fix)
         for field, value in variant.fields.items():
             place = f"variants.{k}.fields.{field}"
-            if field.split(".")[0] == "node" or field in ("share.index", "share.count"):
+            if field.split(".")[0] == _NODE or field in ("share.index", "share.count"):
                 raise ConfigError(place, value, "remove it; it is simulated")
             if field.split(".")[0] == "task":
                 raise ConfigError(place, value, "remove it; the task is there once, for all peers")
@@ -313,5 +314,5 @@ def _parse(
     overrides: Mapping[str, Any] | None = None,
     without: Sequence[str] = (),
 ) -> RunConfig:
-    others = tuple(Surrounding.model_fields)
-    return parse(run, overrides=overrides, without=without, others=others, shown_by=_GUIDE)
+    tables = sorted({*Surrounding.model_fields, *RunConfig.model_fields} - {_NODE})
+    return parse(run, overrides=overrides, without=without, tables=tables, shown_by=_GUIDE)

@@ -24,7 +24,7 @@ _GIVEN: Final[Mapping[str, str]] = {
 
 
 def field_error(
-    error: ValidationError, data: Mapping[str, Any], *, others: Sequence[str], shown_by: str
+    error: ValidationError, data: Mapping[str, Any], *, tables: Sequence[str], shown_by: str
 ) -> ConfigError:
     """Name the first field of a run file that cannot be used.
 
@@ -32,7 +32,7 @@ def field_error(
         error: What the model found.
         data: The file's content. Where the model allows for several types, an error has one
             complaint for each, and names the type behind the field.
-        others: Further tables that may have been meant by a misspelled one.
+        tables: Those that may have been meant by a misspelled one; empty for those of a run file.
         shown_by: Where all fields are to be seen.
     """
     complaints = error.errors(include_url=False)
@@ -41,7 +41,7 @@ def field_error(
     field = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
         table = first["loc"][:-1]
-        known = [*known_fields(RunConfig, table), *(() if table else others)]
+        known = known_fields(RunConfig, table) if table or not tables else tables
         near = meant(str(first["loc"][-1]), known)
         fix = f"remove it; there is no such field ({shown_by}){near}"
     else:

@@ -57,7 +57,7 @@ def parse(
     *,
     overrides: Mapping[str, Any] | None = None,
     without: Sequence[str] = (),
-    others: Sequence[str] = (),
+    tables: Sequence[str] = (),
     shown_by: str = "p2pfed init shows them all",
 ) -> RunConfig:
     """Check the content of a run file.
@@ -66,7 +66,7 @@ def parse(
         data: The content.
         overrides: Values that replace those of the content, by dotted field name.
         without: Dotted names of fields that are then left out.
-        others: Further tables that may have been meant by a misspelled one.
+        tables: Those that may have been meant by a misspelled one; empty for those of a run file.
         shown_by: What errors say of where all fields are to be seen.
 
     Raises:
@@ -80,7 +80,7 @@ def parse(
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        raise field_error(error, merged, others=others, shown_by=shown_by) from error
+        raise field_error(error, merged, tables=tables, shown_by=shown_by) from error
 
 
 def write(config: RunConfig, path: Path) -> None:

@@ -448,6 +448,7 @@ def test_links_of_a_random_graph_are_known_with_its_seed() -> None:
         ({"faults": [{"kind": "crahs", "at_s": 1.0}]}, r"faults\.0\.kind = 'crahs': write one of"),
         ({"network": {"latencys": 1.0}}, "network.latencys = 1.0: .*did you mean 'latency_s'"),
         ({"until": 1.0}, r"scenarios\.md shows them all\); did you mean 'until_s'"),
+        ({"nodee": {}}, r"scenarios\.md shows them all\)(?!; did you mean 'node')"),
         ({"integration": {"ruel": "mean"}}, "integration.ruel = 'mean': .*did you mean 'rule'"),
         ({"topology": {"name": "ring", "nods": 4}}, "topology.nods = 4: .*did you mean 'nodes'"),
         ({"adversaries": [{"kind": "zero"}]}, r"adversaries\.0 = { kind = 'zero' }: write either"),
