@@ -141,6 +141,25 @@ class AccessLine:
         self._occupy(place, start_ns, start_ns + pace_ns)
         return start_ns + pace_ns
 
+    def give_back(self, size_bytes: int, passed_ns: int) -> None:
+        """Free the time that something would take which is not sent after all.
+
+        What comes later may use it. What is to pass after it already stays where it is, as other
+        edges have promised when.
+
+        Args:
+            size_bytes: Its size.
+            passed_ns: When it would have passed, as `carry` said.
+        """
+        if self.bandwidth_bytes_per_s is None:
+            return
+        from_ns = passed_ns - _pace_ns(size_bytes, self.bandwidth_bytes_per_s)
+        for place, (begin_ns, end_ns) in enumerate(self._busy):
+            if begin_ns <= from_ns < passed_ns <= end_ns:
+                rest = ((begin_ns, from_ns), (passed_ns, end_ns))
+                self._busy[place : place + 1] = [it for it in rest if it[0] < it[1]]
+                break
+
     def _occupy(self, place: int, begin_ns: int, end_ns: int) -> None:
         """Insert a time at a place, and make one of those that touch."""
         busy = self._busy
@@ -163,6 +182,7 @@ class _Item(Struct, eq=False):
     Attributes:
         packet: What it is.
         size_bytes: With its overhead.
+        passed_ns: When it has passed the line of who sends, for `AccessLine.give_back`.
         left_ns: When its last byte leaves.
         arrival_ns: When it arrives, unless nothing gets through then.
         entry: Lets something arrive at that time; None if that happens elsewhere.
@@ -170,6 +190,7 @@ class _Item(Struct, eq=False):
 
     packet: Packet
     size_bytes: int
+    passed_ns: int
     left_ns: int
     arrival_ns: int
     entry: Entry | None
@@ -266,9 +287,11 @@ class Wire:
         start_ns = max(now_ns, self._free_ns)
         bandwidth = self.model.bandwidth_bytes_per_s
         pace_ns = 0 if bandwidth is None else _pace_ns(size_bytes, bandwidth)
-        self._free_ns = max(start_ns + pace_ns, self._up.carry(size_bytes, start_ns, now_ns=now_ns))
+        passed_ns = self._up.carry(size_bytes, start_ns, now_ns=now_ns)
+        self._free_ns = max(start_ns + pace_ns, passed_ns)
         late_ns = self._lateness_ns(size_bytes) if self.model.loss_ratio > 0.0 else 0
-        self._arrive_at(self._free_ns + self._latency_ns() + late_ns, packet, size_bytes)
+        time_ns = self._free_ns + self._latency_ns() + late_ns
+        self._arrive_at(time_ns, packet, size_bytes, passed_ns)
         return self._free_ns
 
     def stream_lag_s(self) -> float:
@@ -279,7 +302,7 @@ class Wire:
     def signal(self, packet: Packet) -> None:
         """Send something without weight, in order: the end of a connection or transfer."""
         time_ns = max(self._clock.now_ns, self._free_ns) + self._latency_ns()
-        self._arrive_at(time_ns, packet, 0)
+        self._arrive_at(time_ns, packet, 0, 0)
 
     def clog(self, until_ns: int) -> None:
         """Take nothing until a time, in nanoseconds, and then all."""
@@ -287,11 +310,12 @@ class Wire:
         self._free_ns = max(self._free_ns, until_ns)
 
     def throw_away(self) -> None:
-        """Forget what waits to be sent, as when its connection is reset."""
+        """Forget what waits to be sent: its connection is reset, or its machine goes dark."""
         now_ns = self._clock.now_ns
         while self._flying and self._flying[-1].left_ns > now_ns:
             item = self._flying.pop()
             self.sent_bytes -= item.size_bytes
+            self._up.give_back(item.size_bytes, item.passed_ns)
             if item.entry is not None:
                 item.entry.cancel()
             elif self._ship is not None:
@@ -325,7 +349,7 @@ class Wire:
             entry.cancel()
         else:
             entry = self._clock.at(arrival_ns, self._arrive, self._rank)
-            self._flying.append(_Item(packet, size_bytes, 0, arrival_ns, entry))
+            self._flying.append(_Item(packet, size_bytes, 0, 0, arrival_ns, entry))
 
     def _generator(self, purpose: str) -> random.Random:
         found = self._generators.get(purpose)
@@ -338,7 +362,7 @@ class Wire:
             return self._fixed_ns
         return nanoseconds(self.model.draw_latency_s(self._generator(purpose)))
 
-    def _arrive_at(self, time_ns: int, packet: Packet, size_bytes: int) -> None:
+    def _arrive_at(self, time_ns: int, packet: Packet, size_bytes: int, passed_ns: int) -> None:
         self._arrival_ns = max(self._arrival_ns, time_ns)
         if self._ship is None:
             entry = self._clock.at(self._arrival_ns, self._arrive, self._rank)
@@ -347,7 +371,8 @@ class Wire:
             while self._flying and self._flying[0].arrival_ns <= self._clock.now_ns:
                 self._flying.pop(0)
             self._ship(self._arrival_ns, packet, size_bytes)
-        self._flying.append(_Item(packet, size_bytes, self._free_ns, self._arrival_ns, entry))
+        left_ns, arrival_ns = self._free_ns, self._arrival_ns
+        self._flying.append(_Item(packet, size_bytes, passed_ns, left_ns, arrival_ns, entry))
 
     def _arrive(self) -> None:
         if self.is_blocked:

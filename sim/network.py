@@ -293,9 +293,12 @@ class Network:
 
         Args:
             number: Whose.
-            resets: Whether its kernel tells the others.
+            resets: Whether its kernel tells the others, and sends what waits. Of a machine that
+                went dark arrives only what had left it by then.
         """
         for other in self._adjacent[number]:
+            if not resets:
+                self.wires[number, other].throw_away()
             end = self._ends[number].get(self.peers[other])
             if end is not None:
                 self._forget(number, end)

@@ -15,6 +15,7 @@ from sim.identities import random_for
 from sim.links import (
     OVERHEAD_BYTES,
     RETRANSMISSION_S_MIN,
+    SEGMENT_BYTES,
     AccessLine,
     Drawn,
     Latency,
@@ -80,6 +81,18 @@ def test_what_is_lost_again_comes_after_twice_the_pause() -> None:
         pass
     pause_s = RETRANSMISSION_S_MIN + 2.0
     assert arrivals == [pytest.approx(1.0 + (1 + 2 + 4) * pause_s)]
+
+
+@pytest.mark.interpreted
+def test_only_the_segments_that_were_lost_are_sent_again() -> None:
+    clock, arrivals = Clock(), []
+    model = LinkModel(latency_s=1.0, loss_ratio=0.5)
+    first, again, next_packet = (0.0, 0.0, 1.0), (1.0, 1.0), (0.0,)
+    wire = Wire(model, clock, lambda _: Scripted(*first, *again, *next_packet), call)
+    send(wire, 3 * SEGMENT_BYTES - OVERHEAD_BYTES, lambda: arrivals.append(clock.now_s))
+    while clock.step():
+        pass
+    assert arrivals == [pytest.approx(1.0 + RETRANSMISSION_S_MIN + 2.0)]
 
 
 @pytest.mark.interpreted
@@ -209,6 +222,39 @@ def test_what_comes_later_uses_an_access_line_while_it_is_free() -> None:
     assert line.carry(71, 0, now_ns=0) == 181  # too long for what is left before 100
     assert line.carry(70, 30, now_ns=30) == 100
     assert line.carry(1, 30, now_ns=30) == 182
+
+
+def test_what_was_thrown_away_leaves_the_line_that_all_edges_share() -> None:
+    clock, arrivals = Clock(), []
+    up = AccessLine(100.0)
+    model = LinkModel(latency_s=0.0, queue_bytes_max=1 << 20)
+    first, second = (Wire(model, clock, Scripted, call, up=up) for _ in range(2))
+
+    def send_again() -> None:
+        first.throw_away()  # two seconds of it have passed, and two more were before it
+        for name, wire in (("second", second), ("first", first)):
+            send(wire, 100 - OVERHEAD_BYTES, lambda name=name: arrivals.append((name, clock.now_s)))
+
+    send(second, 200 - OVERHEAD_BYTES, lambda: arrivals.append(("before", clock.now_s)))
+    send(first, 6_000 - OVERHEAD_BYTES, lambda: arrivals.append("thrown away"))
+    send(first, 6_000 - OVERHEAD_BYTES, lambda: arrivals.append("thrown away"))
+    send(second, 100 - OVERHEAD_BYTES, lambda: arrivals.append(("after", clock.now_s)))
+    clock.after(4.0, send_again)
+    while clock.step():
+        pass
+    # What was to come after it keeps its time: other edges have counted on it.
+    assert arrivals == [("before", 2.0), ("first", 5.0), ("after", 123.0), ("second", 124.0)]
+
+
+@given(sizes=st.lists(st.sampled_from((1, 7, 30)), min_size=1, max_size=8), data=st.data())
+def test_an_access_line_is_free_when_all_that_was_to_pass_is_given_back(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    line, now_ns = AccessLine(1e9), data.draw(st.integers(0, 40))
+    passed = [(size, line.carry(size, 0, now_ns=0)) for size in sizes]
+    for size, passed_ns in data.draw(st.permutations(passed)):
+        line.give_back(size, passed_ns)
+    assert line.carry(10, now_ns, now_ns=now_ns) == now_ns + 10
 
 
 def test_the_end_of_a_connection_waits_for_frames_that_pass_the_line_of_who_receives() -> None:

@@ -1,5 +1,6 @@
 """The network model by itself: shared lines, dials, partitions, half-open connections."""
 
+from functools import partial
 from typing import Any
 
 import networkx as nx
@@ -321,6 +322,24 @@ def test_a_dark_machine_is_noticed_when_it_is_back(net: Net) -> None:
     net.run()
     assert net.ends[1].kinds() == [PeerDisconnected]
     assert net.ends[0].events == []
+
+
+@pytest.mark.parametrize("of_all_edges", [False, True])
+@pytest.mark.parametrize(("resets", "heard"), [(True, b"abc"), (False, b"a")])
+def test_of_a_machine_that_goes_dark_arrives_what_had_left_it(
+    resets: bool, heard: bytes, of_all_edges: bool
+) -> None:
+    pace = 1_000.0
+    line = {0: PeerLine(upload_bytes_per_s=pace)}
+    net = Net(lines=line) if of_all_edges else Net(bandwidth_bytes_per_s=pace)
+    net.connect()
+    net.ends[0].power = Power.REFUSING if resets else Power.DARK  # soon: nothing asks until then
+    for letter in (b"a", b"b", b"c"):
+        net.network.send(0, PEERS[1], letter * (1_000 - OVERHEAD_BYTES))
+    drop = partial(net.network.drop_machine, 0, resets=resets)
+    net.clock.after(1.0 + LATENCY_S / 2, drop)  # one is on its way, and a part of one has left
+    net.run()
+    assert b"".join(frame[:1] for frame in net.ends[1].frames()) == heard
 
 
 def test_a_new_connection_ends_a_half_open_one_first(net: Net) -> None:
