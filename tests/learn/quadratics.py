@@ -1,7 +1,7 @@
 """Peers of different speeds that pull a number to targets of their own, and mix it.
 
-Time, training and links are as simple as can be; weights are those of real peers: intervals as
-`Participation` measures them, mixing weights and steps as the workbench takes them.
+Time, training and links are as simple as can be; what real peers do is asked of their parts: when
+to integrate of `Pacing`, intervals of `Participation`, and mixing weights as the workbench does.
 """
 
 import heapq
@@ -9,15 +9,19 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
+from typing import cast
 
 from p2pfed.core.config import (
-    CoreConfig,
     IntegrationMoment,
     NeighborAddress,
     ParticipationConfig,
+    ScheduleConfig,
 )
-from p2pfed.core.neighbors import Neighbors
+from p2pfed.core.neighbors import Link, Neighbors
+from p2pfed.core.pacing import Pacing
 from p2pfed.core.participation import Participation
+from p2pfed.core.plan import Plan
+from p2pfed.core.rows import Rows
 from p2pfed.identity import PeerId
 from p2pfed.learn.mixing import Claim, row_weights
 from p2pfed.limits import Limits
@@ -53,15 +57,24 @@ class Setting:
     jitter: float = 0.1
 
 
+class News(set[PeerId]):
+    """Whose rows are new; all that `Pacing` asks of an asynchronous peer's `Rows`."""
+
+    def news(self) -> list[PeerId]:
+        """Return them."""
+        return sorted(self)
+
+
 @dataclass(kw_only=True)
 class Peer:
     """One of them: its number now and after each integration, others' rows, and which are new."""
 
     value: float
     participation: Participation
+    pacing: Pacing
     history: list[float] = field(default_factory=list)
     rows: dict[PeerId, float] = field(default_factory=dict)
-    news: set[PeerId] = field(default_factory=set)
+    news: News
     waits: bool = False
 
 
@@ -74,9 +87,7 @@ class Quadratics:
         self._random = random.Random(seed)
         count = len(setting.targets)
         self.names = [PeerId(bytes([number]) * 32) for number in range(count)]
-        self.peers = [
-            Peer(value=0.0, participation=self._participation(number)) for number in range(count)
-        ]
+        self.peers = [self._make(number) for number in range(count)]
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         for number in range(count):
@@ -94,15 +105,27 @@ class Quadratics:
         others = [name for name in self.names if name != self.names[receiver]]
         return self.peers[receiver].participation.importances(others)
 
-    def _participation(self, number: int) -> Participation:
-        edges = [
-            NeighborAddress(peer=name, addresses=())
-            for name in self.names
-            if name != self.names[number]
-        ]
-        made = make_config(participation=self.setting.participation)
-        assert isinstance(made, CoreConfig)
-        return Participation(made, Neighbors(tuple(edges), Limits()), {})
+    def _make(self, number: int) -> Peer:
+        setting = self.setting
+        schedule = ScheduleConfig(
+            integrate=setting.integrate,
+            window_s=setting.window_s,
+            arrivals=setting.arrivals,
+            deadline_s=1e9,  # everybody comes back
+        )
+        config = make_config(schedule=schedule, participation=setting.participation)
+        others = [name for name in self.names if name != self.names[number]]
+        edges = tuple(NeighborAddress(peer=name, addresses=()) for name in others)
+        neighbors = Neighbors(edges, Limits())
+        for entry in neighbors.all():
+            entry.link = Link.GREETED
+        news = News()
+        return Peer(
+            value=0.0,
+            participation=Participation(config, neighbors, {}),
+            pacing=Pacing(config, Plan(config), cast("Rows", news), neighbors),
+            news=news,
+        )
 
     def _at(self, time_s: float, action: Callable[[], None]) -> None:
         self._sequence += 1
@@ -124,18 +147,14 @@ class Quadratics:
                 receiver.rows[self.names[number]] = peer.value
                 receiver.news.add(self.names[number])
                 self._consider(other)
-        if setting.integrate is IntegrationMoment.WINDOW:
-            left_s = setting.window_s - self.now_s % setting.window_s
-            self._at(self.now_s + left_s, lambda: self._integrate(number))
-        else:
-            self._consider(number)
+        self._consider(number)
+        wait_s = peer.pacing.wait_s(self.now_s)
+        if peer.waits and wait_s is not None:
+            self._at(self.now_s + wait_s, lambda: self._integrate(number))
 
     def _consider(self, number: int) -> None:
-        peer, setting = self.peers[number], self.setting
-        is_due = setting.integrate is IntegrationMoment.AFTER_TRAINING or (
-            setting.integrate is IntegrationMoment.ARRIVALS and len(peer.news) >= setting.arrivals
-        )
-        if peer.waits and is_due:
+        peer = self.peers[number]
+        if peer.waits and peer.pacing.is_complete(len(peer.history), self.now_s):
             self._integrate(number)
 
     def _integrate(self, number: int) -> None:

@@ -6,6 +6,7 @@ mean loss is least at their mean, which is 0: wherever else the peers end up is 
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from statistics import correlation, fmean
 
 import pytest
@@ -77,7 +78,8 @@ def test_the_more_arrivals_the_less_jitter() -> None:
         jitter(seen(weighed(it, IntervalAverage.FEDFIX)))
         for it in (ONCE, buffers(3), buffers(6), buffers(9))
     ]
-    assert jitters == sorted(jitters, reverse=True)
+    assert all(fewer > more for fewer, more in pairwise(jitters))
+    assert jitters[2] < 0.7 * jitters[0]
 
 
 # FedAU ---------------------------------------------------------------------------------------
