@@ -48,6 +48,15 @@ def test_what_comes_in_a_window_is_integrated_at_its_end() -> None:
     assert integration.rows == (row(BERT, of_bert), row(CARL, of_carl))
 
 
+def test_windows_are_counted_from_the_start_of_the_peer() -> None:
+    schedule = ScheduleConfig(integrate=IntegrationMoment.WINDOW, window_s=10.0)
+    peer = solo(schedule, BERT)
+    peer.now_s += 4.0
+    begun(peer, BERT)
+    peer.now_s += 3.0
+    assert peer.train()[-1] == Set(TimerKind.DEADLINE, 7.0)
+
+
 def test_training_that_outlasts_a_window_ends_in_a_later_one() -> None:
     peer = windows(BERT)
     peer.now_s += 32.0
@@ -137,3 +146,17 @@ def test_who_let_a_deadline_pass_is_not_waited_for_until_it_sends_again() -> Non
     finish_integration(peer)
     effects = peer.take(BERT, make_update(BERT, 4, payload=b"four"), b"four")
     assert of_kind(effects, StartIntegration) == []  # and waited for again
+
+
+def test_who_is_late_stays_so_when_another_one_lets_a_deadline_pass() -> None:
+    peer = arrivals(3, BERT, CARL, DORA)
+    peer.train(b"first")
+    peer.take(BERT, make_update(BERT))
+    peer.take(DORA, make_update(DORA))
+    assert peer.fire(TimerKind.DEADLINE, after_s=20.0)  # Carl is late
+    finish_integration(peer)
+    peer.take(BERT, make_update(BERT, 2, payload=b"two"), b"two")
+    assert peer.fire(TimerKind.DEADLINE, after_s=20.0)  # and Dora is, too
+    finish_integration(peer)
+    effects = peer.take(BERT, make_update(BERT, 3, payload=b"three"), b"three")
+    assert of_kind(effects, StartIntegration)
