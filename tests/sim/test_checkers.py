@@ -5,22 +5,23 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
-from typing import Any, final
+from typing import Any, cast, final
 
 import pytest
 from msgspec import structs
 
 import topologies
 from p2pfed.core.config import CoreConfig, MembershipConfig, ScheduleConfig
-from p2pfed.core.effects import CancelTimer, Effect, Notify, Save, SetTimer
+from p2pfed.core.effects import CancelTimer, DropPayload, Effect, Notify, Save, SetTimer
 from p2pfed.core.events import Event, OffenceKind, PayloadReference
 from p2pfed.core.notices import PeerOffended, RoundFinished
 from p2pfed.core.peer import PeerCore, PeerStatus
 from p2pfed.core.timers import Timer, TimerKind
 from p2pfed.identity import Identity
 from sim.benches import StubBench
+from sim.checkers.blame import HonestUnblamed
 from sim.checkers.invariant import InvariantError
-from sim.checkers.links import LinksReturn
+from sim.checkers.links import LinksReturn, return_s
 from sim.checkers.standard import standard_checkers
 from sim.member import make_core
 from sim.network import NetworkTiming
@@ -133,6 +134,17 @@ def test_blame_before_the_world_was_ever_looked_at() -> None:
     run_until_tripped(world, "HonestUnblamed")
 
 
+def test_blame_in_a_world_that_was_looked_at_before() -> None:
+    world = make_spoiled_world()
+    checker = HonestUnblamed()
+    checker.world_checked(world)
+    notice = PeerOffended(
+        peer=world.hosts[1].peer, kind=OffenceKind.FRAME, detail="a lie", banned_s=0.0
+    )
+    with pytest.raises(InvariantError, match="peer 0 blames honest peer 1"):
+        checker.notice_given(world.hosts[0], notice)
+
+
 def test_too_many_effects_of_one_event() -> None:
     timer = Timer(kind=TimerKind.START, generation=0)
     world = make_spoiled_world(lambda effects: effects + [CancelTimer(timer=timer)] * 2_000)
@@ -145,6 +157,13 @@ def test_timers_that_pile_up() -> None:
     def spoil(effects: list[Effect]) -> list[Effect]:
         timer = Timer(kind=TimerKind.LINGER, generation=next(generation))
         return [*effects, SetTimer(timer=timer, delay_s=1e6)]
+
+    run_until_tripped(make_spoiled_world(spoil, rounds_max=60), "BoundedState")
+
+
+def test_payloads_that_pile_up() -> None:
+    def spoil(effects: list[Effect]) -> list[Effect]:
+        return [it for it in effects if not isinstance(it, DropPayload)]
 
     run_until_tripped(make_spoiled_world(spoil, rounds_max=60), "BoundedState")
 
@@ -172,6 +191,31 @@ def test_a_link_that_does_not_come_back() -> None:
 
     world = make_spoiled_world(make=make, rounds_max=1_000)
     run_until_tripped(world, "LinksReturn")
+
+
+@final
+class Torn:
+    """A world of two peers that are never connected."""
+
+    now_s = 0.0
+
+    def missing_links(self) -> list[tuple[int, int]]:
+        return [(0, 1)]
+
+
+def test_links_have_their_time_after_each_change() -> None:
+    torn = Torn()
+    world = cast("World", torn)
+    within_s = return_s(MembershipConfig(), NetworkTiming())
+    checker = LinksReturn(MembershipConfig(), NetworkTiming())
+    for changed_s in (0.0, within_s - 1.0, 3.0 * within_s):
+        torn.now_s = changed_s
+        checker.world_changed(world)
+        torn.now_s = changed_s + within_s - 0.1
+        checker.world_checked(world)
+    torn.now_s += 0.2
+    with pytest.raises(InvariantError, match=r"1 links are down .* the first between 0 and 1"):
+        checker.world_checked(world)
 
 
 def test_a_core_that_raises_stops_the_world() -> None:
