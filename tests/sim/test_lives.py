@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -143,6 +144,25 @@ def test_crashes_are_as_far_apart_as_was_asked_for_while_somebody_is_up() -> Non
     assert 40_000.0 / len(crashes) == pytest.approx(4.0, rel=0.02)
     hit = [fault.peers for fault in crashes]
     assert all(hit.count((peer,)) == pytest.approx(len(hit) / 5, rel=0.1) for peer in range(5))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
+def test_as_many_crashes_are_silent_and_disks_lost_as_was_asked_for(ratio: float) -> None:
+    churn = make_churn(until_s=1.0, period_s=1.0, down_s=1.0)
+    churn = replace(churn, silent_ratio=ratio, lost_disk_ratio=ratio)
+    outages = [churn.draw_outage(0, 0.0) for _ in range(1_000)]
+    at_once = [crash.silent for crash, _ in outages if crash.after_effects is None]
+    assert fmean(at_once) == pytest.approx(ratio, abs=0.05)
+    assert fmean(it.lose_disk for _, it in outages) == pytest.approx(ratio, abs=0.05)
+    in_an_event = [crash.silent for crash, _ in outages if crash.after_effects is not None]
+    assert not any(in_an_event)  # the process alone ends then
+    assert len(in_an_event) > 300
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_who_goes_away_does_so_silently_or_not(silent: bool) -> None:
+    gone = Absence(peer=0, from_s=1.0, until_s=2.0, silent=silent)
+    assert combine([], absences=[gone])[0] == Crash(at_s=1.0, peers=(0,), silent=silent)
 
 
 def test_a_crash_that_finds_nobody_up_is_left_out() -> None:

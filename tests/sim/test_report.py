@@ -142,6 +142,24 @@ def test_liars_are_marked_in_the_graph(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_edges_that_carried_more_are_wider(folder: Path) -> None:
+    found, readings = figures(folder)["graph"]["data"], read_metrics(read_run(folder))
+    place = positions(5, [pair for pair, _ in edges_drawn(readings.links)])
+    width_of = {
+        frozenset(zip(trace["x"][k : k + 2], trace["y"][k : k + 2], strict=True)): trace["line"][
+            "width"
+        ]
+        for trace in found[:-2]
+        for k in range(0, len(trace["x"]), 3)
+    }
+    drawn = edges_drawn(readings.links)
+    widths = [width_of[frozenset(place[peer] for peer in pair)] for pair, _ in drawn]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+    assert drawn[0][1] < drawn[-1][1]
+
+
+@pytest.mark.slow
 def test_rows_links_and_consensus_are_those_of_the_run(folder: Path) -> None:
     found, result = figures(folder), read_run(folder).result
     honest, hostile = found["rows"]["data"]

@@ -103,6 +103,10 @@ def test_seeds_draw_every_family_fault_and_attack() -> None:
     assert averages == {None, *IntervalAverage}
     partitions = [it for case in cases for it in case.faults if isinstance(it, Partition)]
     assert {it.one_way for it in partitions} == {False, True}
+    faults = [it for case in cases for it in case.faults]
+    crashes = [it for it in faults if isinstance(it, Crash)]
+    assert {it.silent for it in crashes} == {it.after_effects is None for it in crashes}
+    assert {it.lose_disk for it in faults if isinstance(it, Restart)} == {False, True}
     assert {case.schedule.recipients for case in cases} == {None, 1, 2}
     assert {case.training_s for case in cases} == {1.0, 3.0}
     lines = [line for case in cases for line in case.lines]
@@ -311,6 +315,15 @@ def test_what_could_not_be_cut_at_first_is_tried_again() -> None:
         return not case.faults or 4 in case.adversaries
 
     assert cut_case(make_case(), shrink(make_case(), fails)).adversaries == {}
+
+
+def test_fewer_peers_and_rounds_take_the_place_of_more() -> None:
+    def fails(case: Case) -> bool:
+        rounds = case.schedule.rounds_max or 0
+        return not case.faults or (case.nodes > 3 and rounds > 1)
+
+    cuts = shrink(make_case(), fails)
+    assert {it for it in cuts if it.startswith(("peers", "rounds"))} == {"peers-2", "rounds-1"}
 
 
 def test_shrinking_is_bounded() -> None:

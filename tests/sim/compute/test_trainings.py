@@ -13,6 +13,7 @@ from torch import Tensor
 from p2pfed.core.effects import StartTraining
 from p2pfed.errors import LocalError
 from p2pfed.learn.examples import Examples
+from p2pfed.learn.learner import TaskLearner
 from p2pfed.learn.task import cross_entropy
 from p2pfed.learn.workbench import Workbench
 from sim.compute.batched import Batched
@@ -205,3 +206,32 @@ def test_who_has_to_see_every_step_trains_alone(
 def test_a_publication_without_steps_is_no_training(make_benches: MakeBenches) -> None:
     effect = structs.replace(order(), train=False)
     assert not isinstance(Batched().training(make_benches()[0], effect), Training)
+
+
+HEAD = {"name": "head", "modules": ["3"]}
+
+
+def with_one_of_another_base(benches: list[Workbench]) -> list[Workbench]:
+    """Let the second peer have another first layer, which does not train."""
+    learner = benches[1].learner
+    assert isinstance(learner, TaskLearner)
+    first_layer = next(learner.adapted.model.parameters())
+    assert not first_layer.requires_grad
+    with torch.no_grad():
+        first_layer.mul_(-1.0)
+    return benches
+
+
+def test_whose_frozen_weights_differ_trains_as_alone(make_benches: MakeBenches) -> None:
+    together, alone = (with_one_of_another_base(make_benches(method=HEAD)) for _ in range(2))
+    before = vectors(alone)
+    for each in begin_all(together):
+        each.finish()
+    for bench in alone:
+        Sequential().training(bench, order()).finish()
+    assert_near(vectors(together), vectors(alone), before)
+
+
+def test_others_than_whose_frozen_weights_differ_train_together(make_benches: MakeBenches) -> None:
+    benches = with_one_of_another_base(make_benches(method=HEAD))
+    assert are_together(begin_all(benches)) == [False, True, True]
