@@ -152,12 +152,13 @@ def _edge_traces(
     width_ratio: float,
 ) -> list[dict[str, Any]]:
     """Return a trace per width: edges, least used ones first, in quarters."""
+    quarters = _quarters([sent for _, sent in edges])
     traces = []
-    for group, width in zip(np.array_split(np.arange(len(edges)), 4), _LINE_WIDTHS, strict=True):
+    for quarter, width in enumerate(_LINE_WIDTHS):
         across: list[float | None] = []
         up: list[float | None] = []
-        for k in group:
-            for peer in edges[k][0]:
+        for pair in (pair for (pair, _), it in zip(edges, quarters, strict=True) if it == quarter):
+            for peer in pair:
                 across.append(place[peer][0])
                 up.append(place[peer][1])
             across.append(None)
@@ -173,6 +174,12 @@ def _edge_traces(
             }
         )
     return traces
+
+
+def _quarters(rising: Sequence[int]) -> list[int]:
+    """Return in which quarter of them each number is; equal ones are all where their middle is."""
+    below, up_to = (np.searchsorted(rising, rising, side=side) for side in ("left", "right"))
+    return [int(it) for it in (below + up_to) * 2 // max(1, len(rising))]
 
 
 def _markers(peers: Sequence[int], place: Sequence[tuple[float, float]]) -> dict[str, Any]:

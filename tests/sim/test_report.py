@@ -17,7 +17,7 @@ from sim.documents import with_overrides
 from sim.report.drawing import edges_drawn, positions
 from sim.report.figures import figures_of
 from sim.report.page import render, write_report
-from sim.report.readings import bands, read_metrics
+from sim.report.readings import Readings, bands, read_metrics
 from sim.run_folder import read_run, run_into
 from tests.sim.results import write_run
 from tests.sim.short import SHORT
@@ -141,22 +141,37 @@ def test_liars_are_marked_in_the_graph(folder: Path) -> None:
     assert sum(trace["x"].count(None) for trace in edges) == 10
 
 
-@pytest.mark.slow
-def test_edges_that_carried_more_are_wider(folder: Path) -> None:
-    found, readings = figures(folder)["graph"]["data"], read_metrics(read_run(folder))
-    place = positions(5, [pair for pair, _ in edges_drawn(readings.links)])
-    width_of = {
-        frozenset(zip(trace["x"][k : k + 2], trace["y"][k : k + 2], strict=True)): trace["line"][
-            "width"
-        ]
-        for trace in found[:-2]
-        for k in range(0, len(trace["x"]), 3)
-    }
-    drawn = edges_drawn(readings.links)
-    widths = [width_of[frozenset(place[peer] for peer in pair)] for pair, _ in drawn]
-    assert widths == sorted(widths)
-    assert widths[0] < widths[-1]
-    assert drawn[0][1] < drawn[-1][1]
+def widths(links: dict[tuple[int, int], int], peer_count: int) -> dict[tuple[int, ...], float]:
+    """Return how wide each edge is in the graph, by its peers."""
+    drawn = figures_of(Readings(hostile={}, peer_count=peer_count, links=links))
+    *traces, honest, _ = next(it for it in drawn if it["id"] == "graph")["data"]
+    peer_at = {place: peer for peer, place in enumerate(zip(honest["x"], honest["y"], strict=True))}
+    found: dict[tuple[int, ...], float] = {}
+    for trace in traces:
+        places = list(zip(trace["x"], trace["y"], strict=True))
+        for first, second in zip(places[::3], places[1::3], strict=True):
+            found[tuple(sorted((peer_at[first], peer_at[second])))] = trace["line"]["width"]
+    return found
+
+
+@pytest.mark.parametrize("peer_count", [9, 300], ids=["few", "crowd"])
+def test_edges_are_wider_where_they_carried_more_bytes(peer_count: int) -> None:
+    links = {(peer + 1, peer): (7 * peer) % 8 for peer in range(8)}  # each of 0 to 7 bytes once
+    found = widths(links, peer_count)
+    of_least_first = [found[peer, peer + 1] for peer in sorted(range(8), key=lambda it: 7 * it % 8)]
+    assert of_least_first == sorted(of_least_first)
+    assert len(set(of_least_first)) == 4
+    assert of_least_first[-1] > 2.0 * of_least_first[0]
+
+
+def test_edges_that_carried_the_same_bytes_are_as_wide_as_each_other() -> None:
+    alike = widths({(peer, peer + 1): 5 for peer in range(8)}, 9)
+    assert len(alike) == 8
+    assert len(set(alike.values())) == 1
+    two = widths({(peer, peer + 1): 5 + peer % 2 for peer in range(7)}, 8)
+    assert {peer % 2: width for (peer, _), width in two.items()} == {0: 1.0, 1: 3.5}
+    assert len(set(two.values())) == 2
+    assert widths({}, 3) == {}
 
 
 @pytest.mark.slow
