@@ -1,15 +1,15 @@
 """Random worlds: faults first, then everything must come right; a failing seed says its replay."""
 
 import os
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, Final
 
 import pytest
 
 from p2pfed.core.anti_entropy import AntiEntropy
 from p2pfed.core.config import (
     IntegrationMoment,
-    IntervalAverage,
+    MembershipConfig,
     ParticipationConfig,
     ScheduleConfig,
     UpdateFamily,
@@ -18,8 +18,9 @@ from p2pfed.core.rows import Rows
 from p2pfed.errors import ConfigError
 from sim import swarm
 from sim.benches import INLINE_PAYLOAD_BYTES, LARGE_PAYLOAD_BYTES, StubBench, StubIntegration
-from sim.cases import ATTACKS, Case, draw_case
-from sim.faults import Crash, Leave, Partition, Restart
+from sim.cases import Case, draw_case
+from sim.faults import Crash, Leave, Partition, Restart, plan_faults
+from sim.host import Power
 from sim.links import LinkModel
 from sim.network import PeerLine
 from sim.shrinking import cut_case, describe, shrink
@@ -29,6 +30,7 @@ from sim.swarm import (
     find_failure,
     main,
     make_world,
+    play,
     why_ledgers_may_differ,
     why_models_may_differ,
 )
@@ -61,6 +63,37 @@ def make_case(**others: object) -> Case:
     )
 
 
+def has_lost_disk(case: Case) -> bool:
+    return any(isinstance(fault, Restart) and fault.lose_disk for fault in case.faults)
+
+
+def digest_of(case: Case) -> bytes:
+    return play(case).trace.digest
+
+
+# Of each field of a case, another value than that of the case which is played without it.
+OTHERWISE: Final[dict[str, Any]] = {
+    "seed": 1,
+    "topology": "ring",
+    "nodes": 3,
+    "schedule": ScheduleConfig(rounds_max=11, linger_s=5.0),
+    "payload_bytes": LARGE_PAYLOAD_BYTES,
+    "link": LinkModel(latency_s=0.1),
+    "start_spread_s": 10.0,
+    "relays": (2,),
+    "adversaries": {3: "replay"},
+    "faults": (),
+    "family": UpdateFamily.LEDGER,
+    "membership": MembershipConfig(heartbeat_s=1.0),
+    "clocks_ahead_s": (0.0, 3.0, 0.0, 0.0),
+    "participation": ParticipationConfig(),
+    "endless": (0,),
+    "training_s": 3.0,
+    "lines": (PeerLine(), PeerLine(upload_bytes_per_s=1e5), PeerLine(), PeerLine()),
+    "clock_rates": (1.0, 1.33, 1.0, 1.0),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "seed",
@@ -89,32 +122,45 @@ def test_safety_then_liveness_of_many_seeds() -> None:
         pytest.fail("\n\n".join(found), pytrace=False)
 
 
-def test_seeds_draw_every_family_fault_and_attack() -> None:
-    cases = [draw_case(seed) for seed in SEEDS]
-    assert {case.family for case in cases} == set(UpdateFamily)
-    kinds = {type(fault).__name__ for case in cases for fault in case.faults}
-    assert kinds == {"Clog", "Crash", "Heal", "Leave", "Partition", "Restart", "Slow"}
-    assert {it for case in cases for it in case.adversaries.values()} == set(ATTACKS)
-    assert {case.nodes for case in cases} == set(range(3, 9))
-    assert {case.link.reordering_s for case in cases} == {0.0, 0.4}
-    assert {case.schedule.integrate for case in cases} == set(IntegrationMoment)
-    assert {case.schedule.gossip_steps for case in cases} == {1, 3}
-    averages = {case.participation and case.participation.average for case in cases}
-    assert averages == {None, *IntervalAverage}
-    partitions = [it for case in cases for it in case.faults if isinstance(it, Partition)]
-    assert {it.one_way for it in partitions} == {False, True}
-    faults = [it for case in cases for it in case.faults]
-    crashes = [it for it in faults if isinstance(it, Crash)]
-    assert {it.silent for it in crashes} == {it.after_effects is None for it in crashes}
-    assert {it.lose_disk for it in faults if isinstance(it, Restart)} == {False, True}
-    assert {case.schedule.recipients for case in cases} == {None, 1, 2}
-    assert {case.training_s for case in cases} == {1.0, 3.0}
-    lines = [line for case in cases for line in case.lines]
-    assert {line.upload_bytes_per_s for line in lines} == {None, 1e5, 1e6}
-    assert {line.download_bytes_per_s for line in lines} == {None, 1e5, 1e6}
-    assert {rate for case in cases for rate in case.clock_rates} == {0.67, 1.0, 1.33}
-    for case in cases:
-        case.graph()
+@pytest.mark.parametrize("name", [field.name for field in fields(Case)])
+def test_every_field_of_a_case_changes_what_is_played(name: str) -> None:
+    first = make_case(
+        nodes=4,
+        relays=(),
+        adversaries={},
+        faults=(Crash(at_s=3.0, peers=(1,)), Restart(at_s=8.0, peers=(1,))),
+        schedule=ScheduleConfig(rounds_max=12, linger_s=5.0),
+    )
+    digests = {digest_of(first), digest_of(replace(first, **{name: OTHERWISE[name]}))}
+    assert len(digests) == 2
+
+
+def test_whoever_is_endless_trains_on_until_it_is_stopped() -> None:
+    case = make_case(nodes=3, relays=(), adversaries={}, faults=(), endless=(0, 2))
+    world = play(case)
+    rounds = [world.status(peer).round for peer in range(3)]
+    assert [it > 8 for it in rounds] == [True, False, True]
+
+
+@pytest.mark.slow
+def test_drawn_worlds_go_dark_and_lose_disks() -> None:
+    # What a case says is one thing, and what its machines then do another.
+    crashes, restarts = set(), set()
+    for case in list(filter(has_lost_disk, map(draw_case, SEEDS)))[:3]:
+        world = make_world(case)
+        plan_faults(world, case.faults)
+        for fault in sorted(case.faults, key=lambda it: it.at_s):
+            world.run(until_s=fault.at_s - 1e-6)
+            hosts = [world.hosts[peer] for peer in getattr(fault, "peers", ())]
+            before = [(host.power, host.disk) for host in hosts]
+            world.run(until_s=fault.at_s + 1e-6)
+            for host, (power, disk) in zip(hosts, before, strict=True):
+                if isinstance(fault, Crash) and fault.after_effects is None:
+                    crashes |= {(fault.silent, host.power)} if power is Power.RUNNING else set()
+                elif isinstance(fault, Restart) and power is not Power.RUNNING:
+                    restarts.add((fault.lose_disk, host.disk is not disk))
+    assert crashes == {(True, Power.DARK), (False, Power.REFUSING)}
+    assert restarts == {(True, True), (False, False)}
 
 
 def test_ledgers_are_compared_unless_something_may_be_lost() -> None:
