@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -48,6 +49,9 @@ class Process:
     """
 
     def __init__(self, *words, cwd):
+        # Tests in the background of a script are started with SIGINT ignored, and so would this.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "p2pfed.cli.main", *map(str, words)],
             stdin=subprocess.DEVNULL,
